@@ -1,0 +1,157 @@
+"""JSON Web Tokens (RFC 7519) of configured issuers, checked after RFC 8725.
+
+A token is checked in this order; the first failure ends it.
+1. Size, and the memo of tokens that were verified before.
+2. Header: a pinned algorithm, no `crit` (we implement no extension), no key or key address of its own.
+3. Issuer: named exactly; it selects keys and algorithms.
+4. Signature, by the key that the set holds under the token's `kid`; then `iss`, `aud`, presence of claims.
+5. `exp`, `nbf`, `iat` against the given time, and `sub`.
+
+Of the claims only `sub` is believed (promise 11). Errors never hold any part of a token.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+
+import jwt
+
+from fujie.adapters.identity.keyset import Issuer, KeySet, read_keys
+from fujie.model.errors import CredentialError, StartError
+from fujie.model.principal import Credential
+
+LEEWAY_S: Final = 30
+"""How far the clocks of issuer and server may differ; RFC 7519 allows a few minutes at most."""
+
+MOST_TOKEN_CHARS: Final = 8_192
+"""Fits the metadata bound of the transport; tokens beyond carry group lists that nobody reads here."""
+
+MOST_SUBJECT_CHARS: Final = 256
+"""OpenID Connect allows 255."""
+
+MOST_REMEMBERED: Final = 10_000
+"""Verified tokens in memory, about 400 bytes each; verifying again costs 74 to 141 µs."""
+
+_OWN_KEYS: Final = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"})
+"""Header members by which a token brings or names a key of its own (CVE-2026-27962)."""
+
+_CHECKS: Final[Any] = {
+    "require": ["iss", "aud", "exp", "sub"],
+    # Times are checked here against `now`: the library would read the clock of the machine.
+    "verify_exp": False,
+    "verify_nbf": False,
+    "verify_iat": False,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Verified:
+    credential: Credential
+    not_before: float
+    expires: float
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Trusted:
+    issuer: Issuer
+    keys: KeySet
+
+
+class TokenAuthenticator:
+    """A `ports.Authenticator` over any number of issuers. Not for use by several threads at once."""
+
+    def __init__(self, issuers: Sequence[Issuer]) -> None:
+        if len({issuer.iss for issuer in issuers}) != len(issuers):
+            raise StartError("ISSUER_INVALID", "one issuer is configured twice", "Merge the two entries.")
+        self._trusted: Mapping[str, _Trusted] = {
+            issuer.iss: _Trusted(issuer, read_keys(issuer)) for issuer in issuers
+        }
+        # By the SHA-256 of the token: a memory dump holds no token to replay. Failures are not
+        # remembered, or a flood of them would push the good ones out.
+        self._memo: OrderedDict[bytes, _Verified] = OrderedDict()
+
+    def verify(self, token: str, now: datetime) -> Credential:
+        """Return what the token proves at `now`.
+
+        Raises:
+            CredentialError: TOKEN_EXPIRED when only its time is wrong, else TOKEN_INVALID.
+
+        """
+        if len(token) > MOST_TOKEN_CHARS or not token.isascii():
+            raise CredentialError("too long or not ASCII")
+        digest = sha256(token.encode("ascii")).digest()
+        known = self._memo.get(digest)
+        if known is None:
+            known = self._check(token)
+            self._remember(digest, known)
+        else:
+            self._memo.move_to_end(digest)
+        at = now.timestamp()
+        if not known.not_before - LEEWAY_S <= at < known.expires + LEEWAY_S:
+            raise CredentialError("not valid at this time", code="TOKEN_EXPIRED")
+        return known.credential
+
+    def _remember(self, digest: bytes, verified: _Verified) -> None:
+        self._memo[digest] = verified
+        if len(self._memo) > MOST_REMEMBERED:
+            self._memo.popitem(last=False)
+
+    def _check(self, token: str) -> _Verified:
+        """Check all but the time. Whatever a parser of hostile bytes raises means: not a valid token."""
+        try:
+            header = jwt.get_unverified_header(token)
+            claimed = jwt.decode(token, options={"verify_signature": False})
+            trusted = self._trusted.get(_text(claimed.get("iss"), "iss"))
+            if trusted is None:
+                raise CredentialError("the issuer is not configured")
+            key = trusted.keys.find(*_key_name(header, trusted.issuer))
+            if key is None:
+                raise CredentialError("no such key")
+            claims = jwt.decode(
+                token,
+                key,
+                algorithms=list(trusted.issuer.algs),
+                audience=trusted.issuer.aud,
+                issuer=trusted.issuer.iss,
+                options=_CHECKS,
+            )
+        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+            raise CredentialError("not a valid token of a configured issuer") from None
+        return _believed(claims, trusted.issuer)
+
+
+def _key_name(header: Mapping[str, Any], issuer: Issuer) -> tuple[str, str | None]:
+    """Return algorithm and key id of a header that asks for nothing unusual."""
+    if "crit" in header or _OWN_KEYS & header.keys():
+        raise CredentialError("the header asks for an extension or brings a key")
+    algorithm = _text(header.get("alg"), "alg")
+    if algorithm not in issuer.algs:
+        raise CredentialError("the algorithm is not pinned for the issuer")
+    return algorithm, header.get("kid")
+
+
+def _believed(claims: Mapping[str, Any], issuer: Issuer) -> _Verified:
+    subject = _text(claims.get("sub"), "sub")
+    # `isprintable` also refuses what would break lines of a log; a blank id names nobody.
+    if len(subject) > MOST_SUBJECT_CHARS or not subject.isprintable() or not subject.strip():
+        raise CredentialError("the subject is not a principal's id")
+    starts = [_time(claims[name]) for name in ("nbf", "iat") if name in claims]
+    return _Verified(
+        Credential(subject, issuer.iss), max(starts, default=float("-inf")), _time(claims.get("exp"))
+    )
+
+
+def _text(value: object, claim: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise CredentialError(f"{claim} is not a text")
+    return value
+
+
+def _time(value: object) -> float:
+    """Return a NumericDate. Not NaN or infinity, which would never expire, and not a bool or a text."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 2**53:
+        raise CredentialError("a time of the token is not a number of seconds")
+    return float(value)

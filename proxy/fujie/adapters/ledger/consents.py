@@ -1,0 +1,137 @@
+"""Consent events: appended, never changed. Order is event_time, then order of arrival (`change_seq`)."""
+
+import json
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.instant import from_micros, to_micros
+from fujie.adapters.ledger.tables import consent_event
+from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.model.errors import RequestError
+
+_C = consent_event.c
+_COLUMNS = (
+    _C.record_id, _C.sid, _C.purpose, _C.type, _C.event_time, _C.received_at, _C.actor, _C.channel,
+    _C.explicit, _C.separate, _C.valid_until, _C.notice_id, _C.notice_version, _C.notice_language,
+    _C.notice_digest, _C.controller, _C.jurisdiction, _C.data_classes, _C.recipients,
+    _C.storage_locations, _C.retention_days, _C.collection_method, _C.withdrawal_method, _C.source,
+    _C.evidence_ref, _C.schema_version,
+)  # fmt: skip
+
+
+def _event(row: Sequence[Any]) -> ConsentEvent:
+    return ConsentEvent(
+        record_id=row[0],
+        sid=row[1],
+        purpose=row[2],
+        type=ConsentEventType(row[3]),
+        event_time=from_micros(row[4]),
+        received_at=from_micros(row[5]),
+        actor=row[6],
+        channel=row[7],
+        explicit=bool(row[8]),
+        separate=bool(row[9]),
+        valid_until=None if row[10] is None else from_micros(row[10]),
+        notice=Notice(row[11], row[12], row[13], row[14]),
+        controller=row[15],
+        jurisdiction=row[16],
+        data_classes=_names(row[17]),
+        recipients=_names(row[18]),
+        storage_locations=_names(row[19]),
+        retention_days=row[20],
+        collection_method=row[21],
+        withdrawal_method=row[22],
+        source=row[23],
+        evidence_ref=row[24],
+        schema=row[25],
+    )
+
+
+def _values(event: ConsentEvent) -> dict[str, object]:
+    return {
+        "record_id": event.record_id,
+        "sid": event.sid,
+        "purpose": event.purpose,
+        "type": event.type.value,
+        "event_time": to_micros(event.event_time),
+        "received_at": to_micros(event.received_at),
+        "actor": event.actor,
+        "channel": event.channel,
+        "explicit": event.explicit,
+        "separate": event.separate,
+        "valid_until": None if event.valid_until is None else to_micros(event.valid_until),
+        "notice_id": event.notice.id,
+        "notice_version": event.notice.version,
+        "notice_language": event.notice.language,
+        "notice_digest": event.notice.digest,
+        "controller": event.controller,
+        "jurisdiction": event.jurisdiction,
+        "data_classes": json.dumps(event.data_classes),
+        "recipients": json.dumps(event.recipients),
+        "storage_locations": json.dumps(event.storage_locations),
+        "retention_days": event.retention_days,
+        "collection_method": event.collection_method,
+        "withdrawal_method": event.withdrawal_method,
+        "source": event.source,
+        "evidence_ref": event.evidence_ref,
+        "schema_version": event.schema,
+    }
+
+
+def _names(stored: str) -> tuple[str, ...]:
+    values = [] if stored == "[]" else json.loads(stored)
+    if not isinstance(values, list):
+        raise TypeError("names are a list")
+    return tuple(values)
+
+
+@lru_cache(maxsize=64)
+def _history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
+    select = sa.select(*_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
+    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, _event)
+
+
+def _answered(row: Sequence[Any]) -> tuple[str, ConsentEvent]:
+    return row[-1], _event(row)
+
+
+_BY_REQUEST = Query(
+    sa.select(*_COLUMNS, _C.request_digest).where(_C.request_id == sa.bindparam("request_id")), _answered
+)
+
+
+class Consents:
+    """The history of every customer's consent."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def consent_events(self, sids: Sequence[str], purpose: str) -> Sequence[ConsentEvent]:
+        """See `ports.Ledger.consent_events`."""
+        if not sids:
+            return ()
+        query = _history(padded_size(len(sids)), of_purpose=bool(purpose))
+        return await self._database.rows(query, {**members(sids), "purpose": purpose})
+
+    async def record_consent(
+        self, event: ConsentEvent, request_id: str, request_digest: str
+    ) -> ConsentEvent:
+        """See `ports.Ledger.record_consent`; a sid that the ledger does not know is a LedgerError."""
+        identity = {"request_id": request_id or None, "request_digest": request_digest}
+
+        def work(connection: Connection) -> ConsentEvent:
+            if request_id:
+                for digest, first in _BY_REQUEST.within(connection, {"request_id": request_id}):
+                    if digest != request_digest:
+                        raise RequestError(code="REQUEST_ID_REUSED", field="context.request_id")
+                    return first
+            row = {**_values(event), **identity, "change_seq": next_change(connection)}
+            connection.execute(sa.insert(consent_event), row)
+            return event
+
+        return await self._database.write(work)

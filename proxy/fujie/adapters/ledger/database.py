@@ -1,0 +1,81 @@
+"""What the tables of the ledger need from a database: typed reads, and transactions in order.
+
+Everything here and in the table modules is portable Core; what is SQLite's own lives in `sqlite`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select
+
+from fujie.adapters.ledger.tables import change_counter
+from fujie.model.errors import LedgerError
+
+T = TypeVar("T")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query(Generic[T]):
+    """A SELECT and what one of its rows means. Made once per shape; databases keep its SQL by identity."""
+
+    select: Select[Any]
+    decode: Callable[[Sequence[Any]], T]
+
+    def within(self, connection: Connection, values: Mapping[str, object]) -> list[T]:
+        """Return the decoded rows as the transaction of `connection` sees them."""
+        return self.decoded(connection.execute(self.select, values).all())
+
+    def decoded(self, rows: Sequence[Sequence[Any]]) -> list[T]:
+        """Return what the rows mean.
+
+        Raises:
+            LedgerError: a row holds what nobody of ours wrote; it must not pass for "nothing known".
+
+        """
+        try:
+            return [self.decode(row) for row in rows]
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise LedgerError("a row of the ledger cannot be understood") from None
+
+
+class Database(Protocol):
+    """One ledger. Every method raises LedgerError, without personal data, when the database fails."""
+
+    async def rows(self, query: Query[T], values: Mapping[str, object]) -> list[T]:
+        """Return all rows, as of the last transaction committed by anybody."""
+        ...
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction that no other write overlaps; durable on return.
+
+        An exception of `work` undoes everything. `work` runs in another thread.
+        """
+        ...
+
+
+def next_change(connection: Connection) -> int:
+    """Draw the next `change_seq`. Draw it first: the counter's row lock makes writers take turns everywhere."""
+    statement = (
+        sa.update(change_counter).values(value=change_counter.c.value + 1).returning(change_counter.c.value)
+    )
+    drawn: int = connection.execute(statement).scalar_one()
+    return drawn
+
+
+def one_of(column: sa.Column[Any], count: int) -> sa.ColumnElement[bool]:
+    """Return `column IN (:v0, ...)` with `count` parameters, to be filled by `members`."""
+    return column.in_([sa.bindparam(f"v{i}", type_=column.type) for i in range(count)])
+
+
+def padded_size(count: int) -> int:
+    """Return the power of two at or above `count`: a list of any length needs one of few statements."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def members(values: Sequence[_Value]) -> dict[str, _Value]:
+    """Return the parameters of `one_of(column, padded_size(len(values)))`; the last value fills up."""
+    filled = [*values, *[values[-1]] * (padded_size(len(values)) - len(values))]
+    return {f"v{i}": value for i, value in enumerate(filled)}

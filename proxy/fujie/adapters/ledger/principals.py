@@ -1,0 +1,115 @@
+"""The directory: who is employed, in which roles. Nothing but this table gives anybody a role."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Database, Query, next_change
+from fujie.adapters.ledger.instant import to_micros
+from fujie.adapters.ledger.tables import principal as table
+from fujie.model.principal import AttributeValue, Principal
+from fujie.model.vocabulary import ADMINISTRATOR, State
+
+
+def _principal(row: Sequence[Any]) -> Principal:
+    return Principal(
+        id=row[0],
+        kind=State(row[1]),
+        roles=_roles(row[2]),
+        department=row[3],
+        employment=State(row[4]),
+        training=State(row[5]),
+        attributes=_attributes(row[6]),
+    )
+
+
+def _roles(stored: str) -> frozenset[str]:
+    values = json.loads(stored)
+    if not isinstance(values, list):  # frozenset would take the letters of a string for roles
+        raise TypeError("roles are a list")
+    return frozenset(values)
+
+
+def _attributes(stored: str) -> Mapping[str, AttributeValue]:
+    values = json.loads(stored)
+    if not isinstance(values, dict):
+        raise TypeError("attributes are a map")
+    return MappingProxyType({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
+
+
+def _values(principal: Principal) -> dict[str, object]:
+    return {
+        "kind": principal.kind.value,
+        "roles": json.dumps(sorted(principal.roles)),
+        "department": principal.department,
+        "employment": principal.employment.value,
+        "training": principal.training.value,
+        "attributes": json.dumps(dict(principal.attributes), sort_keys=True),
+        "is_administrator": ADMINISTRATOR in principal.roles,
+    }
+
+
+_BY_ID = Query(
+    sa.select(
+        table.c.id, table.c.kind, table.c.roles, table.c.department, table.c.employment, table.c.training, table.c.attributes
+    ).where(table.c.id == sa.bindparam("id")),
+    _principal,
+)  # fmt: skip
+
+_ADMINISTRATOR = Query(
+    sa.select(table.c.id)
+    .where(table.c.is_administrator == sa.true(), table.c.employment == State.ACTIVE.value)
+    .limit(1),
+    tuple,
+)
+
+
+class Principals:
+    """The directory in the ledger, as `ports.Directory`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get(self, principal_id: str) -> Principal | None:
+        """See `ports.Directory.get`."""
+        found = await self._database.rows(_BY_ID, {"id": principal_id})
+        return found[0] if found else None
+
+    async def has_administrator(self) -> bool:
+        """See `ports.Directory.has_administrator`."""
+        return bool(await self._database.rows(_ADMINISTRATOR, {}))
+
+    async def upsert(self, principal: Principal, now: datetime) -> Principal:
+        """See `ports.Directory.upsert`."""
+
+        def work(connection: Connection) -> Principal:
+            _write(connection, principal, now)
+            return principal
+
+        return await self._database.write(work)
+
+    async def offboard(self, principal_id: str, now: datetime) -> Principal | None:
+        """See `ports.Directory.offboard`; what else the record says stays."""
+
+        def work(connection: Connection) -> Principal | None:
+            for known in _BY_ID.within(connection, {"id": principal_id}):
+                gone = replace(known, employment=State.OFFBOARDED, roles=frozenset())
+                _write(connection, gone, now)
+                return gone
+            return None
+
+        return await self._database.write(work)
+
+
+def _write(connection: Connection, principal: Principal, now: datetime) -> None:
+    row = {**_values(principal), "updated_at": to_micros(now), "change_seq": next_change(connection)}
+    # Not ON CONFLICT: drawing the change first has made this the only writer, in every database.
+    updated = connection.execute(sa.update(table).where(table.c.id == principal.id).values(row))
+    if updated.rowcount == 0:
+        connection.execute(sa.insert(table), {"id": principal.id, **row})

@@ -1,0 +1,151 @@
+"""Subjects and their aliases: from a phone number or a customer id to a random sid.
+
+An alias is HMAC-SHA-256 under the `ledger_index` key of `kind 0x00 scope 0x00 value`, in full: with
+the file alone nobody can test whether a number is in it.
+"""
+
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.instant import to_micros
+from fujie.adapters.ledger.tables import alias, subject
+from fujie.model.customer import CustomerRef, Phone
+from fujie.model.errors import LedgerError
+from fujie.ports import Identifiers, Identity
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """The `ledger_index` key: `id` is stored beside every alias, so that a later key can be told apart."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Alias:
+    kind: str
+    scope: str
+    digest: bytes
+
+
+@lru_cache(maxsize=32)
+def _current(count: int) -> Query[tuple[bytes, str]]:
+    select = sa.select(alias.c.digest, alias.c.sid).where(
+        one_of(alias.c.digest, count), alias.c.valid_to.is_(None)
+    )
+    return Query(select, _pair)
+
+
+def _pair(row: Sequence[Any]) -> tuple[bytes, str]:
+    return row[0], row[1]
+
+
+def _wrapped_key(row: Sequence[Any]) -> bytes | None:
+    return row[0]  # type: ignore[no-any-return]  # a driver's row is untyped; the column is LargeBinary
+
+
+_KEY = Query(sa.select(subject.c.wrapped_key).where(subject.c.sid == sa.bindparam("sid")), _wrapped_key)
+
+
+class Subjects:
+    """Who is who. `new_wrapped_key` makes the data key of a new sid and wraps it; it runs in the writer thread."""
+
+    def __init__(
+        self,
+        database: Database,
+        index: IndexKey,
+        identifiers: Identifiers,
+        new_wrapped_key: Callable[[str], bytes],
+    ) -> None:
+        self._database = database
+        self._index = index
+        self._identifiers = identifiers
+        self._new_wrapped_key = new_wrapped_key
+
+    async def find(self, refs: Sequence[CustomerRef]) -> Identity | None:
+        """See `ports.Ledger.find`."""
+        if not refs:
+            return None
+        digests = [self._alias(ref).digest for ref in refs]
+        found = await self._database.rows(_current(padded_size(len(digests))), members(digests))
+        return _identity(digests, dict(found))
+
+    async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
+        """See `ports.Ledger.enrol`; costs no write when every ref is known."""
+        if not refs:
+            raise LedgerError("nobody can be enrolled without a reference", code="INTERNAL")
+        aliases = {entry.digest: entry for entry in map(self._alias, refs)}
+        digests = list(aliases)
+        query, values = _current(padded_size(len(digests))), members(digests)
+        known = dict(await self._database.rows(query, values))
+        if known.keys() == aliases.keys():
+            return _known_identity(digests, known)
+
+        def work(connection: Connection) -> Identity:
+            seen = dict(query.within(connection, values))  # again: another process may have been faster
+            sid = seen.get(digests[0]) or self._insert_subject(connection, now)
+            for digest in digests:
+                if digest not in seen:
+                    self._insert_alias(connection, aliases[digest], sid, now)
+                    seen[digest] = sid
+            return _known_identity(digests, seen)
+
+        return await self._database.write(work)
+
+    async def subject_key(self, sid: str) -> bytes | None:
+        """See `ports.Ledger.subject_key`."""
+        found = await self._database.rows(_KEY, {"sid": sid})
+        return found[0] if found else None
+
+    def _alias(self, ref: CustomerRef) -> _Alias:
+        if isinstance(ref, Phone):
+            kind, scope, value = "phone", "", ref.e164
+        else:
+            kind, scope, value = "store_key", ref.store, ref.customer_id
+        if "\0" in scope:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
+            raise LedgerError("the name of a store holds NUL", code="INTERNAL")
+        message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
+        return _Alias(kind, scope, hmac.digest(self._index.secret, message, "sha256"))
+
+    def _insert_subject(self, connection: Connection, now: datetime) -> str:
+        sid = f"sid_{self._identifiers.new_id()}"
+        row = {
+            "sid": sid,
+            "wrapped_key": self._new_wrapped_key(sid),
+            "created_at": to_micros(now),
+            "change_seq": next_change(connection),
+        }
+        connection.execute(sa.insert(subject), row)
+        return sid
+
+    def _insert_alias(self, connection: Connection, entry: _Alias, sid: str, now: datetime) -> None:
+        row = {
+            "kind": entry.kind,
+            "scope": entry.scope,
+            "key_version": self._index.id,
+            "digest": entry.digest,
+            "sid": sid,
+            "valid_from": to_micros(now),
+            "change_seq": next_change(connection),
+        }
+        connection.execute(sa.insert(alias), row)
+
+
+def _identity(digests: Sequence[bytes], known: Mapping[bytes, str]) -> Identity | None:
+    sids = tuple(dict.fromkeys(known[digest] for digest in digests if digest in known))
+    return Identity(sids[0], sids[1:]) if sids else None
+
+
+def _known_identity(digests: Sequence[bytes], known: Mapping[bytes, str]) -> Identity:
+    identity = _identity(digests, known)
+    assert identity is not None, "every digest is known here"
+    return identity

@@ -1,0 +1,82 @@
+"""Reading log directories for verification: what `fujie audit verify DIR` reports about every origin in it."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from fujie.adapters.logstart import VKEY
+from fujie.adapters.tilefiles import read_file
+from fujie.audit.checkpoint import Checkpoint, VerifierKey, open_checkpoint, parse_unverified, parse_vkey
+from fujie.audit.errors import CheckpointInvalid
+from fujie.audit.findings import Finding, FindingKind
+from fujie.audit.segment import TAIL
+from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
+
+
+def verify_directory(
+    directory: Path, *, vkeys: Sequence[str] = (), against: Sequence[str] = ()
+) -> tuple[LogReport, ...]:
+    """Verify every log at or below `directory`, in order of path.
+
+    `vkeys` pins keys as text. One named like an origin is used for that origin; a single vkey of any name lends
+    its public key to all of them, since one instance signs the logs of all its workers with one secret. Without
+    any, the file `vkey` beside each log is believed: a convenience that proves only that log and key belong
+    together, since who can rewrite the log can rewrite the file. An auditor pins.
+
+    `against` holds signed notes kept earlier (the last of each origin is enough; without `vkeys` they are believed
+    as given): a log that does not continue them, or is gone, is found. Raises CheckpointInvalid for a malformed
+    vkey or note, or a note that the pinned key did not sign.
+    """
+    pinned = {key.name: key for key in map(parse_vkey, vkeys)}
+    kept = [_kept(note, pinned) for note in against]
+    reports = [_verify(path, directory, pinned, kept) for path in _logs(directory)]
+    origins = [report.origin for report in reports]
+    twice = {origin for origin in origins if origins.count(origin) > 1}
+    gone = {checkpoint.origin for checkpoint in kept} - set(origins)
+    reports += [_gone(origin) for origin in sorted(gone | twice)]
+    return tuple(reports)
+
+
+def _kept(note: str, pinned: Mapping[str, VerifierKey]) -> Checkpoint:
+    claimed = parse_unverified(note)
+    if not pinned:
+        return claimed
+    key = _key(pinned, claimed.origin)
+    if key is None:
+        raise CheckpointInvalid("no key was pinned for the origin of a kept checkpoint")
+    return open_checkpoint(note, key)
+
+
+def _logs(directory: Path) -> list[Path]:
+    marks = (file for name in (CHECKPOINT, TAIL, VKEY) for file in directory.rglob(name))
+    return sorted({file.parent for file in marks})
+
+
+def _verify(
+    path: Path, top: Path, pinned: Mapping[str, VerifierKey], kept: Sequence[Checkpoint]
+) -> LogReport:
+    place = "" if path == top else path.relative_to(top).as_posix()
+    try:
+        origin = parse_unverified((read_file(path, CHECKPOINT) or b"").decode()).origin
+        key = _key(pinned, origin) if pinned else parse_vkey((read_file(path, VKEY) or b"").decode())
+        if key is None:
+            raise CheckpointInvalid("no key was pinned for this origin")
+    except (CheckpointInvalid, UnicodeDecodeError):
+        damage = Finding(FindingKind.CHECKPOINT_INVALID, place or path.name, path=CHECKPOINT)
+        return LogReport(damage.origin, 0, 0, b"", (damage,))
+    report = verify_log(lambda name: read_file(path, name), key, [c for c in kept if c.origin == origin])
+    if origin == place or origin.endswith(f"/{place}") or not place:
+        return report
+    misplaced = Finding(FindingKind.MISPLACED, origin, path=place)
+    return LogReport(
+        report.origin, report.size, report.signed_size, report.root, (*report.findings, misplaced)
+    )
+
+
+def _key(pinned: Mapping[str, VerifierKey], origin: str) -> VerifierKey | None:
+    if origin in pinned:
+        return pinned[origin]
+    return next(iter(pinned.values())).named(origin) if len(pinned) == 1 else None
+
+
+def _gone(origin: str) -> LogReport:
+    return LogReport(origin, 0, 0, b"", (Finding(FindingKind.MISPLACED, origin),))

@@ -1,0 +1,1 @@
+"""Customer stores behind fujie."""

@@ -1,0 +1,226 @@
+"""The writer of one evidence log: group commit, published tiles, signed checkpoints.
+
+One thread commits: it takes every entry that waits, writes them in one go, syncs, and only then wakes the callers.
+While it syncs, the next group gathers, so a slow disk makes groups larger instead of the queue longer. An OSError anywhere is final: nothing is acknowledged by this process any more.
+"""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from os import close
+from queue import Empty, SimpleQueue
+from typing import TypeAlias
+
+from fujie.adapters.logstart import Opened, fresh_tail
+from fujie.adapters.tilefiles import append_synced
+from fujie.audit.checkpoint import Checkpoint
+from fujie.audit.entry import MAX_ENTRY_BYTES
+from fujie.audit.errors import EntryInvalid, EntryTooLarge, LogUnavailable
+from fujie.audit.segment import TAIL, record
+from fujie.audit.tree import leaf_hash
+from fujie.audit.verify import CHECKPOINT
+
+_Waiting: TypeAlias = tuple[bytes, "asyncio.Future[int]"]
+_MAX_GROUP = 4096
+"""Entries per write: bounds memory and the time to the first acknowledgement under a flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How far the signature may lag: a checkpoint after so many entries or seconds, whichever comes first."""
+
+    entries: int = 1000
+    seconds: float = 1.0
+
+
+class TileLog:
+    """An append-only log in C2SP tlog-tiles layout, of which this object is the only writer.
+
+        log = TileLog(open_log(audit_dir, signer, known), clock=clock, keep=keep)
+
+    Use from one event loop. Reads no clock of its own: `clock` gives seconds on a monotonic scale. `keep` receives
+    every durable signed note, on the committing thread, to be stored outside the volume and given to `open_log`
+    at the next start; what it raises stops the log.
+    """
+
+    def __init__(
+        self,
+        opened: Opened,
+        *,
+        clock: Callable[[], float],
+        keep: Callable[[str], None],
+        pace: Pace = Pace(),
+    ) -> None:
+        """Sign what was recovered and start committing. Raises OSError, or what `keep` raises."""
+        self._signer, self._directory, self._tail = opened.signer, opened.directory, opened.tail
+        self._frontier = opened.frontier
+        self._clock, self._keep, self._pace = clock, keep, pace
+        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped = False
+        self._submitted = self._durable = self._frontier.size
+        self.torn_bytes = opened.torn_bytes
+        """Bytes of unacknowledged entries that a crash had left and that were cut off at the start."""
+        self.signed = opened.signed
+        """The last durable checkpoint."""
+        self.last_checkpoint_time = clock()
+        """When that was signed, on the scale of `clock`."""
+        try:
+            self._sign()  # what was recovered is vouched for before anything new comes
+        except BaseException:
+            self._release()
+            raise
+        self._thread = threading.Thread(
+            target=self._run, name=f"log {self._signer.verifier.name}", daemon=True
+        )
+        self._thread.start()
+
+    @property
+    def size(self) -> int:
+        """Number of durable entries."""
+        return self._durable
+
+    @property
+    def backlog(self) -> int:
+        """Number of entries submitted and not yet durable."""
+        return self._submitted - self._durable
+
+    @property
+    def healthy(self) -> bool:
+        """False for ever once a write failed or the log was closed."""
+        return not self._stopped
+
+    async def append(self, leaf: bytes) -> int:
+        """Append an entry; return its index once it is durable on disk.
+
+        Raises EntryTooLarge, EntryInvalid for no bytes at all, LogUnavailable when it could not be made durable
+        (it may still turn up in the log). Cancelling the wait does not take the entry back.
+        """
+        if len(leaf) > MAX_ENTRY_BYTES:
+            raise EntryTooLarge(f"the entry has {len(leaf)} bytes, the limit is {MAX_ENTRY_BYTES}")
+        if not leaf:
+            raise EntryInvalid("an entry has at least one byte")
+        if self._stopped:
+            raise LogUnavailable("the log has failed or is closed")
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        future: asyncio.Future[int] = self._loop.create_future()
+        self._submitted += 1
+        self._queue.put((leaf, future))
+        # The committer sets the flag, then empties the queue; we fill the queue, then read the flag: no entry
+        # waits for a thread that is gone.
+        if not self.healthy:
+            _refuse([future])
+        return await future
+
+    def close(self) -> None:
+        """Commit what waits, sign a last checkpoint, release the log. Blocks; further appends are refused."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while (group := self._next_group()) is not None:
+                if group:
+                    self._commit(group)
+                if self._is_due():
+                    self._sign()
+            if self._durable > self.signed.size:
+                self._sign()
+        except OSError:
+            pass  # final; `healthy` and every append say so
+        finally:
+            # Also when `keep` raised: its traceback goes to threading.excepthook, and nobody waits in vain.
+            self._stopped = True
+            self._wake(_refuse, self._left_over())
+            self._release()
+
+    def _next_group(self) -> list[_Waiting] | None:
+        """Return what waits, at least one entry unless a checkpoint falls due first; None at the end."""
+        group: list[_Waiting] = []
+        pause = None
+        if self._durable > self.signed.size:
+            pause = max(self.last_checkpoint_time + self._pace.seconds - self._clock(), 0)
+        try:
+            item = self._queue.get(timeout=pause)
+            while item is not None:
+                group.append(item)
+                if len(group) == _MAX_GROUP:
+                    return group
+                item = self._queue.get_nowait()
+        except Empty:
+            return group
+        if group:
+            self._queue.put(None)  # commit these first, then come back to the end
+            return group
+        return None
+
+    def _commit(self, group: Sequence[_Waiting]) -> None:
+        hashed = [leaf_hash(leaf) for leaf, _ in group]
+        first = self._durable
+        try:
+            append_synced(
+                self._tail, b"".join(record(leaf, h) for (leaf, _), h in zip(group, hashed, strict=True))
+            )
+        except OSError:
+            self._stopped = True
+            self._wake(_refuse, [future for _, future in group])
+            raise
+        self._durable += len(group)
+        self._wake(_acknowledge, [future for _, future in group], first)
+        for (leaf, _), h in zip(group, hashed, strict=True):
+            self._frontier.append(leaf, h)
+
+    def _is_due(self) -> bool:
+        unsigned = self._durable - self.signed.size
+        late = self._clock() - self.last_checkpoint_time >= self._pace.seconds
+        return unsigned >= self._pace.entries or (unsigned > 0 and late)
+
+    def _sign(self) -> None:
+        """Publish the tiles, then the checkpoint that needs them, tell the keeper, then shorten the tail."""
+        frontier = self._frontier
+        full = frontier.take_full()
+        self._directory.publish([*full, *frontier.partials()])
+        checkpoint = Checkpoint(self._signer.verifier.name, frontier.size, frontier.root())
+        note = self._signer.sign(checkpoint)
+        self._directory.publish([(CHECKPOINT, note.encode())])
+        self.signed, self.last_checkpoint_time = checkpoint, self._clock()
+        self._keep(note)
+        if full:
+            tail = fresh_tail(frontier)
+            self._directory.publish([(TAIL, tail)])
+            close(self._tail)
+            self._tail = self._directory.open_for_append(TAIL, len(tail))
+            self._directory.drop_partials(name for name, _ in full)
+
+    def _left_over(self) -> list["asyncio.Future[int]"]:
+        futures = []
+        while not self._queue.empty():
+            if (item := self._queue.get()) is not None:
+                futures.append(item[1])
+        return futures
+
+    def _wake(
+        self, outcome: Callable[..., None], futures: list["asyncio.Future[int]"], *detail: int
+    ) -> None:
+        if futures and self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(outcome, futures, *detail)
+
+    def _release(self) -> None:
+        close(self._tail)
+        self._directory.release()
+
+
+def _acknowledge(futures: Sequence["asyncio.Future[int]"], first: int) -> None:
+    for index, future in enumerate(futures, first):
+        if not future.done():  # done: the caller was cancelled
+            future.set_result(index)
+
+
+def _refuse(futures: Sequence["asyncio.Future[int]"]) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(LogUnavailable("the log has failed or is closed"))

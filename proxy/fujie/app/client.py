@@ -1,0 +1,138 @@
+"""The gRPC client of the command line, and how any Python client reads a refusal.
+
+The stubs are the generated ones: a Python user needs nothing else. Tokens are neither printed nor part
+of any repr.
+"""
+
+import ipaddress
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
+
+from fujie.transport.grpc.status import DETAILS_KEY, DOMAIN
+from fujie.v1 import types_pb2 as types_v1
+from fujie.v1.consent_service_pb2_grpc import ConsentServiceStub
+from fujie.v1.customer_data_service_pb2_grpc import CustomerDataServiceStub
+from fujie.v1.directory_service_pb2_grpc import DirectoryServiceStub
+from fujie.v1.policy_service_pb2_grpc import PolicyServiceStub
+
+
+class PlaintextRefused(ValueError):
+    """A token would cross the network in plain text."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Stubs:
+    """One connection, with the stubs of every service. Close `channel` when done."""
+
+    channel: grpc.Channel
+    customers: CustomerDataServiceStub
+    consent: ConsentServiceStub
+    directory: DirectoryServiceStub
+    policy: PolicyServiceStub
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalDetail:
+    """What a failed call says. Empty texts where the server gave none (it may not be fujie at all).
+
+    `decision_id` finds the entry in the log, `incident_id` the line in the server's own log;
+    `fields` are the paths in the request that are at fault; `detail` holds all reasons.
+    """
+
+    code: grpc.StatusCode
+    message: str
+    reason: str = ""
+    message_zh: str = ""
+    decision_id: str = ""
+    bundle: str = ""
+    incident_id: str = ""
+    fields: tuple[str, ...] = ()
+    detail: types_v1.DecisionDetail | None = None
+
+
+def connect(address: str, token: str, tls_root: Path | None = None) -> Stubs:
+    """Return stubs for the server at `address` (`host:port`) that send `token` with every call.
+
+    Connects on the first call. Plain text is for the own machine only.
+
+    Raises:
+        PlaintextRefused: there is no `tls_root` and the address is not a loopback one.
+        OSError: `tls_root` is not readable.
+
+    """
+    if tls_root is not None:
+        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(tls_root.read_bytes()))
+    elif _is_loopback(address):
+        # A proxy of the environment would receive the token.
+        channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+    else:
+        raise PlaintextRefused(f"{address} is not this machine: give the TLS root certificate")
+    with_token = grpc.intercept_channel(channel, _Bearer(token))
+    return Stubs(
+        channel,
+        CustomerDataServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        ConsentServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        DirectoryServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        PolicyServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+    )
+
+
+def read_refusal(error: grpc.RpcError) -> RefusalDetail:
+    """Return what a failed call says; works for the errors of grpc and of grpc.aio. Never raises for bad details."""
+    call: Any = error  # grpc.RpcError is a bare marker; both concrete errors have the methods of a call
+    found: dict[str, Any] = {}
+    for key, value in call.trailing_metadata() or ():
+        if key == DETAILS_KEY:
+            with suppress(DecodeError):
+                found = _details(status_pb2.Status.FromString(value))
+    return RefusalDetail(code=call.code(), message=call.details() or "", **found)
+
+
+def _details(status: status_pb2.Status) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for packed in status.details:
+        if packed.Is(error_details_pb2.ErrorInfo.DESCRIPTOR):
+            info = error_details_pb2.ErrorInfo.FromString(packed.value)
+            if info.domain == DOMAIN:
+                ids = {"decision_id", "bundle", "incident_id"}
+                found |= {"reason": info.reason, **{k: v for k, v in info.metadata.items() if k in ids}}
+        elif packed.Is(error_details_pb2.LocalizedMessage.DESCRIPTOR):
+            words = error_details_pb2.LocalizedMessage.FromString(packed.value)
+            if words.locale == "zh-CN":
+                found["message_zh"] = words.message
+        elif packed.Is(error_details_pb2.BadRequest.DESCRIPTOR):
+            bad = error_details_pb2.BadRequest.FromString(packed.value)
+            found["fields"] = tuple(violation.field for violation in bad.field_violations)
+        elif packed.Is(types_v1.DecisionDetail.DESCRIPTOR):
+            found["detail"] = types_v1.DecisionDetail.FromString(packed.value)
+    return found
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rsplit(":", 1)[0].strip("[]")
+    if host == "localhost":
+        return True
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return False
+
+
+class _Bearer(grpc.UnaryUnaryClientInterceptor):
+    """Adds the token to every call: call credentials would need TLS, which loopback does without."""
+
+    def __init__(self, token: str) -> None:
+        self._header = ("authorization", f"Bearer {token}")
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        """Send the call on, with the token."""
+        sent = tuple(client_call_details.metadata or ())
+        return continuation(client_call_details._replace(metadata=(*sent, self._header)), request)

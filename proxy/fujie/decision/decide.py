@@ -1,0 +1,219 @@
+"""The decision: grants open, guards close, the field steps combine (DESIGN section 5, "Combining").
+
+`decide` is pure and total. The procedure, whose order matters:
+
+1. A principal that is not ACTIVE is refused, whatever it holds.
+2. When no grant opens the action to any role of the asker: NO_GRANT, and nothing else is said.
+3. Names that the bundle does not define are invalid.
+4. A grant matches when its scope matches and its condition is true; an error or an Unknown fact is
+   no match. None: NO_GRANT.
+5. The basis must be one that the purpose accepts, with its evidence.
+6. Every guard in scope is evaluated. A match condition that is false takes the guard out; one that
+   errs leaves it in, and refuses. A validation that is not true refuses.
+7. The step of a field is the most open among the matching grants, then the most closed of that, of
+   every applicable guard's `fields`, and of the floor of its class.
+8. Fields that no grant names are withheld; all of them withheld, or any under `strict`, refuses.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+
+from fujie.decision.plan import Plan, rules_of
+from fujie.model.decision import Decision, FieldOutcome, ReasonHit
+from fujie.model.facts import Facts, FactValue, Unknown
+from fujie.model.reason import BUILT_IN_REASONS, LocalizedText
+from fujie.model.request import Request
+from fujie.model.step import Step
+from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
+from fujie.policy.bundle import Grant, Guard, Rule
+from fujie.policy.cel import Program, Result
+
+_OMIT = Step("omit")
+_EMPLOYMENT = {State.OFFBOARDED: "PRINCIPAL_OFFBOARDED", State.SUSPENDED: "PRINCIPAL_SUSPENDED"}
+
+Outcome = Result | Unknown
+"""What one rule came to: true, false, an evaluation error, or an Unknown fact that it reads."""
+
+
+def decide(plan: Plan, request: Request, facts: Facts) -> Decision:
+    """Decide one request. Never raises; the same arguments give the same decision."""
+    try:
+        return _decide(plan, request, facts)
+    except Exception:  # noqa: BLE001 - total by contract: whatever breaks here must refuse, not escape
+        return _deny(plan, facts, [built_in("GUARD_ERROR")])
+
+
+def refuse(bundle_digest: str, code: str) -> Decision:
+    """Return the refusal for a reason that lies outside the policy: nobody known, nothing readable."""
+    return Decision(Effect.DENY, bundle_digest, (built_in(code),))
+
+
+def built_in(code: str, *, guard: str = "", validation: str = "", detail: str = "") -> ReasonHit:
+    """Return the hit for a built-in reason; `detail`, a fact path for example, follows its text in brackets."""
+    row = BUILT_IN_REASONS[code]
+    message = row.message
+    if detail:
+        message = LocalizedText(f"{message.zh}（{detail}）", f"{message.en} ({detail})")
+    return ReasonHit(code, row.priority, guard, validation, message, row.basis, row.remedy)
+
+
+def matching_grants(plan: Plan, facts: Facts) -> tuple[Grant, ...]:
+    """Return the grants of the plan whose condition is true."""
+    results = outcomes(plan, plan.conditions, plan.condition_programs, facts, plan.condition_roots)
+    conditions = iter(results)
+    return tuple(grant for grant in plan.grants if grant.condition is None or next(conditions) is True)
+
+
+def outcomes(
+    plan: Plan, rules: Sequence[Rule], programs: Sequence[Program], facts: Facts, roots: frozenset[str]
+) -> Sequence[Outcome]:
+    """Evaluate rules that were compiled into `programs`; a rule that reads an Unknown fact is Unknown, whatever it gave."""
+    if not rules:
+        return ()
+    messages = plan.bundle.engine.messages(facts, roots)
+    results: list[Outcome] = [result for program in programs for result in program.run(messages)]
+    unknown = {path: value for path in plan.reads if isinstance(value := facts.get(path), Unknown)}
+    if unknown:
+        for index, rule in enumerate(rules):
+            if missing := sorted(rule.reads & unknown.keys()):
+                results[index] = unknown[missing[0]]
+    return results
+
+
+def precheck(plan: Plan, request: Request, facts: Facts) -> Decision | None:
+    """Return the refusal that no fact about the customer can change (steps 1 to 4), else None.
+
+    `facts` come without the customer; what this refuses is refused without touching store or ledger,
+    so its answer tells nothing about any customer.
+    """
+    if refused := _closed(plan, request, facts):
+        return refused
+    if not plan.needs_customer and not matching_grants(plan, facts):
+        return _deny(plan, facts, [built_in("NO_GRANT")])
+    return None
+
+
+def _closed(plan: Plan, request: Request, facts: Facts) -> Decision | None:
+    employment = facts.get("principal.employment")
+    if employment is not State.ACTIVE:  # 1
+        code = _EMPLOYMENT.get(employment) if isinstance(employment, State) else None
+        return _deny(plan, facts, [built_in(code or "PRINCIPAL_UNKNOWN")])
+    if not plan.reachable:  # 2
+        return _deny(plan, facts, [built_in("NO_GRANT")])
+    if invalid := list(_invalid_names(plan, request)):  # 3
+        return _deny(plan, facts, invalid)
+    return None
+
+
+def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
+    if refused := _closed(plan, request, facts):
+        return refused
+    grants = matching_grants(plan, facts)
+    if not grants:  # 4
+        return _deny(plan, facts, [built_in("NO_GRANT")])
+    closing: dict[str, list[ReasonHit]] = {"deny": list(_basis(plan, request)), "warn": [], "shadow": []}  # 5
+    applicable: list[Guard] = []
+    results = iter(outcomes(plan, plan.rules, plan.rule_programs, facts, plan.rule_roots))
+    for guard in plan.guards:  # 6
+        hits = guard_hits(guard, [next(results) for _ in rules_of(guard)], facts)
+        if hits is not None:
+            applicable.append(guard)
+            closing["deny" if guard.enforced else "warn" if guard.warns else "shadow"].extend(hits)
+    fields = _fields(plan, request, grants, applicable)  # 7
+    closing["deny"].extend(_withheld(request, fields))  # 8
+    refusing = bool(closing["deny"])
+    return Decision(
+        effect=Effect.DENY if refusing else Effect.ALLOW,
+        bundle=plan.bundle.digest,
+        reasons=_sorted(closing["deny"]),
+        fields=MappingProxyType({} if refusing else fields),
+        grants=tuple(grant.name for grant in grants),
+        warnings=_sorted(closing["warn"]),
+        shadow=_sorted(closing["shadow"]),
+        read=_read(plan, facts),
+    )
+
+
+def _invalid_names(plan: Plan, request: Request) -> Iterator[ReasonHit]:
+    if request.action not in CUSTOMER_ACTIONS:
+        return
+    if not request.purpose:
+        yield built_in("PURPOSE_MISSING")
+    elif request.purpose not in plan.bundle.purposes:
+        yield built_in("UNKNOWN_PURPOSE")
+    if request.action in FIELD_ACTIONS and not request.fields:
+        yield built_in("FIELDS_UNBOUNDED")
+    if any(name not in plan.bundle.fields for name in request.fields):
+        yield built_in("UNKNOWN_FIELD")
+
+
+def _basis(plan: Plan, request: Request) -> Iterator[ReasonHit]:
+    if request.action not in CUSTOMER_ACTIONS:
+        return
+    bases = plan.bundle.purposes[request.purpose].bases
+    if request.basis not in bases:
+        yield built_in("BASIS_NOT_ACCEPTED")
+    elif bases[request.basis] and not request.has_basis_evidence:
+        yield built_in("BASIS_EVIDENCE_MISSING", detail=bases[request.basis])
+
+
+def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[ReasonHit] | None:
+    """Return why the guard refuses, empty when it holds; None when it does not apply."""
+    split = len(guard.conditions)
+    if any(verdict is False for verdict in verdicts[:split]):
+        return None
+    hits = [
+        _broken(verdict, rule, guard.name, name, facts)
+        for (name, rule), verdict in zip(guard.conditions, verdicts, strict=False)
+        if verdict is not True
+    ]
+    for validation, verdict in zip(guard.validations, verdicts[split:], strict=True):
+        if verdict is False:
+            hits.append(validation.hit)
+        elif verdict is not True:
+            hits.append(_broken(verdict, validation.rule, guard.name, validation.name, facts))
+    return hits
+
+
+def _broken(verdict: Outcome, rule: Rule, guard: str, name: str, facts: Facts) -> ReasonHit:
+    if isinstance(verdict, Unknown):
+        missing = ", ".join(sorted(path for path in rule.reads if isinstance(facts.get(path), Unknown)))
+        return built_in("FACT_MISSING", guard=guard, validation=name, detail=missing)
+    return built_in("GUARD_ERROR", guard=guard, validation=name)
+
+
+def _fields(
+    plan: Plan, request: Request, grants: Sequence[Grant], guards: Sequence[Guard]
+) -> dict[str, FieldOutcome]:
+    fields: dict[str, FieldOutcome] = {}
+    for name in request.fields:
+        field = plan.bundle.fields[name]
+        opened = [grant.fields[name] for grant in grants if name in grant.fields]
+        if not opened:
+            fields[name] = FieldOutcome(_OMIT, "FIELD_NOT_GRANTED")
+            continue
+        closing = [guard.fields[name] for guard in guards if name in guard.fields]
+        ladder = field.ladder
+        step = ladder.most_closed((ladder.most_open(opened), *closing, field.floor))
+        fields[name] = FieldOutcome(step, "FIELD_NOT_GRANTED" if step == _OMIT else "")
+    return fields
+
+
+def _withheld(request: Request, fields: dict[str, FieldOutcome]) -> Iterator[ReasonHit]:
+    withheld = [name for name, outcome in fields.items() if outcome.withheld]
+    if withheld and len(withheld) == len(fields):
+        yield built_in("NO_FIELD_GRANTED", detail=", ".join(withheld))
+    elif withheld and request.strict:
+        yield built_in("FIELD_NOT_GRANTED", detail=", ".join(withheld))
+
+
+def _deny(plan: Plan, facts: Facts, hits: list[ReasonHit]) -> Decision:
+    return Decision(Effect.DENY, plan.bundle.digest, _sorted(hits), read=_read(plan, facts))
+
+
+def _read(plan: Plan, facts: Facts) -> Mapping[str, FactValue]:
+    return MappingProxyType({path: facts.get(path) for path in plan.reads})
+
+
+def _sorted(hits: list[ReasonHit]) -> tuple[ReasonHit, ...]:
+    return tuple(sorted(hits, key=lambda hit: (hit.priority, hit.guard, hit.validation, hit.code)))

@@ -1,0 +1,40 @@
+"""One bundle, ready to decide: plans made once, decisions memoised by exactly the facts they read."""
+
+from collections import OrderedDict
+
+from fujie.decision.decide import decide
+from fujie.decision.plan import Plan, Planner
+from fujie.model.decision import Decision
+from fujie.model.facts import Facts
+from fujie.model.request import Request
+from fujie.policy.bundle import Bundle
+
+_MAX_DECISIONS = 8_192
+"""Decisions that a process keeps, least recently used first out. Facts are low-cardinality, so requests
+of one kind share few; about 2 kB each."""
+
+
+class Decider:
+    """Decides against one bundle. Equal to `decide`, only faster; not thread-safe."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self._planner = Planner(bundle)
+        self._decisions: OrderedDict[tuple[object, ...], Decision] = OrderedDict()
+
+    def plan(self, request: Request, roles: frozenset[str]) -> Plan:
+        """Return what of the bundle can matter for this request and these roles."""
+        return self._planner.plan(request, tuple(sorted(roles)))
+
+    def decide(self, plan: Plan, request: Request, facts: Facts) -> Decision:
+        """Decide; a repeated request with the same facts is answered from memory."""
+        key = (plan, request, *map(facts.get, plan.reads))
+        decision = self._decisions.get(key)
+        if decision is None:
+            decision = decide(plan, request, facts)
+            if len(self._decisions) >= _MAX_DECISIONS:
+                self._decisions.popitem(last=False)
+            self._decisions[key] = decision
+        else:
+            self._decisions.move_to_end(key)
+        return decision

@@ -1,0 +1,137 @@
+"""Why a decision came out as it did, rule by rule and clause by clause, with the values that were read."""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from fujie.decision.decide import Outcome, decide, guard_hits, outcomes
+from fujie.decision.plan import Plan, rules_of
+from fujie.model.decision import Clause, Explanation, RuleTrace
+from fujie.model.facts import Facts, FactType, FactValue, Unknown
+from fujie.model.request import Request
+from fujie.policy.bundle import Bundle, Grant, Rule
+from fujie.policy.cel import Checked, EvaluationError, evaluate_any
+from fujie.policy.expression import clauses
+
+_HIDDEN = "(personal)"
+_MAX_CLAUSES = 64
+"""Clauses of one rule that are shown; longer rules are cut, not refused."""
+
+
+def explain(plan: Plan, request: Request, facts: Facts) -> Explanation:
+    """Decide, and trace every grant for the action and every guard in scope. Never raises.
+
+    Personal facts are shown as `(personal)`, and so is every clause that reads one, since its
+    outcome would tell the value. Cost: about 0.1 ms a clause; not for the hot path.
+    """
+    decision = decide(plan, request, facts)
+    grants = [trace for grant in plan.bundle.grants for trace in _grant(plan, grant, request, facts)]
+    guards = list(_guards(plan, facts))
+    return Explanation(decision, (*grants, *guards))
+
+
+def _grant(plan: Plan, grant: Grant, request: Request, facts: Facts) -> Iterator[RuleTrace]:
+    if request.action not in grant.match.actions:
+        return
+    for part, asked, allowed in (
+        ("roles", _roles(facts), grant.roles),
+        ("purposes", {request.purpose}, grant.match.purposes),
+        ("match.stores", {request.store}, grant.match.stores),
+        ("match.keys", {request.key_kind}, grant.match.keys),
+    ):
+        if allowed and not allowed & asked:
+            shown = f"not matched: {', '.join(sorted(asked)) or 'none'} is not among {', '.join(sorted(allowed))}"
+            yield RuleTrace("grant", grant.name, part, shown, grant.where)
+            return
+    if grant.condition is None:
+        yield RuleTrace("grant", grant.name, "match", "matched", grant.where)
+        return
+    (outcome,) = _alone(plan, grant.condition, facts)
+    word = "matched" if outcome is True else "not matched" if outcome is False else _broken(outcome)
+    yield RuleTrace(
+        "grant",
+        grant.name,
+        "condition",
+        word,
+        grant.condition.where,
+        _clauses(plan, grant.condition, facts),
+    )
+
+
+def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
+    results = iter(outcomes(plan, plan.rules, plan.rule_programs, facts, plan.rule_roots))
+    for guard in plan.guards:
+        verdicts = [next(results) for _ in rules_of(guard)]
+        applies = guard_hits(guard, verdicts, facts) is not None
+        names = [f"matchConditions[{name}]" for name, _ in guard.conditions]
+        names += [f"validations[{validation.name}]" for validation in guard.validations]
+        for name, rule, verdict in zip(names, rules_of(guard), verdicts, strict=True):
+            if not applies and name.startswith("validations"):
+                outcome = "does not apply"
+            elif verdict is True:
+                outcome = "held"
+            else:
+                outcome = "refused" if verdict is False else _broken(verdict)
+            yield RuleTrace("guard", guard.name, name, outcome, rule.where, _clauses(plan, rule, facts))
+        if not names:
+            yield RuleTrace("guard", guard.name, "fields", "tightens", guard.where)
+
+
+def _alone(plan: Plan, rule: Rule, facts: Facts) -> tuple[Outcome, ...]:
+    roots = plan.bundle.engine.roots_of(rule.reads)
+    missing = [value for path in sorted(rule.reads) if isinstance(value := facts.get(path), Unknown)]
+    if missing:
+        return (missing[0],)
+    return tuple(plan.bundle.engine.program([rule.expanded]).run(plan.bundle.engine.messages(facts, roots)))
+
+
+def _clauses(plan: Plan, rule: Rule, facts: Facts) -> tuple[Clause, ...]:
+    found: list[Clause] = []
+    for text, depth in clauses(rule.expanded):
+        checked = plan.bundle.engine.check(text)
+        if isinstance(checked, Checked) and len(found) < _MAX_CLAUSES:
+            reads = {path: facts.get(path) for path in sorted(checked.reads)}
+            found.append(
+                Clause(
+                    " ".join(text.split()),
+                    _value(plan.bundle, text, facts, reads),
+                    depth,
+                    _shown(plan.bundle.facts, reads),
+                )
+            )
+    return tuple(found)
+
+
+def _value(bundle: Bundle, text: str, facts: Facts, reads: Mapping[str, FactValue]) -> str:
+    if any(bundle.facts[path].personal for path in reads):
+        return _HIDDEN
+    if missing := [path for path, value in reads.items() if isinstance(value, Unknown)]:
+        return f"unknown: {', '.join(missing)}"
+    value = evaluate_any(
+        bundle.engine, text, bundle.engine.messages(facts, bundle.engine.roots_of(frozenset(reads)))
+    )
+    if isinstance(value, EvaluationError):
+        return f"error: {value.message}"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _shown(types: Mapping[str, FactType], reads: Mapping[str, FactValue]) -> Mapping[str, str]:
+    return MappingProxyType(
+        {path: _HIDDEN if types[path].personal else _text(value) for path, value in reads.items()}
+    )
+
+
+def _text(value: FactValue) -> str:
+    if isinstance(value, Unknown):
+        return f"unknown ({value.why})"
+    if isinstance(value, tuple):
+        return f"[{', '.join(value)}]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _broken(outcome: Outcome) -> str:
+    return f"unknown: {outcome.why}" if isinstance(outcome, Unknown) else "error"
+
+
+def _roles(facts: Facts) -> set[str]:
+    roles = facts.get("principal.roles")
+    return set(roles) if isinstance(roles, tuple) else set()

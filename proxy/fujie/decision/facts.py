@@ -1,0 +1,108 @@
+"""Raw values to typed facts. `derive` is where time becomes states and hours; nothing after it knows a clock."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+
+from fujie.decision.consent import consent_of
+from fujie.model.consent import ConsentEvent
+from fujie.model.facts import Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.principal import Principal
+from fujie.model.request import Request
+from fujie.model.vocabulary import ANY_CHANNEL
+from fujie.policy.bundle import Bundle
+
+_LARGEST = 2**63
+_NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
+_NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
+_NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
+_NULL = Unknown(UnknownWhy.NULL)
+_WRONG_TYPE = Unknown(UnknownWhy.WRONG_TYPE)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Raw:
+    """What the edges know, before it is typed.
+
+    `events` are the consent events of every sid of the customer, None when there is no customer.
+    `sid` is the one that positive consent must have been given for. `attributes` are raw column
+    values by attribute name, None when the customer has no row.
+    """
+
+    principal: Principal
+    events: Sequence[ConsentEvent] | None = None
+    sid: str = ""
+    attributes: Mapping[str, object] | None = None
+
+
+def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
+    """Type every fact of a request. Total: what is missing or of the wrong type is Unknown, with why."""
+    local = now.astimezone(zone)
+    principal = raw.principal
+    values: dict[str, FactValue] = {
+        "principal.kind": principal.kind,
+        "principal.roles": tuple(sorted(principal.roles)),
+        "principal.department": principal.department,
+        "principal.employment": principal.employment,
+        "principal.training": principal.training,
+        "request.action": request.action.value,
+        "request.purpose": request.purpose,
+        "request.basis": request.basis,
+        "request.store": request.store,
+        "request.key": request.key_kind,
+        "request.fields": request.fields,
+        "request.strict": request.strict,
+        "request.has_basis_evidence": request.has_basis_evidence,
+        "request.has_ticket": request.has_ticket,
+        "request.delegated": request.delegated,
+        "time.hour": local.hour,
+        "time.weekday": local.isoweekday(),
+    }
+    if raw.events is not None:
+        purpose = bundle.purposes.get(request.purpose)
+        ttl = purpose.consent_ttl if purpose else None
+        consent = consent_of(raw.events, raw.sid, ANY_CHANNEL, now, ttl)
+        values["consent.state"] = consent.state
+        values["consent.explicit"] = consent.explicit
+        values["consent.separate"] = consent.separate
+    for path, fact_type in bundle.attributes.items():
+        root, _, name = path.partition(".")
+        if root == "principal":
+            values[path] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
+        elif raw.attributes is None:
+            values[path] = _NO_CUSTOMER
+        else:
+            values[path] = _typed(raw.attributes.get(name, _NOT_MAPPED), fact_type)
+    return Facts(values)
+
+
+def _typed(value: object, fact_type: FactType) -> FactValue:
+    """Return `value` as the declared type, or why it is Unknown. Never guesses: "0" is not false.
+
+    Stores without a boolean type hold 0 and 1, which are taken for false and true.
+    """
+    if value is None:
+        return _NULL
+    if isinstance(value, Unknown):
+        return value
+    match fact_type.kind:
+        case Kind.BOOL:
+            return bool(value) if isinstance(value, int) and value in (0, 1) else _WRONG_TYPE
+        case Kind.INT:
+            whole = isinstance(value, int) and not isinstance(value, bool)
+            return (
+                value if whole and isinstance(value, int) and -_LARGEST <= value < _LARGEST else _WRONG_TYPE
+            )
+        case Kind.STRING:
+            return value if isinstance(value, str) and _is_text(value) else _WRONG_TYPE
+        case Kind.STRINGS:
+            items = value if isinstance(value, list | tuple) else ()
+            texts = tuple(item for item in items if isinstance(item, str) and _is_text(item))
+            return texts if isinstance(value, list | tuple) and len(texts) == len(items) else _WRONG_TYPE
+        case _:
+            return _WRONG_TYPE
+
+
+def _is_text(text: str) -> bool:
+    # The engine cuts at NUL and dies at a lone surrogate (cel-expr-python 0.1.3).
+    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

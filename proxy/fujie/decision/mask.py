@@ -1,0 +1,239 @@
+"""Masking: the one place where a fetched record is opened, and what of it leaves.
+
+A response is rebuilt from the decision's allow-list: a field that the decision does not name does not exist here.
+Every function is total. What can not be masked as meant (a value without the shape of its class, a value of a
+type we do not know, a step that means nothing for the class, a value too short for the step) is masked whole,
+as `****`. SQL NULL stays null and the empty string stays empty: neither says anything about a person.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import date, time
+from enum import Enum
+from functools import lru_cache
+from math import isfinite
+from typing import Final
+
+from fujie.decision.classes import cleaned, normal_form
+from fujie.decision.names import surname_length
+from fujie.decision.region import region_of
+from fujie.decision.tokens import Tokeniser
+from fujie.model.data_class import DataClass, applicable
+from fujie.model.record import FieldTreatment, SealedRecord, open_for_masking
+from fujie.model.step import Step
+
+
+class Omitted(Enum):
+    """The type of `OMITTED`."""
+
+    OMITTED = "omitted"
+
+
+OMITTED: Final = Omitted.OMITTED
+"""What `mask_value` returns for a field that leaves no trace; unlike None, which is a null on the wire."""
+
+MASKED: Final = "****"
+"""A value masked whole. Its width says nothing about the value's."""
+
+Shown = str | int | float | bool | None
+"""What may leave for one field; each has a place in a `google.protobuf.Struct`."""
+
+LARGEST_EXACT: Final = 2**53 - 1
+"""Integers beyond are exact neither in a Struct nor in JSON (RFC 8259 section 6); they leave as text."""
+
+# str() of a longer integer raises or is slow by design (CPython's limit is 4,300 digits); no column holds one.
+_LONGEST_INT_BITS: Final = 4096
+# Exact as text only; named, not imported: the core imports neither module.
+_SAFE_AS_TEXT: Final = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
+
+Mask = Callable[[object, Tokeniser], Shown | Omitted]
+
+
+def mask(
+    record: SealedRecord, treatments: Mapping[str, FieldTreatment], tokeniser: Tokeniser
+) -> dict[str, Shown]:
+    """Return what leaves of `record`: the fields that `treatments` names, each treated, in its order.
+
+    A field that the record lacks stays absent. Cost: about 2 µs a field.
+    """
+    values = open_for_masking(record)
+    leaving: dict[str, Shown] = {}
+    for name, treatment in treatments.items():
+        if name in values:
+            shown = _mask_for(treatment.step, treatment.data_class)(values[name], tokeniser)
+            if shown is not OMITTED:
+                leaving[name] = shown
+    return leaving
+
+
+def mask_value(value: object, step: Step, data_class: DataClass, tokeniser: Tokeniser) -> Shown | Omitted:
+    """Return `value` as `step` lets it be seen. Never raises.
+
+    What a step means for a class: counts are of code points of the class's normal form. A landline keeps its
+    hyphen, which does not count, and `first` never reaches beyond the area code: `keep(4,4)` gives
+    `010-****5678` and `0755-****5678`. Of a name, first 1 is the surname, two characters for a compound one.
+    Stars stand for code points one by one where the length is no secret (phone, id, card, plate,
+    `mask_range`), and have a fixed width elsewhere: `张**` for 张三 and 张三丰, as the length of a name narrows
+    it down.
+    """
+    return _mask_for(step, data_class)(value, tokeniser)
+
+
+@lru_cache(maxsize=1024)
+def _mask_for(step: Step, data_class: DataClass) -> Mask:
+    """Return the mask of one step and class; prepared once, as the rows are many and the steps are few."""
+    if not applicable(data_class, step):
+        return _masked_whole
+    match step.name:
+        case "omit":
+            return _omit
+        case "reveal":
+            return _reveal
+        case "token":
+            return _token_mask(data_class)
+        case _:
+            return _drawn_mask(_drawing(step, data_class), data_class)
+
+
+def _masked_whole(value: object, _tokeniser: Tokeniser) -> str | None:
+    if value is None:
+        return None
+    return "" if isinstance(value, str) and not value else MASKED
+
+
+def _omit(_value: object, _tokeniser: Tokeniser) -> Omitted:
+    return OMITTED
+
+
+def _reveal(value: object, _tokeniser: Tokeniser) -> Shown:
+    """Return the value in the form that the wire can carry; bytes and unknown types are never revealed."""
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, int) and abs(value) <= LARGEST_EXACT:
+        return int(value)
+    if isinstance(value, float) and isfinite(value):
+        return float(value)
+    text = _text_of(value)
+    return MASKED if text is None else text
+
+
+def _token_mask(data_class: DataClass) -> Mask:
+    normalise = normal_form(data_class)
+
+    def tokenised(value: object, tokeniser: Tokeniser) -> Shown:
+        text = None if value is None else _text_of(value)
+        if not text:
+            return _masked_whole(value, tokeniser)
+        clean = cleaned(text)
+        return tokeniser.token(data_class, normalise(clean) or clean)
+
+    return tokenised
+
+
+def _drawn_mask(draw: Callable[[str], str], data_class: DataClass) -> Mask:
+    normalise = normal_form(data_class)
+
+    def drawn(value: object, tokeniser: Tokeniser) -> Shown:
+        text = None if value is None else _text_of(value)
+        if not text:
+            return _masked_whole(value, tokeniser)
+        normal = normalise(cleaned(text))
+        return draw(normal) if normal else MASKED
+
+    return drawn
+
+
+def _text_of(value: object) -> str | None:
+    """Return the value as text that UTF-8 can encode, None for bytes and for types we do not know."""
+    match value:
+        case str():
+            text = str.__str__(value)
+            # A lone surrogate would make the whole reply fail to encode.
+            return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return int.__repr__(value) if value.bit_length() <= _LONGEST_INT_BITS else None
+        case float():
+            return float.__repr__(value)
+        case date() | time():
+            return value.isoformat()
+        case _:
+            kind = type(value)
+            return str(value) if (kind.__module__, kind.__qualname__) in _SAFE_AS_TEXT else None
+
+
+def _drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
+    """Return what turns a normal form into its masked text, for a step that is applicable to the class."""
+    match step.name, step.args:
+        case "keep", (int() as first, int() as last):
+            return _keep(first, last, data_class)
+        case "mask_range", (int() as start, int() as end):
+            return lambda text: _mask_range(text, start, end)
+        case "before", (str() as chars, int() as kept):
+            return lambda text: _mask_before(text, chars, kept)
+        case "after", (str() as chars, int() as kept):
+            return lambda text: _mask_after(text, chars, kept)
+        case "region", (str() as level,):
+            return lambda text: region_of(text, level) + MASKED
+        case "date_part", (unit,):
+            return lambda text: f"{text[:4]}-**-**" if unit == "year" else f"{text[:7]}-**"
+        case _:  # a step that parse_step knows and this function does not: closed
+            return lambda _text: MASKED
+
+
+def _keep(first: int, last: int, data_class: DataClass) -> Callable[[str], str]:
+    match data_class:
+        case DataClass.LANDLINE:
+            return lambda text: _keep_of_landline(text, first, last)
+        case DataClass.PERSON_NAME:
+            return lambda text: _keep_of_name(text, first, last)
+        case DataClass.PLATE:
+            return lambda text: _with_dot(_keep_in_place(text, first, last))
+        case DataClass.IDENTIFIER | DataClass.TEXT:
+            return lambda text: _ends(text, first, last, MASKED)
+        case _:
+            return lambda text: _keep_in_place(text, first, last)
+
+
+def _ends(text: str, first: int, last: int, stars: str) -> str:
+    """Keep both ends around `stars`; when they would meet, keep nothing."""
+    return text[:first] + stars + text[len(text) - last :] if first + last < len(text) else MASKED
+
+
+def _keep_in_place(text: str, first: int, last: int) -> str:
+    return _ends(text, first, last, "*" * (len(text) - first - last))
+
+
+def _with_dot(plate: str) -> str:
+    return f"{plate[:2]}·{plate[2:]}"
+
+
+def _keep_of_landline(text: str, first: int, last: int) -> str:
+    area, _, subscriber = text.partition("-")
+    hidden = "*" * (len(area) - first)
+    return f"{area[:first]}{hidden}-{_keep_in_place(subscriber, 0, last)}"
+
+
+def _keep_of_name(text: str, first: int, last: int) -> str:
+    return _ends(text, surname_length(text) if first else 0, last, "**")
+
+
+def _mask_range(text: str, start: int, end: int) -> str:
+    """Mask positions start..end; a text that ends inside or before the range keeps nothing."""
+    return text[:start] + "*" * (end + 1 - start) + text[end + 1 :] if end < len(text) else MASKED
+
+
+def _mask_before(text: str, chars: str, kept: int) -> str:
+    """Mask what stands before `chars`; a text with nothing there keeps nothing, as it would be shown whole."""
+    head, separator, tail = text.partition(chars)
+    return f"{_start(head, kept)}***{separator}{tail}" if separator and head else MASKED
+
+
+def _mask_after(text: str, chars: str, kept: int) -> str:
+    """Mask what stands after `chars`; a text with nothing there keeps nothing, as it would be shown whole."""
+    head, separator, tail = text.partition(chars)
+    return f"{head}{separator}{_start(tail, kept)}***" if separator and tail else MASKED
+
+
+def _start(text: str, kept: int) -> str:
+    return text[:kept] if len(text) > kept else ""

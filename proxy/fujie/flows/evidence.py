@@ -1,0 +1,101 @@
+"""Entries: what a case leaves in the log before anything leaves the gate (promise 2)."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from fujie.audit.entry import Entry, EntryKind, leaf_bytes
+from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
+from fujie.flows.gate import Case
+from fujie.flows.reply import Summary
+from fujie.model.decision import Decision
+from fujie.model.facts import Known, Unknown
+from fujie.policy.cel import ENGINE
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whom an entry is about: sids (the asked one first), and facts about the act itself, such as a target principal."""
+
+    sids: tuple[str, ...] = ()
+    facts: Mapping[str, Known] = field(default_factory=dict)
+
+
+NOBODY = Subject()
+
+
+async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subject = NOBODY) -> Summary:
+    """Append the entry of a decision and return once it is durable; counts the decision.
+
+    Raises:
+        AuditError: the entry could not be made durable; nothing may be released.
+
+    """
+    gate = case.gate
+    uid = gate.ids.new_id()
+    open_facts = {path: value for path, value in decision.read.items() if not isinstance(value, Unknown)}
+    personal = {
+        path: open_facts.pop(path) for path in list(open_facts) if case.decider.bundle.facts[path].personal
+    }
+    entry = Entry(
+        uid=uid,
+        time=case.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        origin=gate.log.origin,
+        kind=kind,
+        decision_id=case.decision_id,
+        principal=case.caller.subject,
+        on_behalf_of=case.context.on_behalf_of,
+        action=case.request.action.value,
+        purpose=case.request.purpose,
+        basis=case.request.basis,
+        store=case.request.store,
+        sids=subject.sids,
+        fields={name: str(outcome.step) for name, outcome in decision.fields.items()},
+        effect=decision.effect.value,
+        reasons=_codes(decision),
+        facts=open_facts | dict(subject.facts),
+        sealed=await _sealed(case, personal, uid, subject.sids),
+        bundle=decision.bundle,
+        request_digest=request_digest(case, subject.sids),
+        engine=ENGINE,
+    )
+    await gate.log.append(leaf_bytes(entry))
+    if kind is not EntryKind.OUTCOME:
+        gate.metrics.decided(case.request.action.value, decision.effect.value, decision.primary)
+    case.watch.lap("evidence")
+    return Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
+
+
+def request_digest(case: Case, sids: tuple[str, ...]) -> str:
+    """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
+    customer, since a digest of a phone number would be its enumerable pseudonym."""
+    request = case.request
+    parts = [
+        request.action.value, request.purpose, request.basis, request.store, request.key_kind, list(request.fields),
+        request.strict, request.has_basis_evidence, request.has_ticket, case.caller.subject, list(sids),
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+
+
+def _codes(decision: Decision) -> tuple[str, ...]:
+    """Return the reasons as the entry holds them: enforced ones plain, `warn:` and `audit:` in front of the others."""
+    return (
+        *(hit.code for hit in decision.reasons),
+        *(f"warn:{hit.code}" for hit in decision.warnings),
+        *(f"audit:{hit.code}" for hit in decision.shadow),
+    )
+
+
+async def _sealed(
+    case: Case, personal: Mapping[str, Known], uid: str, sids: tuple[str, ...]
+) -> dict[str, str]:
+    """Encrypt personal facts under the customer's own key. Without a living key they are left out: erased is erased."""
+    if not personal or not sids:
+        return {}
+    sid = sids[0]
+    wrapped = await case.gate.ledger.subject_key(sid)
+    if wrapped is None:
+        return {}
+    key = SealKey(sid, unwrap_key(wrapped, case.gate.seal_key, sid))
+    return {sid: seal_facts(personal, key, Place(case.gate.log.origin, uid, sid), case.gate.ids.nonce())}

@@ -1,0 +1,103 @@
+"""The gate: every port that a flow needs, and one case on its way through."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, tzinfo
+from typing import Protocol
+
+from fujie.audit.sealing import SealKey
+from fujie.decision.decider import Decider
+from fujie.decision.tokens import Tokeniser
+from fujie.model.principal import Credential, Principal
+from fujie.model.request import Request, RequestContext
+from fujie.model.vocabulary import ADMINISTRATOR, State
+from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
+
+
+class Policies(Protocol):
+    """The policies in force. A flow takes `current` once, so that a reload is atomic per request."""
+
+    @property
+    def current(self) -> Decider:
+        """The decider of the bundle in force."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Gate:
+    """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
+    `controller` names the personal information handler in consent records; `seal_key` unwraps the
+    customers' data keys."""
+
+    directory: Directory
+    ledger: Ledger
+    stores: Mapping[str, CustomerStore]
+    log: EvidenceLog
+    policies: Policies
+    clock: Clock
+    ids: Identifiers
+    metrics: Metrics
+    tokeniser: Tokeniser
+    seal_key: SealKey
+    zone: tzinfo
+    admins: frozenset[str] = frozenset()
+    controller: str = ""
+
+
+class Stopwatch:
+    """Reports the time between laps as stages."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+        self._started = self._last = clock.monotonic()
+
+    def lap(self, stage: str) -> None:
+        """Report the time since the last lap as `stage`."""
+        now = self._clock.monotonic()
+        self._metrics.stage(stage, now - self._last)
+        self._last = now
+
+    def stop(self) -> None:
+        """Report the time since the start as `total`."""
+        self._metrics.stage("total", self._clock.monotonic() - self._started)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Case:
+    """One request on its way: who asks for what, under which bundle, since when."""
+
+    gate: Gate
+    decider: Decider
+    caller: Credential
+    context: RequestContext
+    request: Request
+    decision_id: str
+    now: datetime
+    watch: Stopwatch
+
+
+def open_case(gate: Gate, caller: Credential, context: RequestContext, request: Request) -> Case:
+    """Start a case: fix the bundle, the moment and the id that everything about it carries."""
+    return Case(
+        gate,
+        gate.policies.current,
+        caller,
+        context,
+        request,
+        gate.ids.new_id(),
+        gate.clock.now(),
+        Stopwatch(gate.clock, gate.metrics),
+    )
+
+
+async def principal_of(gate: Gate, subject: str) -> Principal | None:
+    """Return who `subject` is: the directory says so, not the token (promise 7).
+
+    A subject of `bootstrap.admins` that the directory does not know is an administrator as long as
+    the directory has none (promise 11).
+    """
+    principal = await gate.directory.get(subject)
+    if principal is None and subject in gate.admins and not await gate.directory.has_administrator():
+        return Principal(subject, State.EMPLOYEE, frozenset({ADMINISTRATOR}))
+    return principal

@@ -1,0 +1,134 @@
+"""Look up one customer: the main job.
+
+The order is the promise:
+
+1. who asks, and could any grant open this at all; if not, no store and no ledger row is touched;
+2. fetch the row, with only the columns that a rule reads or a grant can open;
+3. find the customer's identity, read consent;
+4. derive, decide;
+5. the entry, durable;
+6. mask, answer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fujie.audit.entry import EntryKind
+from fujie.decision.decide import precheck, refuse
+from fujie.decision.facts import Raw, derive
+from fujie.decision.mask import mask
+from fujie.decision.plan import Plan
+from fujie.flows.evidence import Subject, record
+from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.refuse import guarded, refused, standing
+from fujie.flows.reply import LookupReply, Refusal
+from fujie.model.customer import CustomerRef, Phone
+from fujie.model.decision import Decision
+from fujie.model.errors import StoreError
+from fujie.model.principal import Credential, Principal
+from fujie.model.record import FieldTreatment
+from fujie.model.request import LookupAsk, Request
+from fujie.model.vocabulary import Action, Effect
+from fujie.ports import Fetched
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Seen:
+    """What the edges told about the customer: raw values for facts, the identity, the row when there is exactly one."""
+
+    raw: Raw
+    sids: tuple[str, ...] = ()
+    rows: Sequence[Fetched] = ()
+
+
+def request_of(ask: LookupAsk) -> Request:
+    """Return what the policy sees of a look-up."""
+    context = ask.context
+    return Request(
+        Action.LOOKUP, context.purpose, context.basis, ask.store, ask.customer.kind.value, ask.fields, ask.strict,
+        bool(context.basis_evidence), bool(context.ticket), bool(context.on_behalf_of),
+    )  # fmt: skip
+
+
+async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: float) -> LookupReply | Refusal:
+    """Answer one look-up within `timeout_s` seconds of store time.
+
+    Raises:
+        AuditError: evidence could not be written; nothing was released.
+
+    """
+    case = open_case(gate, caller, ask.context, request_of(ask))
+
+    async def steps(case: Case) -> LookupReply | Refusal:
+        principal = await standing(case)  # 1
+        if isinstance(principal, Decision):
+            return await refused(case, principal)
+        plan = case.decider.plan(case.request, principal.roles)
+        facts = derive(plan.bundle, case.request, Raw(principal), case.now, gate.zone)
+        closed = precheck(plan, case.request, facts) or _unmapped(case, ask)
+        case.watch.lap("precheck")
+        if closed:
+            return await refused(case, closed)
+        seen = await observe(case, plan, principal, ask, timeout_s)  # 2, 3
+        facts = derive(plan.bundle, case.request, seen.raw, case.now, gate.zone)
+        decision = case.decider.decide(plan, case.request, facts)  # 4
+        case.watch.lap("decide")
+        if decision.effect is Effect.ALLOW and len(seen.rows) != 1:
+            code = "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND"
+            decision = refuse(decision.bundle, code)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision, Subject(seen.sids))
+        summary = await record(case, EntryKind.DECISION, decision, Subject(seen.sids))  # 5
+        treatments = {
+            name: FieldTreatment(outcome.step, plan.bundle.fields[name].data_class)
+            for name, outcome in decision.fields.items()
+            if not outcome.withheld
+        }
+        shown = mask(seen.rows[0].record, treatments, gate.tokeniser)  # 6
+        case.watch.lap("mask")
+        case.watch.stop()
+        return LookupReply(summary, shown, decision.fields)
+
+    return await guarded(case, steps)
+
+
+async def observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, timeout_s: float) -> Seen:
+    """Fetch what the plan needs to know of the customer, and find or create its identity.
+
+    A customer that does not exist gets no identity; what the ledger knows under the asked key still counts.
+    """
+    gate = case.gate
+    store = gate.stores[ask.store]
+    openable = frozenset(name for grant in plan.grants for name in grant.fields)
+    if timeout_s <= 0:
+        raise StoreError(code="STORE_TIMEOUT")
+    rows = await store.fetch(
+        ask.customer,
+        openable.intersection(ask.fields),
+        plan.customer_attributes & store.attributes,
+        timeout_s,
+    )
+    case.watch.lap("store")
+    refs: tuple[CustomerRef, ...] = (ask.customer,)
+    if len(rows) == 1:
+        refs = (rows[0].key, *((Phone(rows[0].phone),) if rows[0].phone else ()))
+        identity = await gate.ledger.enrol(refs, case.now)
+    else:
+        found = await gate.ledger.find(refs)
+        if found is None:
+            return Seen(Raw(principal, events=()), rows=rows)
+        identity = found
+    events = await gate.ledger.consent_events(identity.sids, ask.context.purpose)
+    case.watch.lap("ledger")
+    attributes = rows[0].attributes if len(rows) == 1 else None
+    return Seen(Raw(principal, events, identity.sid, attributes), identity.sids, rows)
+
+
+def _unmapped(case: Case, ask: LookupAsk) -> Decision | None:
+    """Refuse a store that is not configured, or a field that it does not map."""
+    store = case.gate.stores.get(ask.store)
+    if store is None:
+        return refuse(case.decider.bundle.digest, "UNKNOWN_STORE")
+    if not store.fields.issuperset(ask.fields):
+        return refuse(case.decider.bundle.digest, "UNKNOWN_FIELD")
+    return None

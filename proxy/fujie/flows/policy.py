@@ -1,0 +1,70 @@
+"""The policies in force, and what they would say."""
+
+from fujie.audit.entry import EntryKind
+from fujie.decision.explain import explain as explain_decision
+from fujie.decision.facts import Raw, derive
+from fujie.flows.evidence import Subject, record
+from fujie.flows.gate import Case, Gate, open_case, principal_of
+from fujie.flows.lookup import Seen, observe, request_of
+from fujie.flows.refuse import guarded, permitted, refused
+from fujie.flows.reply import BundleDocument, BundleReply, ExplainReply, Refusal
+from fujie.model.errors import RequestError
+from fujie.model.principal import Credential
+from fujie.model.request import LookupAsk, Request, RequestContext
+from fujie.model.vocabulary import Action, Effect
+
+_TIMEOUT_S = 2.0
+"""Store time of an explanation; it is for people, who ask again."""
+
+
+async def explain(
+    gate: Gate, caller: Credential, context: RequestContext, ask: LookupAsk, principal_id: str
+) -> ExplainReply | Refusal:
+    """Say what a look-up would decide for a principal (the asker when empty), and why. Releases no field.
+
+    Facts that the catalogue marks personal are hidden, whoever asks.
+    """
+    case = open_case(gate, caller, context, Request(Action.EXPLAIN))
+
+    async def steps(case: Case) -> ExplainReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        principal = await principal_of(gate, principal_id or caller.subject)
+        if principal is None:
+            raise RequestError(code="PRINCIPAL_NOT_FOUND", field="principal")
+        if ask.store not in gate.stores:
+            raise RequestError(code="UNKNOWN_STORE", field="lookup.store")
+        asked = request_of(ask)
+        plan = case.decider.plan(asked, principal.roles)
+        seen = Seen(Raw(principal))
+        if plan.reachable:
+            seen = await observe(case, plan, principal, ask, _TIMEOUT_S)
+        facts = derive(plan.bundle, asked, seen.raw, case.now, gate.zone)
+        explanation = explain_decision(plan, asked, facts)
+        case.watch.lap("explain")
+        subject = Subject(seen.sids, {"target.principal": principal.id})
+        summary = await record(case, EntryKind.DECISION, decision, subject)
+        case.watch.stop()
+        return ExplainReply(summary, explanation)
+
+    return await guarded(case, steps)
+
+
+async def get_bundle(gate: Gate, caller: Credential, context: RequestContext) -> BundleReply | Refusal:
+    """Return the digest of the bundle in force and the documents that it holds."""
+    case = open_case(gate, caller, context, Request(Action.POLICY_READ))
+
+    async def steps(case: Case) -> BundleReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        summary = await record(case, EntryKind.DECISION, decision)
+        documents = tuple(
+            BundleDocument(document.kind, document.name, document.file)
+            for document in case.decider.bundle.documents
+        )
+        case.watch.stop()
+        return BundleReply(summary, documents)
+
+    return await guarded(case, steps)

@@ -1,0 +1,90 @@
+"""What flows answer: a reply or a refusal, both values. The transport translates them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from fujie.model.consent import ConsentEvent
+from fujie.model.decision import Explanation, FieldOutcome, ReasonHit
+from fujie.model.principal import Principal
+from fujie.model.vocabulary import Effect, State
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """The decision behind an answer. `decision_id` finds the entry in the log."""
+
+    decision_id: str
+    effect: Effect
+    bundle: str
+    warnings: tuple[ReasonHit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Nothing was released. `reasons` is what the asker may know, the primary one first, never empty.
+
+    `field` is the path in the request message of an invalid argument, else empty.
+    """
+
+    summary: Summary
+    reasons: tuple[ReasonHit, ...]
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class LookupReply:
+    """The fields that leave: masked values by name, and what was done to each field asked for."""
+
+    summary: Summary
+    customer: Mapping[str, str | int | float | bool | None]
+    treatments: Mapping[str, FieldOutcome]
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentReply:
+    """The event as it was recorded."""
+
+    summary: Summary
+    event: ConsentEvent
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentStateReply:
+    """The derived state, and the event that governs it (None when there is none)."""
+
+    summary: Summary
+    state: State
+    governing: ConsentEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalReply:
+    """A principal as the directory holds it now."""
+
+    summary: Summary
+    principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainReply:
+    """What a look-up would have decided, and why."""
+
+    summary: Summary
+    explanation: Explanation
+
+
+@dataclass(frozen=True, slots=True)
+class BundleDocument:
+    """One policy document of the bundle in force."""
+
+    kind: str
+    name: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True)
+class BundleReply:
+    """The bundle in force."""
+
+    summary: Summary
+    documents: tuple[BundleDocument, ...]

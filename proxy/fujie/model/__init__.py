@@ -1,0 +1,1 @@
+"""The words of fujie: frozen values and closed vocabularies. Imports nothing of ours."""

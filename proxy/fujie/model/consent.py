@@ -1,0 +1,74 @@
+"""Consent as append-only events, after ISO/IEC TS 27560:2023; the state is derived, never stored."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from fujie.model.vocabulary import ANY_CHANNEL
+
+RECORD_SCHEMA = "fujie.dev/consent/v1"
+"""Schema version of a consent record (27560: mandatory)."""
+
+
+class ConsentEventType(StrEnum):
+    """What happened. Withdrawn is the customer's act, invalidated another's (DPV: Withdrawn, Revoked)."""
+
+    REQUESTED = "requested"
+    GIVEN = "given"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    INVALIDATED = "invalidated"
+
+
+NEGATIVE = frozenset({ConsentEventType.REFUSED, ConsentEventType.WITHDRAWN, ConsentEventType.INVALIDATED})
+"""Events that close. They count for every alias of a person; positive ones only where they were given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """The privacy notice that was shown: exactly which text, in which language."""
+
+    id: str = ""
+    version: str = ""
+    language: str = ""
+    digest: str = ""
+    """SHA-256 of the text as shown, hex."""
+
+
+NO_NOTICE = Notice()
+"""No notice was shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEvent:
+    """One event of one customer's consent for one purpose and channel.
+
+    `event_time` is when the customer acted, `received_at` when fujie learned of it: a withdrawal
+    beats an older consent that is imported later. `explicit` is DPV's ExplicitlyExpressedConsent,
+    `separate` PIPL's separate consent (articles 23, 25, 26, 29, 39).
+    """
+
+    record_id: str
+    sid: str
+    purpose: str
+    type: ConsentEventType
+    event_time: datetime
+    received_at: datetime
+    actor: str
+    """Principal that recorded it."""
+    channel: str = ANY_CHANNEL
+    explicit: bool = False
+    separate: bool = False
+    valid_until: datetime | None = None
+    notice: Notice = NO_NOTICE
+    controller: str = ""
+    jurisdiction: str = ""
+    data_classes: tuple[str, ...] = ()
+    recipients: tuple[str, ...] = ()
+    storage_locations: tuple[str, ...] = ()
+    retention_days: int = 0
+    collection_method: str = ""
+    withdrawal_method: str = ""
+    source: str = ""
+    evidence_ref: str = ""
+    schema: str = RECORD_SCHEMA

@@ -1,0 +1,39 @@
+"""Who is asked about: a customer, named by the key of a store or by a phone number."""
+
+from dataclasses import dataclass
+
+from fujie.model.vocabulary import KeyKind
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class StoreKey:
+    """A customer by its id in one store. Its repr shows no id: references reach tracebacks."""
+
+    store: str
+    customer_id: str
+
+    @property
+    def kind(self) -> KeyKind:
+        """The key kind that a grant must allow."""
+        return KeyKind.CUSTOMER_ID
+
+    def __repr__(self) -> str:
+        return f"StoreKey(store={self.store!r}, customer_id=...)"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Phone:
+    """A customer by phone number, normalised to E.164 (`+8613800138000`) by `model.phone`."""
+
+    e164: str
+
+    @property
+    def kind(self) -> KeyKind:
+        """The key kind that a grant must allow."""
+        return KeyKind.PHONE
+
+    def __repr__(self) -> str:
+        return "Phone(...)"
+
+
+CustomerRef = StoreKey | Phone

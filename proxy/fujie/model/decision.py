@@ -1,0 +1,90 @@
+"""A decision: a pure value. Its id is given by the flow, outside it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from fujie.model.facts import FactValue
+from fujie.model.reason import NO_TEXT, LocalizedText
+from fujie.model.step import Step
+from fujie.model.vocabulary import Effect
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonHit:
+    """One reason of a decision, with the guard and validation that gave it (empty when built in)."""
+
+    code: str
+    priority: int
+    guard: str = ""
+    validation: str = ""
+    message: LocalizedText = NO_TEXT
+    basis: tuple[str, ...] = ()
+    remedy: LocalizedText = NO_TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOutcome:
+    """What happens to one field that was asked for: a step, or withheld with a reason code."""
+
+    step: Step
+    withheld: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The outcome of `decide`.
+
+    `reasons` are sorted: the primary one first (by priority, then guard, then validation). `fields`
+    holds every field asked for, in order of name; it is empty unless the effect is ALLOW.
+    `warnings` come from guards in Warn mode, `shadow` from those in Audit mode: recorded, not told.
+    `grants` names the matching grants. `read` are the facts that the decision depended on.
+    """
+
+    effect: Effect
+    bundle: str
+    reasons: tuple[ReasonHit, ...] = ()
+    fields: Mapping[str, FieldOutcome] = field(default_factory=lambda: MappingProxyType({}))
+    grants: tuple[str, ...] = ()
+    warnings: tuple[ReasonHit, ...] = ()
+    shadow: tuple[ReasonHit, ...] = ()
+    read: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def primary(self) -> str:
+        """Code of the first reason, or empty when the effect is ALLOW."""
+        return self.reasons[0].code if self.reasons else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One sub-expression of an explained expression, with what it came to.
+
+    `value` is `true`, `false`, a rendered value, `error: ...` or `unknown: path`; facts that are
+    personal are rendered masked.
+    """
+
+    text: str
+    value: str
+    depth: int
+    reads: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrace:
+    """Why one grant matched or not, or one validation of a guard held or not."""
+
+    kind: str
+    name: str
+    part: str
+    outcome: str
+    place: str
+    clauses: tuple[Clause, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision with the trace of every rule in scope."""
+
+    decision: Decision
+    rules: tuple[RuleTrace, ...]

@@ -1,0 +1,111 @@
+"""The typed facts that a decision reads. Low-cardinality by design: states, not timestamps.
+
+A fact is Known (a plain value) or Unknown (with the reason why). An expression that reads an
+Unknown fact is not evaluated: an absent `customer.minor` must never read as false.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from fujie.model.vocabulary import (
+    CONSENT_STATES,
+    EMPLOYMENT_STATES,
+    PRINCIPAL_KINDS,
+    TRAINING_STATES,
+    State,
+)
+
+
+class Kind(StrEnum):
+    """The shape of a fact's value."""
+
+    BOOL = "bool"
+    INT = "int"
+    STRING = "string"
+    STRINGS = "strings"
+    STATE = "state"
+
+
+class UnknownWhy(StrEnum):
+    """Why a fact is not known."""
+
+    NOT_FETCHED = "not_fetched"
+    NOT_MAPPED = "not_mapped"
+    NULL = "null"
+    WRONG_TYPE = "wrong_type"
+    NO_CUSTOMER = "no_customer"
+    NO_ATTRIBUTE = "no_attribute"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A fact that could not be established."""
+
+    why: UnknownWhy
+
+
+Known = bool | int | str | tuple[str, ...]
+"""A state is the `State` member (a str); integers fit 64 bits."""
+
+FactValue = Known | Unknown
+
+NOT_FETCHED = Unknown(UnknownWhy.NOT_FETCHED)
+
+
+@dataclass(frozen=True, slots=True)
+class FactType:
+    """The declared type of one fact path. `states` is its domain when `kind` is STATE.
+
+    `personal` facts are sealed per customer in the log, so that erasure can destroy them.
+    """
+
+    kind: Kind
+    states: tuple[State, ...] = ()
+    personal: bool = False
+
+
+_BOOL, _INT, _STRING, _STRINGS = (FactType(k) for k in (Kind.BOOL, Kind.INT, Kind.STRING, Kind.STRINGS))
+
+BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
+    {
+        "principal.kind": FactType(Kind.STATE, PRINCIPAL_KINDS),
+        "principal.roles": _STRINGS,
+        "principal.department": _STRING,
+        "principal.employment": FactType(Kind.STATE, EMPLOYMENT_STATES),
+        "principal.training": FactType(Kind.STATE, TRAINING_STATES),
+        "consent.state": FactType(Kind.STATE, CONSENT_STATES),
+        "consent.explicit": _BOOL,
+        "consent.separate": _BOOL,
+        "request.action": _STRING,
+        "request.purpose": _STRING,
+        "request.basis": _STRING,
+        "request.store": _STRING,
+        "request.key": _STRING,
+        "request.fields": _STRINGS,
+        "request.strict": _BOOL,
+        "request.has_basis_evidence": _BOOL,
+        "request.has_ticket": _BOOL,
+        "request.delegated": _BOOL,
+        "time.hour": _INT,
+        "time.weekday": _INT,
+    }
+)
+"""Path to type of every fact that fujie establishes itself; the field catalogue adds
+`principal.<name>` and `customer.<name>`. `time.hour` is 0 to 23 and `time.weekday` 1 (Monday) to 7
+(ISO 8601), both in the zone of the settings."""
+
+CUSTOMER_ROOTS = frozenset({"customer", "consent"})
+"""Roots that exist only for actions on customers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Fact path to value. A path that is absent is Unknown (NOT_FETCHED)."""
+
+    values: Mapping[str, FactValue]
+
+    def get(self, path: str) -> FactValue:
+        """Return the value at `path`; never raises."""
+        return self.values.get(path, NOT_FETCHED)

@@ -1,0 +1,46 @@
+"""The fetched customer record, sealed until it is masked.
+
+A store returns a `SealedRecord`; only `decision/mask.py` may call `open_for_masking` (the architecture test
+says so), so no log line, error, metric or reply can carry a raw value by accident. What a decision reads
+about a customer travels beside the record as attributes, never inside it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NoReturn, final
+
+from fujie.model.data_class import DataClass
+from fujie.model.step import Step
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTreatment:
+    """How one field leaves: the step the decision settled on, and the class that says what the step means."""
+
+    step: Step
+    data_class: DataClass
+
+
+@final
+class SealedRecord:
+    """One customer's raw field values, by field name, that nothing but `mask` reads.
+
+    It copies the mapping, prints as its number of fields only, and can not be iterated, compared by
+    content, copied or pickled. It guards against accidents, not against code that means to get in.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, object]) -> None:
+        self._values = dict(values)
+
+    def __repr__(self) -> str:
+        return f"<SealedRecord of {len(self._values)} fields>"
+
+    def __reduce_ex__(self, protocol: object, /) -> NoReturn:
+        raise TypeError("a sealed record is neither copied nor pickled")
+
+
+def open_for_masking(record: SealedRecord) -> Mapping[str, object]:
+    """Return the raw values. For `decision/mask.py` alone."""
+    return record._values  # noqa: SLF001 - this is the one door

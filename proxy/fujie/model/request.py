@@ -1,0 +1,58 @@
+"""What is asked: the parts of a request that a decision reads."""
+
+from dataclasses import dataclass
+
+from fujie.model.customer import CustomerRef
+from fujie.model.vocabulary import Action
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as the policy sees it: names and flags, no personal data.
+
+    Names (`purpose`, `basis`, `store`, `fields`) are as the caller gave them; `decide` refuses those
+    that the bundle does not define. For actions that are not on customers they are empty.
+    `key_kind` is how the customer was named. `fields` are sorted and without duplicates.
+    """
+
+    action: Action
+    purpose: str = ""
+    basis: str = ""
+    store: str = ""
+    key_kind: str = ""
+    fields: tuple[str, ...] = ()
+    strict: bool = False
+    has_basis_evidence: bool = False
+    has_ticket: bool = False
+    delegated: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class RequestContext:
+    """Why a request is made, as the caller says it. Texts are free of control characters.
+
+    `basis_evidence` and `ticket` are free text of the caller and may hold personal data: flags of
+    their presence are facts, they themselves are never logged.
+    """
+
+    request_id: str = ""
+    purpose: str = ""
+    basis: str = ""
+    basis_evidence: str = ""
+    ticket: str = ""
+    approval: str = ""
+    on_behalf_of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupAsk:
+    """A look-up as it came in. `fields` are the names of the mask, sorted, without duplicates.
+
+    `store` is where to read; for a customer named by store key it is that key's store.
+    """
+
+    customer: CustomerRef
+    store: str
+    context: RequestContext
+    fields: tuple[str, ...]
+    strict: bool = False

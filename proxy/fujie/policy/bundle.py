@@ -1,0 +1,145 @@
+"""The bundle: every checked policy document in force, named by the digest of its content."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+
+from fujie.model.data_class import DataClass
+from fujie.model.decision import ReasonHit
+from fujie.model.facts import FactType
+from fujie.model.reason import LocalizedText, ReasonDefinition
+from fujie.model.step import Ladder, Step
+from fujie.model.vocabulary import Action
+from fujie.policy.cel import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A checked boolean expression. `text` is as written, `expanded` has its variables in place.
+
+    `reads` are the fact paths, those of its variables included; `where` is file:line:column.
+    """
+
+    text: str
+    expanded: str
+    reads: frozenset[str]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """One purpose. `bases` maps an accepted basis to the evidence that it needs (empty: none).
+
+    A consent for it expires after `consent_ttl` (None: when it says so itself).
+    """
+
+    id: str
+    dpv: str
+    label: LocalizedText
+    bases: Mapping[str, str]
+    consent_ttl: timedelta | None
+    retention_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class FieldClass:
+    """A data class of the catalogue: sensitivity level 1 to 4, ladder, and the floor below which no grant opens."""
+
+    data_class: DataClass
+    level: int
+    ladder: Ladder
+    floor: Step
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What a grant or guard is about. An empty set means any."""
+
+    actions: frozenset[Action]
+    purposes: frozenset[str] = frozenset()
+    stores: frozenset[str] = frozenset()
+    keys: frozenset[str] = frozenset()
+
+    def covers(self, action: Action, purpose: str, store: str, key_kind: str) -> bool:
+        """Tell whether a request of this scope is matched."""
+        return (
+            action in self.actions
+            and (not self.purposes or purpose in self.purposes)
+            and (not self.stores or store in self.stores)
+            and (not self.keys or key_kind in self.keys)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Opens: principals with one of `roles` may do what `match` says, seeing `fields` at their step."""
+
+    name: str
+    match: Match
+    roles: frozenset[str]
+    condition: Rule | None
+    fields: Mapping[str, Step]
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """One thing that must be true; `hit` is the reason when it is not."""
+
+    name: str
+    rule: Rule
+    hit: ReasonHit
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Closes: when every match condition is true, every validation must be.
+
+    `enforced` guards deny; `warns` tells the asker, otherwise a guard that is not enforced is a
+    shadow: recorded only.
+    """
+
+    name: str
+    match: Match
+    conditions: tuple[tuple[str, Rule], ...]
+    validations: tuple[Validation, ...]
+    fields: Mapping[str, Step]
+    enforced: bool
+    warns: bool
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """Where a document of the bundle came from."""
+
+    kind: str
+    name: str
+    file: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """Everything that decides. `digest` is `sha256:<hex>` over the canonical content: formatting,
+    comments, file names and the order of documents do not change it. `facts` types every path,
+    `attributes` the custom ones among them."""
+
+    digest: str
+    purposes: Mapping[str, Purpose]
+    fields: Mapping[str, FieldClass]
+    facts: Mapping[str, FactType]
+    attributes: Mapping[str, FactType]
+    grants: tuple[Grant, ...]
+    guards: tuple[Guard, ...]
+    reasons: Mapping[str, ReasonDefinition]
+    documents: tuple[Document, ...]
+    engine: Engine
+
+    @property
+    def stores(self) -> Mapping[str, str]:
+        """Store names that grants and guards name, with the place of one that does."""
+        named = {store: grant.where for grant in self.grants for store in grant.match.stores}
+        return MappingProxyType(
+            {store: guard.where for guard in self.guards for store in guard.match.stores} | named
+        )

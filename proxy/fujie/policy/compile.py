@@ -1,0 +1,111 @@
+"""Policy files to a bundle, or to every problem that they have."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from fujie.model.diagnostic import Diagnostic
+from fujie.model.facts import BUILT_IN_FACTS
+from fujie.policy.bundle import Bundle, Document
+from fujie.policy.catalogue import Catalogue
+from fujie.policy.cel import Engine
+from fujie.policy.rules import Read, Rules
+from fujie.policy.source import API_VERSION, Report, documents
+
+KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard")
+_LATER_KINDS = frozenset({"Lexicon", "PolicyTest"})
+_DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+
+
+def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...]:
+    """Check every document of `files` (name to content) and return the bundle, or ALL problems, sorted by place.
+
+    A bundle is taken whole or not at all. Files that are empty or hold no grant are fine: nothing is open then.
+    """
+    report = Report()
+    read = [found for file in sorted(files) for found in _documents(file, files[file], report)]
+    _refuse_doubles(read, report)
+    catalogue = Catalogue(report)
+    readers = (
+        ("Purposes", catalogue.read_purposes),
+        ("FieldCatalog", catalogue.read_classes),
+        ("FieldCatalog", catalogue.read_fields),
+        ("Reasons", catalogue.read_reasons),
+    )
+    for kind, reader in readers:
+        for document in read:
+            if document.kind == kind:
+                reader(document.spec)
+    rules = Rules(report, catalogue, Engine(catalogue.facts))
+    grants = [rules.grant(document) for document in read if document.kind == "Grant"]
+    guards = [rules.guard(document) for document in read if document.kind == "Guard"]
+    for document in read:
+        document.spec.finish()
+    if report.problems:
+        return tuple(sorted(set(report.problems)))
+    return Bundle(
+        digest=_digest(read),
+        purposes=MappingProxyType(catalogue.purposes),
+        fields=MappingProxyType(catalogue.fields),
+        facts=MappingProxyType(catalogue.facts),
+        attributes=MappingProxyType(
+            {path: kind for path, kind in catalogue.facts.items() if path not in BUILT_IN_FACTS}
+        ),
+        grants=tuple(sorted(grants, key=lambda grant: grant.name)),
+        guards=tuple(sorted(guards, key=lambda guard: guard.name)),
+        reasons=MappingProxyType(catalogue.reasons),
+        documents=tuple(Document(d.kind, d.name.text, d.name.place.file) for d in read),
+        engine=rules.engine,
+    )
+
+
+def _documents(file: str, content: bytes, report: Report) -> Iterator[Read]:
+    """Yield the documents of one file whose envelope is sound."""
+    for document in documents(file, content, report):
+        version, kind = document.text("apiVersion"), document.text("kind")
+        metadata, spec = document.fields("metadata"), document.fields("spec")
+        document.finish()
+        name = metadata.text("name") if metadata else None
+        if metadata:
+            if annotations := metadata.fields("annotations", required=False):
+                annotations.each_text()
+            metadata.finish()
+        if version and version.text != API_VERSION:
+            report.problem(version.place, "UNKNOWN_VERSION", f"apiVersion is {API_VERSION}")
+        elif name and not _DOCUMENT_NAME.fullmatch(name.text):
+            report.problem(
+                name.place,
+                "NAME_INVALID",
+                f"`{name.text}` is not a name: lower case, digits and hyphens, at most 63",
+            )
+        elif kind and kind.text in _LATER_KINDS:
+            report.problem(
+                kind.place, "NOT_YET_ENFORCED", f"the kind {kind.text} is not enforced by this version"
+            )
+        elif kind and kind.text not in KINDS:
+            report.problem(
+                kind.place, "UNKNOWN_KIND", f"`{kind.text}` is not a kind; known: {', '.join(KINDS)}"
+            )
+        elif version and kind and name and spec:
+            yield Read(kind.text, name, spec, document.plain())
+
+
+def _digest(read: list[Read]) -> str:
+    content = [read.plain for read in sorted(read, key=lambda found: (found.kind, found.name.text))]
+    canonical = json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _refuse_doubles(read: list[Read], report: Report) -> None:
+    first: dict[tuple[str, str], Read] = {}
+    for document in read:
+        other = first.setdefault((document.kind, document.name.text), document)
+        if other is not document:
+            place = f"{other.name.place.file}:{other.name.place.line}"
+            report.problem(
+                document.name.place,
+                "DUPLICATE_NAME",
+                f"{document.kind} `{document.name.text}` also stands at {place}",
+            )

@@ -1,0 +1,119 @@
+"""Expressions as text: variables expanded, clauses split. Knows CEL's tokens, not its meaning."""
+
+import re
+from collections.abc import Iterator, Mapping
+
+_TOKEN = re.compile(
+    r"""
+      (?P<string>[rRbB]{0,2}(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
+    | (?P<comment>//[^\n]*)
+    | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<logic>&&|\|\|)
+    | (?P<other>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Replace every `variables.name` by its expression in brackets; strings and comments stay.
+
+    `variables` are expanded expressions themselves. A name that is not there is left as it is: the
+    engine reports it.
+    """
+    out: list[str] = []
+    tokens = list(_TOKEN.finditer(text))
+    index = 0
+    while index < len(tokens):
+        name = _variable_at(tokens, index)
+        if name in variables:
+            out.append(f"({variables[name]}\n)")
+            index = _skip_blank(tokens, _skip_blank(tokens, index + 1) + 1) + 1
+        else:
+            out.append(tokens[index][0])
+            index += 1
+    return "".join(out)
+
+
+def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
+    """Yield `text` and, below it, the operands of its `||`, `&&`, `!` and brackets, with their depth.
+
+    Every piece is an expression of its own, so each can be compiled and evaluated alone. A
+    conditional (`? :`) stays whole.
+    """
+    bare = _unwrapped(text.strip())
+    yield bare, depth
+    operands = _split(bare)
+    if len(operands) == 1 and bare.startswith("!") and not bare.startswith("!="):
+        operands = [bare[1:]] if _is_unary(bare[1:].strip()) else []
+    elif len(operands) == 1:
+        operands = []
+    for operand in operands:
+        yield from clauses(operand, depth + 1)
+
+
+def _variable_at(tokens: list[re.Match[str]], index: int) -> str:
+    if tokens[index]["name"] != "variables" or _previous(tokens, index) == ".":
+        return ""
+    dot = _skip_blank(tokens, index + 1)
+    after = _skip_blank(tokens, dot + 1)
+    if after < len(tokens) and tokens[dot][0] == "." and tokens[after]["name"]:
+        return tokens[after][0]
+    return ""
+
+
+def _skip_blank(tokens: list[re.Match[str]], index: int) -> int:
+    while index < len(tokens) and (tokens[index][0].isspace() or tokens[index]["comment"]):
+        index += 1
+    return index
+
+
+def _previous(tokens: list[re.Match[str]], index: int) -> str:
+    index -= 1
+    while index >= 0 and (tokens[index][0].isspace() or tokens[index]["comment"]):
+        index -= 1
+    return tokens[index][0] if index >= 0 else ""
+
+
+def _split(text: str) -> list[str]:
+    """Split at the top-level operator that binds least; one part when there is none."""
+    cuts: dict[str, list[int]] = {"||": [], "&&": []}
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        if token[0] in _OPEN:
+            depth += 1
+        elif token[0] in _CLOSE:
+            depth -= 1
+        elif depth == 0 and token[0] == "?":
+            return [text]
+        elif depth == 0 and token["logic"]:
+            cuts[token[0]].append(token.start())
+    at = cuts["||"] or cuts["&&"]
+    starts = [0, *(cut + 2 for cut in at)]
+    return [text[start:end] for start, end in zip(starts, [*at, len(text)], strict=True)]
+
+
+def _unwrapped(text: str) -> str:
+    while text.startswith("(") and _closing(text) == len(text) - 1:
+        text = text[1:-1].strip()
+    return text
+
+
+def _closing(text: str) -> int:
+    depth = 0
+    for token in _TOKEN.finditer(text):
+        depth += (token[0] in _OPEN) - (token[0] in _CLOSE)
+        if depth == 0:
+            return token.start()
+    return -1
+
+
+def _is_unary(operand: str) -> bool:
+    """Tell whether `!` covers the whole operand: brackets, or names, calls and selections only."""
+    depth = 0
+    for token in _TOKEN.finditer(operand):
+        if depth == 0 and not (token["name"] or token[0] in "([.!" or token["string"]):
+            return False
+        depth += (token[0] in _OPEN) - (token[0] in _CLOSE)
+    return True

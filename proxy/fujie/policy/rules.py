@@ -1,0 +1,297 @@
+"""Reads grants and guards against a finished catalogue, and checks every expression."""
+
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from fujie.model.decision import ReasonHit
+from fujie.model.facts import CUSTOMER_ROOTS
+from fujie.model.reason import NO_TEXT, Outcome
+from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
+from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
+from fujie.policy.catalogue import Catalogue, read_localized
+from fujie.policy.cel import Engine
+from fujie.policy.expression import expand
+from fujie.policy.source import Fields, Located, Report
+
+_RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
+_VARIABLE_NAME = re.compile(r"[a-z][a-zA-Z0-9_]{0,62}")
+_VARIABLE_TYPES = {"BOOL": "bool", "INT": "int", "STRING": "string"}
+_ACTIONS = frozenset(Action)
+_MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A document whose envelope is sound; `plain` is its content for the digest."""
+
+    kind: str
+    name: Located
+    spec: Fields
+    plain: object
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """The variables of a guard: types for the checker, expanded texts, and the facts that they read."""
+
+    match: Match
+    types: dict[str, str]
+    expanded: dict[str, str]
+    reads: dict[str, frozenset[str]]
+
+
+class Rules:
+    """Reads grants and guards against a finished catalogue."""
+
+    def __init__(self, report: Report, catalogue: Catalogue, engine: Engine) -> None:
+        self._report = report
+        self._catalogue = catalogue
+        self.engine = engine
+
+    def grant(self, document: Read) -> Grant:
+        """Read a Grant document."""
+        spec = document.spec
+        match = self._match(spec, with_purposes=False)
+        roles = frozenset(item.text for item in spec.texts("roles", required=True))
+        purposes = self._purposes(spec)
+        condition = self._rule(spec.text("condition", required=False), _Scope(match, {}, {}, {}))
+        fields = self._catalogue.field_steps(spec)
+        self._not_yet(spec, "limits", "valid_from", "valid_until")
+        on_customers = match.actions & CUSTOMER_ACTIONS
+        if on_customers and match.actions - CUSTOMER_ACTIONS:
+            self._report.problem(
+                spec.place,
+                "MIXED_ACTIONS",
+                "a grant is for actions on customers or for others, not for both",
+            )
+        elif on_customers and not purposes and "purposes" not in spec:
+            self._report.problem(
+                spec.place, "MISSING_KEY", "`purposes` is missing: actions on customers need one"
+            )
+        elif match.actions and not on_customers and (purposes or "fields" in spec):
+            self._report.problem(
+                spec.place, "NOT_APPLICABLE", "purposes and fields belong to actions on customers"
+            )
+        if match.actions & FIELD_ACTIONS and "fields" not in spec:
+            self._report.problem(
+                spec.place, "MISSING_KEY", "`fields` is missing: what is not listed can not leave"
+            )
+        match = Match(match.actions, purposes, match.stores, match.keys)
+        return Grant(
+            document.name.text, match, roles, condition, MappingProxyType(fields), _where(document.name)
+        )
+
+    def guard(self, document: Read) -> Guard:
+        """Read a Guard document."""
+        spec = document.spec
+        match = self._match(spec, with_purposes=True)
+        scope = self._variables(spec, match)
+        conditions = [
+            (name.text, rule)
+            for entry in spec.list_of_fields("matchConditions")
+            if (name := self._rule_name(entry)) and (rule := self._finished_rule(entry, scope))
+        ]
+        validations = self._validations(spec, document.name.text, scope)
+        fields = self._catalogue.field_steps(spec)
+        enforced, warns = self._mode(spec)
+        self._not_yet(spec, "limits", "params")
+        if not validations and not fields and "validations" not in spec:
+            self._report.problem(spec.place, "MISSING_KEY", "a guard has `validations`, `fields` or both")
+        if fields and not enforced:
+            self._report.problem(
+                spec.key_place("fields"),
+                "NOT_APPLICABLE",
+                "fields tighten; a guard that only warns or records can not",
+            )
+        return Guard(
+            document.name.text, match, tuple(conditions), validations, MappingProxyType(fields), enforced, warns,
+            _where(document.name),
+        )  # fmt: skip
+
+    def _validations(self, spec: Fields, guard: str, scope: _Scope) -> tuple[Validation, ...]:
+        found: dict[str, Validation] = {}
+        for entry in spec.list_of_fields("validations"):
+            name = self._rule_name(entry)
+            outcome = entry.text("outcome", required=False)
+            if outcome and outcome.text == "approval":
+                self._report.problem(
+                    outcome.place, "NOT_YET_ENFORCED", "approvals are not enforced by this version"
+                )
+            elif outcome and outcome.text != "deny":
+                self._report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny or approval")
+            entry.skip("approval")
+            hit = self._hit(entry, guard, name.text if name else "")
+            rule = self._finished_rule(entry, scope)
+            if name and name.text in found:
+                self._report.problem(
+                    name.place, "DUPLICATE_NAME", f"the validation `{name.text}` stands here a second time"
+                )
+            elif name and rule:
+                found[name.text] = Validation(name.text, rule, hit)
+        return tuple(found.values())
+
+    def _hit(self, entry: Fields, guard: str, name: str) -> ReasonHit:
+        reason = entry.text("reason", required=False)
+        code = reason.text if reason else "GUARD_REFUSED"
+        definition = self._catalogue.reasons.get(code)
+        if reason and (definition is None or definition.outcome is not Outcome.REFUSED):
+            self._report.problem(
+                reason.place,
+                "UNKNOWN_REASON",
+                f"`{code}` is neither declared in Reasons nor a built-in refusal",
+            )
+        message = read_localized(entry, "message", self._report)
+        remedy = read_localized(entry, "remedy", self._report)
+        basis = tuple(item.text for item in entry.texts("basis"))
+        definition = definition or self._catalogue.reasons["GUARD_REFUSED"]
+        return ReasonHit(
+            code, definition.priority, guard, name,
+            message if message != NO_TEXT else definition.message,
+            basis or definition.basis,
+            remedy if remedy != NO_TEXT else definition.remedy,
+        )  # fmt: skip
+
+    def _variables(self, spec: Fields, match: Match) -> _Scope:
+        """Read variables in order; each may use the ones before it, so a cycle can not be written."""
+        scope = _Scope(match, {}, {}, {})
+        entries: list[tuple[Located | None, Located | None]] = []
+        for entry in spec.list_of_fields("variables"):
+            entries.append((entry.text("name"), entry.text("expression")))
+            entry.finish()
+        names = {name.text for name, _ in entries if name}
+        for name, expression in entries:
+            if not name or not expression:
+                continue
+            if not _VARIABLE_NAME.fullmatch(name.text):
+                self._report.problem(name.place, "NAME_INVALID", f"`{name.text}` is not a variable name")
+            elif name.text in scope.types:
+                self._report.problem(
+                    name.place, "DUPLICATE_NAME", f"the variable `{name.text}` stands here a second time"
+                )
+            elif not self._uses_later(expression, names - scope.types.keys()):
+                self._variable(name.text, expression, scope)
+        return scope
+
+    def _variable(self, name: str, expression: Located, scope: _Scope) -> None:
+        checked = self._checked(expression, scope)
+        if checked and checked[0] not in _VARIABLE_TYPES:
+            self._report.problem(
+                expression.place, "VARIABLE_TYPE", "a variable is a bool, an int or a string"
+            )
+        elif checked:
+            scope.types[name], scope.reads[name] = _VARIABLE_TYPES[checked[0]], checked[1]
+            scope.expanded[name] = expand(expression.text, scope.expanded)
+
+    def _uses_later(self, expression: Located, later: set[str]) -> bool:
+        for name in sorted(later):
+            if expand(expression.text, {name: ""}) != expression.text:
+                self._report.problem(
+                    expression.place,
+                    "VARIABLE_CYCLE",
+                    f"`variables.{name}` is this variable or a later one: use only earlier ones",
+                )
+                return True
+        return False
+
+    def _finished_rule(self, entry: Fields, scope: _Scope) -> Rule | None:
+        expression = entry.text("expression")
+        entry.finish()
+        return self._rule(expression, scope)
+
+    def _rule(self, expression: Located | None, scope: _Scope) -> Rule | None:
+        checked = self._checked(expression, scope) if expression else None
+        if expression is None or checked is None:
+            return None
+        if checked[0] != "BOOL":
+            self._report.problem(
+                expression.place, "NOT_BOOLEAN", f"a rule is true or false, this is {checked[0].lower()}"
+            )
+            return None
+        expanded = expand(expression.text, scope.expanded)
+        whole = self.engine.check(expanded) if expanded != expression.text else None
+        if isinstance(whole, tuple):
+            self._report.problem(
+                expression.place, whole[0].code, f"with its variables in place: {whole[0].message}"
+            )
+            return None
+        return Rule(expression.text, expanded, checked[1], _where(expression))
+
+    def _checked(self, expression: Located, scope: _Scope) -> tuple[str, frozenset[str]] | None:
+        """Return type and reads, those of the variables included; None after reporting what is wrong."""
+        checked = self.engine.check(expression.text, scope.types)
+        if isinstance(checked, tuple):
+            for problem in checked:
+                self._report.problem(
+                    expression.place, problem.code, problem.message, at=(problem.line, problem.column)
+                )
+            return None
+        paths = checked.reads.union(*(scope.reads[name] for name in checked.uses))
+        missing = sorted(path for path in paths if path.partition(".")[0] in CUSTOMER_ROOTS)
+        without = sorted(scope.match.actions - CUSTOMER_ACTIONS)
+        if missing and without:
+            message = f"{', '.join(missing)}: there is no customer in {', '.join(without)}"
+            self._report.problem(expression.place, "FACT_NOT_AVAILABLE", message)
+            return None
+        return checked.type, paths
+
+    def _match(self, spec: Fields, *, with_purposes: bool) -> Match:
+        owner = spec.fields("match")
+        if owner is None:
+            return Match(frozenset())
+        actions = self._closed(owner.texts("actions", required=True), _ACTIONS, "UNKNOWN_ACTION", "action")
+        keys = self._closed(owner.texts("keys"), frozenset(KeyKind), "UNKNOWN_KEY_KIND", "key kind")
+        stores = frozenset(item.text for item in owner.texts("stores"))
+        purposes = self._purposes(owner) if with_purposes else frozenset[str]()
+        owner.finish()
+        return Match(frozenset(map(Action, actions)), purposes, stores, keys)
+
+    def _closed(
+        self, items: tuple[Located, ...], known: frozenset[str], code: str, what: str
+    ) -> frozenset[str]:
+        for item in items:
+            if item.text not in known:
+                self._report.problem(
+                    item.place,
+                    code,
+                    f"`{item.text}` is not a known {what}; known: {', '.join(sorted(known))}",
+                )
+        return frozenset(item.text for item in items) & known
+
+    def _purposes(self, owner: Fields) -> frozenset[str]:
+        return self._closed(
+            owner.texts("purposes"), frozenset(self._catalogue.purposes), "UNKNOWN_PURPOSE", "purpose"
+        )
+
+    def _mode(self, spec: Fields) -> tuple[bool, bool]:
+        """Return (enforced, warns) of validationActions; Deny when absent."""
+        named = spec.texts("validationActions")
+        modes = self._closed(named, frozenset(_MODES), "UNKNOWN_VALIDATION_ACTION", "validation action")
+        if {"Deny", "Warn"} <= modes:
+            self._report.problem(
+                spec.key_place("validationActions"), "CONTRADICTION", "Deny and Warn exclude each other"
+            )
+        if "validationActions" in spec and not named:
+            self._report.problem(
+                spec.key_place("validationActions"), "EMPTY_LIST", "name Deny, Warn or Audit"
+            )
+        return (not named or "Deny" in modes), "Warn" in modes
+
+    def _rule_name(self, entry: Fields) -> Located | None:
+        name = entry.text("name")
+        if name and not _RULE_NAME.fullmatch(name.text):
+            self._report.problem(name.place, "NAME_INVALID", f"`{name.text}` is not a name")
+            return None
+        return name
+
+    def _not_yet(self, spec: Fields, *keys: str) -> None:
+        for key in keys:
+            if spec.skip(key):
+                self._report.problem(
+                    spec.key_place(key), "NOT_YET_ENFORCED", f"`{key}` is not enforced by this version"
+                )
+
+
+def _where(item: Located) -> str:
+    line, column = item.place.inside(1, 1)
+    return f"{item.place.file}:{line}:{column}"

@@ -1,0 +1,1 @@
+"""The gRPC edge: wire to model and back, one status per outcome, one place where exceptions end."""

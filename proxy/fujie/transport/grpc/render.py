@@ -1,0 +1,235 @@
+"""Model to wire: every answer is built anew from the model's values; nothing is passed through.
+
+In a Struct, masked values and integers of a customer's record are strings (a double would round
+them), SQL NULL is null, and a withheld field is absent.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from fujie.flows.reply import (
+    BundleReply,
+    ConsentReply,
+    ConsentStateReply,
+    ExplainReply,
+    LookupReply,
+    PrincipalReply,
+    Summary,
+)
+from fujie.model.consent import ConsentEvent
+from fujie.model.decision import FieldOutcome, ReasonHit, RuleTrace
+from fujie.model.principal import AttributeValue, Principal
+from fujie.model.reason import LocalizedText
+from fujie.model.vocabulary import Effect
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+
+Leaving = str | int | bool | None
+"""A value of a record after masking; bytes, dates and decimals were rendered as text before."""
+
+_EFFECTS = {
+    Effect.ALLOW: types_v1.EFFECT_ALLOW,
+    Effect.DENY: types_v1.EFFECT_DENY,
+    Effect.APPROVAL_REQUIRED: types_v1.EFFECT_APPROVAL_REQUIRED,
+}
+_NULL = Value(null_value=NULL_VALUE)
+
+
+def summary(given: Summary) -> types_v1.DecisionSummary:
+    """Return the decision behind an answer."""
+    return types_v1.DecisionSummary(
+        decision_id=given.decision_id,
+        effect=_EFFECTS[given.effect],
+        bundle=given.bundle,
+        warnings=map(reason, given.warnings),
+    )
+
+
+def reason(hit: ReasonHit) -> types_v1.Reason:
+    """Return one reason, in both languages."""
+    return types_v1.Reason(
+        code=hit.code,
+        guard=hit.guard,
+        validation=hit.validation,
+        message=_localized(hit.message),
+        basis=hit.basis,
+        remedy=_localized(hit.remedy),
+    )
+
+
+def lookup(reply: LookupReply) -> customer_v1.LookupCustomerResponse:
+    """Return the fields that leave."""
+    return customer_v1.LookupCustomerResponse(
+        customer=Struct(fields={name: _value(value) for name, value in reply.customer.items()}),
+        treatments=_treatments(reply.treatments),
+        decision=summary(reply.summary),
+    )
+
+
+def recorded(reply: ConsentReply) -> consent_v1.RecordConsentResponse:
+    """Return the event as it was recorded."""
+    return consent_v1.RecordConsentResponse(consent=_event(reply.event), decision=summary(reply.summary))
+
+
+def withdrawn(reply: ConsentReply) -> consent_v1.WithdrawConsentResponse:
+    """Return the withdrawal as it was recorded."""
+    return consent_v1.WithdrawConsentResponse(consent=_event(reply.event), decision=summary(reply.summary))
+
+
+def consent_state(reply: ConsentStateReply) -> consent_v1.GetConsentResponse:
+    """Return the derived state, and the event that governs it."""
+    return consent_v1.GetConsentResponse(
+        state=f"CONSENT_STATE_{reply.state}",
+        governing=_event(reply.governing) if reply.governing else None,
+        decision=summary(reply.summary),
+    )
+
+
+def upserted(reply: PrincipalReply) -> directory_v1.UpsertPrincipalResponse:
+    """Return the principal as the directory holds it now."""
+    return directory_v1.UpsertPrincipalResponse(
+        principal=_principal(reply.principal), decision=summary(reply.summary)
+    )
+
+
+def principal(reply: PrincipalReply) -> directory_v1.GetPrincipalResponse:
+    """Return the principal as the directory holds it now."""
+    return directory_v1.GetPrincipalResponse(
+        principal=_principal(reply.principal), decision=summary(reply.summary)
+    )
+
+
+def offboarded(reply: PrincipalReply) -> directory_v1.OffboardPrincipalResponse:
+    """Return the principal as the directory holds it now."""
+    return directory_v1.OffboardPrincipalResponse(
+        principal=_principal(reply.principal), decision=summary(reply.summary)
+    )
+
+
+def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
+    """Return what a look-up would have decided, rule by rule."""
+    decision = reply.explanation.decision
+    return policy_v1.ExplainResponse(
+        effect=_EFFECTS[decision.effect],
+        reasons=map(reason, decision.reasons),
+        treatments=_treatments(decision.fields),
+        rules=map(_rule, reply.explanation.rules),
+        decision=summary(reply.summary),
+    )
+
+
+def bundle(reply: BundleReply) -> policy_v1.GetBundleResponse:
+    """Return the bundle in force."""
+    return policy_v1.GetBundleResponse(
+        digest=reply.summary.bundle,
+        documents=(
+            policy_v1.PolicyDocument(kind=document.kind, name=document.name, file=document.file)
+            for document in reply.documents
+        ),
+        decision=summary(reply.summary),
+    )
+
+
+def _localized(given: LocalizedText) -> types_v1.LocalizedText | None:
+    return types_v1.LocalizedText(zh=given.zh, en=given.en) if given.zh or given.en else None
+
+
+def _treatments(outcomes: Mapping[str, FieldOutcome]) -> dict[str, types_v1.Treatment]:
+    return {
+        name: types_v1.Treatment(step=str(outcome.step), withheld_reason=outcome.withheld)
+        for name, outcome in outcomes.items()
+    }
+
+
+def _value(value: Leaving) -> Value:
+    if value is None:
+        return _NULL
+    if isinstance(value, bool):  # before int: True is one
+        return Value(bool_value=value)
+    return Value(string_value=str(value))
+
+
+def _event(event: ConsentEvent) -> consent_v1.ConsentRecord:
+    """Return the event without its sid: that is the ledger's and the log's own word for a customer."""
+    return consent_v1.ConsentRecord(
+        record_id=event.record_id,
+        schema=event.schema,
+        purpose=event.purpose,
+        channel=event.channel,
+        type=f"CONSENT_EVENT_TYPE_{event.type.name}",
+        event_time=_stamp(event.event_time),
+        received_at=_stamp(event.received_at),
+        valid_until=_stamp(event.valid_until) if event.valid_until else None,
+        explicit=event.explicit,
+        separate=event.separate,
+        notice=consent_v1.NoticeRef(
+            id=event.notice.id,
+            version=event.notice.version,
+            language=event.notice.language,
+            digest=event.notice.digest,
+        ),
+        controller=event.controller,
+        jurisdiction=event.jurisdiction,
+        data_classes=event.data_classes,
+        recipients=event.recipients,
+        storage_locations=event.storage_locations,
+        retention_days=event.retention_days,
+        collection_method=event.collection_method,
+        withdrawal_method=event.withdrawal_method,
+        source=event.source,
+        evidence_ref=event.evidence_ref,
+        actor=event.actor,
+    )
+
+
+def _stamp(when: datetime) -> Timestamp:
+    stamp = Timestamp()
+    stamp.FromDatetime(when)
+    return stamp
+
+
+def _principal(given: Principal) -> directory_v1.Principal:
+    return directory_v1.Principal(
+        id=given.id,
+        kind=f"PRINCIPAL_KIND_{given.kind}",
+        roles=sorted(given.roles),
+        department=given.department,
+        employment=f"EMPLOYMENT_{given.employment}",
+        training=f"TRAINING_{given.training}",
+        attributes=Struct(fields={name: _attribute(v) for name, v in given.attributes.items()}),
+    )
+
+
+def _attribute(value: AttributeValue) -> Value:
+    """Return a value that parses back to itself: a number stays one, as the edge takes none beyond 2^53."""
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, int):
+        return Value(number_value=value)
+    if isinstance(value, str):
+        return Value(string_value=value)
+    return Value(list_value=ListValue(values=_texts(value)))
+
+
+def _texts(values: Iterable[str]) -> Iterable[Value]:
+    return (Value(string_value=value) for value in values)
+
+
+def _rule(trace: RuleTrace) -> policy_v1.RuleTrace:
+    return policy_v1.RuleTrace(
+        kind=trace.kind,
+        name=trace.name,
+        part=trace.part,
+        outcome=trace.outcome,
+        place=trace.place,
+        clauses=(
+            policy_v1.Clause(text=clause.text, value=clause.value, depth=clause.depth, reads=clause.reads)
+            for clause in trace.clauses
+        ),
+    )

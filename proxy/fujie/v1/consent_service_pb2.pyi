@@ -1,0 +1,170 @@
+import datetime
+
+from fujie.v1 import types_pb2 as _types_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ConsentEventType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONSENT_EVENT_TYPE_UNSPECIFIED: _ClassVar[ConsentEventType]
+    CONSENT_EVENT_TYPE_REQUESTED: _ClassVar[ConsentEventType]
+    CONSENT_EVENT_TYPE_GIVEN: _ClassVar[ConsentEventType]
+    CONSENT_EVENT_TYPE_REFUSED: _ClassVar[ConsentEventType]
+    CONSENT_EVENT_TYPE_WITHDRAWN: _ClassVar[ConsentEventType]
+    CONSENT_EVENT_TYPE_INVALIDATED: _ClassVar[ConsentEventType]
+
+class ConsentState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    CONSENT_STATE_UNSPECIFIED: _ClassVar[ConsentState]
+    CONSENT_STATE_NONE: _ClassVar[ConsentState]
+    CONSENT_STATE_REQUESTED: _ClassVar[ConsentState]
+    CONSENT_STATE_GIVEN: _ClassVar[ConsentState]
+    CONSENT_STATE_REFUSED: _ClassVar[ConsentState]
+    CONSENT_STATE_WITHDRAWN: _ClassVar[ConsentState]
+    CONSENT_STATE_EXPIRED: _ClassVar[ConsentState]
+    CONSENT_STATE_INVALIDATED: _ClassVar[ConsentState]
+CONSENT_EVENT_TYPE_UNSPECIFIED: ConsentEventType
+CONSENT_EVENT_TYPE_REQUESTED: ConsentEventType
+CONSENT_EVENT_TYPE_GIVEN: ConsentEventType
+CONSENT_EVENT_TYPE_REFUSED: ConsentEventType
+CONSENT_EVENT_TYPE_WITHDRAWN: ConsentEventType
+CONSENT_EVENT_TYPE_INVALIDATED: ConsentEventType
+CONSENT_STATE_UNSPECIFIED: ConsentState
+CONSENT_STATE_NONE: ConsentState
+CONSENT_STATE_REQUESTED: ConsentState
+CONSENT_STATE_GIVEN: ConsentState
+CONSENT_STATE_REFUSED: ConsentState
+CONSENT_STATE_WITHDRAWN: ConsentState
+CONSENT_STATE_EXPIRED: ConsentState
+CONSENT_STATE_INVALIDATED: ConsentState
+
+class NoticeRef(_message.Message):
+    __slots__ = ("id", "version", "language", "digest")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    LANGUAGE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    version: str
+    language: str
+    digest: str
+    def __init__(self, id: _Optional[str] = ..., version: _Optional[str] = ..., language: _Optional[str] = ..., digest: _Optional[str] = ...) -> None: ...
+
+class ConsentRecord(_message.Message):
+    __slots__ = ("record_id", "schema", "purpose", "channel", "type", "event_time", "received_at", "valid_until", "explicit", "separate", "notice", "controller", "jurisdiction", "data_classes", "recipients", "storage_locations", "retention_days", "collection_method", "withdrawal_method", "source", "evidence_ref", "actor")
+    RECORD_ID_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    EXPLICIT_FIELD_NUMBER: _ClassVar[int]
+    SEPARATE_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_FIELD_NUMBER: _ClassVar[int]
+    CONTROLLER_FIELD_NUMBER: _ClassVar[int]
+    JURISDICTION_FIELD_NUMBER: _ClassVar[int]
+    DATA_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    RECIPIENTS_FIELD_NUMBER: _ClassVar[int]
+    STORAGE_LOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    RETENTION_DAYS_FIELD_NUMBER: _ClassVar[int]
+    COLLECTION_METHOD_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWAL_METHOD_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_REF_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    record_id: str
+    schema: str
+    purpose: str
+    channel: str
+    type: ConsentEventType
+    event_time: _timestamp_pb2.Timestamp
+    received_at: _timestamp_pb2.Timestamp
+    valid_until: _timestamp_pb2.Timestamp
+    explicit: bool
+    separate: bool
+    notice: NoticeRef
+    controller: str
+    jurisdiction: str
+    data_classes: _containers.RepeatedScalarFieldContainer[str]
+    recipients: _containers.RepeatedScalarFieldContainer[str]
+    storage_locations: _containers.RepeatedScalarFieldContainer[str]
+    retention_days: int
+    collection_method: str
+    withdrawal_method: str
+    source: str
+    evidence_ref: str
+    actor: str
+    def __init__(self, record_id: _Optional[str] = ..., schema: _Optional[str] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ..., type: _Optional[_Union[ConsentEventType, str]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., explicit: bool = ..., separate: bool = ..., notice: _Optional[_Union[NoticeRef, _Mapping]] = ..., controller: _Optional[str] = ..., jurisdiction: _Optional[str] = ..., data_classes: _Optional[_Iterable[str]] = ..., recipients: _Optional[_Iterable[str]] = ..., storage_locations: _Optional[_Iterable[str]] = ..., retention_days: _Optional[int] = ..., collection_method: _Optional[str] = ..., withdrawal_method: _Optional[str] = ..., source: _Optional[str] = ..., evidence_ref: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class RecordConsentRequest(_message.Message):
+    __slots__ = ("customer", "context", "consent")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    consent: ConsentRecord
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., consent: _Optional[_Union[ConsentRecord, _Mapping]] = ...) -> None: ...
+
+class RecordConsentResponse(_message.Message):
+    __slots__ = ("consent", "decision")
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    consent: ConsentRecord
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, consent: _Optional[_Union[ConsentRecord, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class WithdrawConsentRequest(_message.Message):
+    __slots__ = ("customer", "context", "purpose", "channel", "withdrawal_method", "evidence_ref")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWAL_METHOD_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_REF_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    purpose: str
+    channel: str
+    withdrawal_method: str
+    evidence_ref: str
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ..., withdrawal_method: _Optional[str] = ..., evidence_ref: _Optional[str] = ...) -> None: ...
+
+class WithdrawConsentResponse(_message.Message):
+    __slots__ = ("consent", "decision")
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    consent: ConsentRecord
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, consent: _Optional[_Union[ConsentRecord, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class GetConsentRequest(_message.Message):
+    __slots__ = ("customer", "context", "purpose", "channel")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    purpose: str
+    channel: str
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ...) -> None: ...
+
+class GetConsentResponse(_message.Message):
+    __slots__ = ("state", "governing", "decision")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    GOVERNING_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    state: ConsentState
+    governing: ConsentRecord
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, state: _Optional[_Union[ConsentState, str]] = ..., governing: _Optional[_Union[ConsentRecord, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,150 @@
+"""What every directory must do (`ports.Directory`), run against each adapter."""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
+from fujie.model.errors import LedgerError
+from fujie.model.principal import Principal
+from fujie.model.vocabulary import ADMINISTRATOR, State
+from fujie.ports import Directory
+
+Open = Callable[[], SQLLedger]
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ALICE = Principal(
+    id="alice",
+    kind=State.EMPLOYEE,
+    roles=frozenset({"support", "领班"}),
+    department="after-sales",
+    training=State.VALID,
+    attributes=MappingProxyType(
+        {"region": "east", "level": 3, "remote": False, "teams": ("a", "b"), "none": ()}
+    ),
+)
+
+
+def sqlite(directory: Path) -> SQLLedger:
+    index = IndexKey("index-1", b"\x01" * 32)
+    return open_ledger(
+        f"sqlite:///{directory}/ledger.db", index, SystemIdentifiers(SystemClock()), str.encode
+    )
+
+
+@pytest.fixture(params=[sqlite], ids=["sqlite"])
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Directory]]:
+    opened: list[SQLLedger] = []
+
+    def reopen() -> Directory:
+        opened.append(request.param(tmp_path))
+        return opened[-1].directory
+
+    yield reopen
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def directory(reopen: Callable[[], Directory]) -> Directory:
+    return reopen()
+
+
+async def test_nobody_is_known_at_first(directory: Directory) -> None:
+    assert await directory.get("alice") is None
+    assert await directory.offboard("alice", NOW) is None
+    assert await directory.get("alice") is None
+    assert not await directory.has_administrator()
+
+
+async def test_a_record_comes_back_whole(directory: Directory, reopen: Callable[[], Directory]) -> None:
+    assert await directory.upsert(ALICE, NOW) == ALICE
+    for found in (await directory.get("alice"), await reopen().get("alice")):
+        assert found == ALICE
+        assert found is not None
+        kinds = {name: type(value) for name, value in found.attributes.items()}
+        assert kinds == {"region": str, "level": int, "remote": bool, "teams": tuple, "none": tuple}
+
+
+async def test_upsert_replaces_everything_and_nobody_else(directory: Directory) -> None:
+    await directory.upsert(ALICE, NOW)
+    await directory.upsert(Principal("bob", roles=frozenset({"sales"})), NOW)
+    await directory.upsert(Principal("alice", kind=State.SERVICE), NOW)
+    assert await directory.get("alice") == Principal("alice", kind=State.SERVICE)
+    assert await directory.get("bob") == Principal("bob", roles=frozenset({"sales"}))
+
+
+async def test_offboarding_is_seen_by_the_very_next_read_of_everybody(
+    directory: Directory, reopen: Callable[[], Directory]
+) -> None:
+    other = reopen()
+    for n in range(10):
+        await directory.upsert(Principal(f"p{n}", roles=frozenset({"support"}), department="d"), NOW)
+        assert (await other.get(f"p{n}")) == Principal(
+            f"p{n}", roles=frozenset({"support"}), department="d"
+        )
+        gone = await directory.offboard(f"p{n}", NOW)
+        assert gone == Principal(f"p{n}", employment=State.OFFBOARDED, department="d")
+        assert await directory.get(f"p{n}") == gone
+        assert await other.get(f"p{n}") == gone
+
+
+async def test_offboarding_twice_changes_nothing(directory: Directory) -> None:
+    await directory.upsert(ALICE, NOW)
+    assert await directory.offboard("alice", NOW) == await directory.offboard("alice", NOW)
+
+
+@pytest.mark.parametrize(
+    ("principal", "expected"),
+    [
+        (Principal("a", roles=frozenset({ADMINISTRATOR})), True),
+        (Principal("a", kind=State.SERVICE, roles=frozenset({"x", ADMINISTRATOR})), True),
+        (Principal("a", roles=frozenset({ADMINISTRATOR}), employment=State.SUSPENDED), False),
+        (Principal("a", roles=frozenset({ADMINISTRATOR}), employment=State.OFFBOARDED), False),
+        (
+            Principal(
+                "a",
+                roles=frozenset({"Administrator", " administrator", 'x"administrator"', "administrator2"}),
+            ),
+            False,
+        ),
+        (Principal(ADMINISTRATOR, department=ADMINISTRATOR), False),
+    ],
+)
+async def test_an_administrator_is_active_and_has_exactly_the_role(
+    directory: Directory, *, principal: Principal, expected: bool
+) -> None:
+    await directory.upsert(principal, NOW)
+    assert await directory.has_administrator() is expected
+
+
+async def test_the_last_administrator_can_go(directory: Directory) -> None:
+    await directory.upsert(Principal("root", roles=frozenset({ADMINISTRATOR})), NOW)
+    assert await directory.has_administrator()
+    await directory.offboard("root", NOW)
+    assert not await directory.has_administrator()
+
+
+@pytest.mark.parametrize(
+    "odd", ["%", "_lice", "ALICE", "alice ", "alice\0", "' OR '1'='1", "alice'--", "?", ":id", ""]
+)
+async def test_only_the_very_id_finds_a_principal(directory: Directory, odd: str) -> None:
+    await directory.upsert(ALICE, NOW)
+    assert await directory.get(odd) is None
+    assert await directory.offboard(odd, NOW) is None
+    other = Principal(odd, department="odd")
+    await directory.upsert(other, NOW)
+    assert await directory.get(odd) == other
+    assert await directory.get("alice") == ALICE
+
+
+async def test_an_id_that_cannot_be_stored_is_an_error_of_the_ledger(directory: Directory) -> None:
+    with pytest.raises(LedgerError):
+        await directory.get("\udfff")
+    with pytest.raises(LedgerError):
+        await directory.upsert(Principal("\udfff"), NOW)

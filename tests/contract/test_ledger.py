@@ -1,0 +1,382 @@
+"""What every ledger must do (`ports.Ledger`), run against each adapter.
+
+An adapter joins by a line in `ADAPTERS`: a function from an empty directory to a function that opens
+the same ledger again, as another process or the next start would.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.ledger import IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.errors import LedgerError, RequestError
+from fujie.ports import Identity, Ledger
+
+Open = Callable[[], SQLLedger]
+
+NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
+INDEX = IndexKey("index-1", b"\x01" * 32)
+KEY, PHONE = StoreKey("crm", "C-1001"), Phone("+8613800138000")
+IDENTIFIERS = SystemIdentifiers(SystemClock())
+
+
+def sqlite(directory: Path) -> Open:
+    url = f"sqlite:///{directory}/ledger.db"
+    return lambda: open_ledger(url, INDEX, IDENTIFIERS, lambda sid: b"wrapped:" + sid.encode())
+
+
+ADAPTERS = {"sqlite": sqlite}
+
+
+@pytest.fixture(params=list(ADAPTERS.values()), ids=list(ADAPTERS))
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+    opened: list[SQLLedger] = []
+
+    def reopen() -> SQLLedger:
+        opened.append(request.param(tmp_path)())
+        return opened[-1]
+
+    yield reopen
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(reopen: Open) -> SQLLedger:
+    return reopen()
+
+
+def event(
+    sid: str, kind: ConsentEventType = ConsentEventType.GIVEN, minutes: int = 0, purpose: str = "marketing"
+) -> ConsentEvent:
+    moment = NOW + timedelta(minutes=minutes)
+    return ConsentEvent(IDENTIFIERS.new_id(), sid, purpose, kind, moment, NOW, "agent-1")
+
+
+async def sid_of(ledger: Ledger, *refs: CustomerRef) -> str:
+    return (await ledger.enrol(refs or (KEY,), NOW)).sid
+
+
+# Subjects and aliases.
+
+
+async def test_a_stranger_is_not_found_and_finding_makes_nobody(ledger: SQLLedger) -> None:
+    assert await ledger.find([KEY, PHONE]) is None
+    assert await ledger.find([KEY, PHONE]) is None
+    assert await ledger.find([]) is None
+
+
+async def test_enrolling_nobody_is_an_error(ledger: SQLLedger) -> None:
+    with pytest.raises(LedgerError):
+        await ledger.enrol([], NOW)
+
+
+async def test_all_refs_of_a_stranger_lead_to_one_random_sid(ledger: SQLLedger, reopen: Open) -> None:
+    identity = await ledger.enrol([KEY, PHONE], NOW)
+    assert identity.others == ()
+    assert identity.sid.startswith("sid_")
+    assert len(identity.sid) == 36
+    orders: list[list[CustomerRef]] = [[KEY], [PHONE], [PHONE, KEY], [KEY, KEY]]
+    for refs in orders:
+        assert await reopen().find(refs) == identity
+
+
+async def test_a_number_that_belongs_to_another_stays_there(ledger: SQLLedger) -> None:
+    first = await sid_of(ledger, KEY, PHONE)
+    other = StoreKey("crm", "C-1002")
+    assert await ledger.enrol([other, PHONE], NOW) == Identity(await sid_of(ledger, other), (first,))
+    assert await sid_of(ledger, other) != first
+    assert await ledger.find([PHONE]) == Identity(first)
+    assert await ledger.find([PHONE, other]) == Identity(first, (await sid_of(ledger, other),))
+
+
+async def test_a_known_first_ref_takes_the_unknown_others(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger, KEY)
+    assert await ledger.enrol([KEY, PHONE, StoreKey("shop", "9")], NOW) == Identity(sid)
+    assert await ledger.find([StoreKey("shop", "9")]) == Identity(sid)
+
+
+async def test_the_first_known_ref_names_the_sid_when_an_earlier_one_is_unknown(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger, PHONE)
+    assert await ledger.find([KEY, PHONE]) == Identity(sid)
+    assert await ledger.find([KEY]) is None
+
+
+ODD_IDS = (
+    "1", "01", "1 ", " 1", "%", "_", "C%", "C_1", "c-1001", "C-1001", "C-1001\u200b", "'", "' OR '1'='1", '"', '"; DROP TABLE alias; --',
+    "\\", "?", ":v0", "{}", "é", "e\u0301", "王", "a\0b", "a\0", "\ud800", "x" * 5000, "+8613800138000", "",
+)  # fmt: skip
+
+
+async def test_no_two_spellings_of_an_id_are_one_customer(ledger: SQLLedger, reopen: Open) -> None:
+    refs: list[CustomerRef] = [StoreKey("crm", odd) for odd in ODD_IDS]
+    refs += [
+        StoreKey("cr", "m\0x"),
+        StoreKey("crm\u0000"[:3] + "2", "1"),
+        StoreKey("", "crm"),
+        Phone("+8613800138000"),
+    ]
+    sids = [await sid_of(ledger, ref) for ref in refs]
+    assert len(set(sids)) == len(refs)
+    again = reopen()
+    assert [await again.find([ref]) for ref in refs] == [Identity(sid) for sid in sids]
+
+
+async def test_a_store_name_cannot_smuggle_a_part_of_the_id(ledger: SQLLedger) -> None:
+    with pytest.raises(LedgerError):
+        await ledger.find([StoreKey("a\0b", "c")])
+
+
+async def test_fifty_enrolments_at_once_agree_on_one_sid(ledger: SQLLedger, reopen: Open) -> None:
+    ledgers = (ledger, reopen())
+    found = await asyncio.gather(*(ledgers[i % 2].enrol([KEY, PHONE], NOW) for i in range(50)))
+    assert set(found) == {Identity(found[0].sid)}
+
+
+async def test_a_subject_has_the_key_that_was_made_for_its_sid(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    assert await ledger.subject_key(sid) == b"wrapped:" + sid.encode()
+    assert await ledger.subject_key("sid_unknown") is None
+    assert await ledger.subject_key("%") is None
+
+
+class EnrolMachine(RuleBasedStateMachine):
+    """Any sequence of enrolments, look-ups and restarts against the rules of `ports.Ledger.enrol`."""
+
+    refs = st.lists(
+        st.sampled_from(
+            [
+                *(StoreKey(s, c) for s in ("crm", "shop") for c in "12"),
+                *(Phone(f"+861380013800{n}") for n in range(3)),
+            ]
+        ),
+        min_size=1,
+        max_size=4,
+    )
+
+    @initialize(adapter=st.sampled_from(sorted(ADAPTERS)))
+    def start(self, adapter: str) -> None:
+        self.directory = tempfile.TemporaryDirectory()
+        self.runner = asyncio.Runner()
+        self.open = ADAPTERS[adapter](Path(self.directory.name))
+        self.ledger = self.open()
+        self.known: dict[CustomerRef, str] = {}
+
+    def expected(self, refs: list[CustomerRef]) -> Identity | None:
+        sids = tuple(dict.fromkeys(self.known[ref] for ref in refs if ref in self.known))
+        return Identity(sids[0], sids[1:]) if sids else None
+
+    @rule(refs=refs)
+    def enrol(self, refs: list[CustomerRef]) -> None:
+        identity = self.runner.run(self.ledger.enrol(refs, NOW))
+        if refs[0] not in self.known:
+            assert identity.sid not in self.known.values()
+            self.known[refs[0]] = identity.sid
+        for ref in refs:
+            self.known.setdefault(ref, self.known[refs[0]])
+        assert identity == self.expected(refs)
+
+    @rule(refs=refs)
+    def find(self, refs: list[CustomerRef]) -> None:
+        assert self.runner.run(self.ledger.find(refs)) == self.expected(refs)
+
+    @rule()
+    def restart(self) -> None:
+        self.ledger.close()
+        self.ledger = self.open()
+
+    @invariant()
+    def every_sid_has_its_key(self) -> None:
+        for sid in set(self.known.values()):
+            assert self.runner.run(self.ledger.subject_key(sid)) == b"wrapped:" + sid.encode()
+
+    def teardown(self) -> None:
+        if hasattr(self, "ledger"):
+            self.ledger.close()
+            self.runner.close()
+            self.directory.cleanup()
+
+
+TestEnrolment = EnrolMachine.TestCase
+TestEnrolment.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+
+
+# Consent events.
+
+
+async def test_a_withdrawal_is_seen_by_the_very_next_read_of_everybody(
+    ledger: SQLLedger, reopen: Open
+) -> None:
+    sid, other = await sid_of(ledger), reopen()
+    given = await ledger.record_consent(event(sid), "", "")
+    assert list(await other.consent_events([sid], "marketing")) == [given]
+    for minute in range(1, 20):
+        withdrawn = await ledger.record_consent(event(sid, ConsentEventType.WITHDRAWN, minute), "", "")
+        assert (await ledger.consent_events([sid], "marketing"))[-1] == withdrawn
+        assert (await other.consent_events([sid], "marketing"))[-1] == withdrawn
+
+
+async def test_events_come_by_event_time_and_then_by_arrival(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    arrived = [
+        await ledger.record_consent(event(sid, minutes=m), "", "") for m in (5, 0, 5, -3, 0, 600_000)
+    ]
+    expected = [arrived[i] for i in (3, 1, 4, 0, 2, 5)]
+    assert list(await ledger.consent_events([sid], "marketing")) == expected
+
+
+async def test_events_of_other_sids_and_purposes_stay_out(ledger: SQLLedger) -> None:
+    one, two = await sid_of(ledger, KEY), await sid_of(ledger, PHONE)
+    ours = await ledger.record_consent(event(one), "", "")
+    service = await ledger.record_consent(event(one, minutes=1, purpose="after_sales"), "", "")
+    theirs = await ledger.record_consent(event(two, minutes=2), "", "")
+    assert list(await ledger.consent_events([one], "marketing")) == [ours]
+    assert list(await ledger.consent_events([one], "")) == [ours, service]
+    assert list(await ledger.consent_events([two, one], "marketing")) == [ours, theirs]
+    assert list(await ledger.consent_events([one] * 33 + [two], "")) == [ours, service, theirs]
+    for nobody in ([], ["%"], ["sid_unknown"], ["' OR 1=1 --"]):
+        assert list(await ledger.consent_events(nobody, "")) == []
+    for nothing in ("%", "market%", "marketing' OR '1'='1", "MARKETING"):
+        assert list(await ledger.consent_events([one], nothing)) == []
+
+
+async def test_an_event_of_an_unknown_sid_is_refused(ledger: SQLLedger) -> None:
+    with pytest.raises(LedgerError):
+        await ledger.record_consent(event("sid_unknown"), "r-1", "d")
+    assert list(await ledger.consent_events(["sid_unknown"], "")) == []
+
+
+_texts = st.text(st.characters(codec="utf-8"), max_size=12)
+_names = st.lists(_texts, max_size=3).map(tuple)
+_moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - zone is added
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    event=st.builds(
+        ConsentEvent,
+        record_id=st.just(""), sid=st.just(""), purpose=_texts.filter(bool), type=st.sampled_from(ConsentEventType), event_time=_moments,
+        received_at=_moments, actor=_texts, channel=_texts, explicit=st.booleans(), separate=st.booleans(),
+        valid_until=st.none() | _moments, notice=st.builds(Notice, _texts, _texts, _texts, _texts), controller=_texts,
+        jurisdiction=_texts, data_classes=_names, recipients=_names, storage_locations=_names,
+        retention_days=st.integers(0, 36_500), collection_method=_texts, withdrawal_method=_texts, source=_texts,
+        evidence_ref=_texts, schema=_texts,
+    )
+)  # fmt: skip
+def test_every_field_of_an_event_comes_back_as_it_was(reopen: Open, event: ConsentEvent) -> None:
+    async def check() -> None:
+        ledger, customer = reopen(), StoreKey("crm", IDENTIFIERS.new_id())
+        sid = await sid_of(ledger, customer)
+        values = {name: getattr(event, name) for name in ConsentEvent.__slots__}
+        recorded = ConsentEvent(**{**values, "record_id": IDENTIFIERS.new_id(), "sid": sid})
+        assert await ledger.record_consent(recorded, "", "") == recorded
+        assert list(await ledger.consent_events([sid], event.purpose)) == [recorded]
+        ledger.close()
+
+    asyncio.run(check())
+
+
+async def test_text_that_no_database_can_hold_is_refused_whole(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    with pytest.raises(LedgerError):
+        await ledger.record_consent(event(sid, purpose="\ud800"), "", "")
+    assert list(await ledger.consent_events([sid], "")) == []
+
+
+# Idempotency.
+
+
+async def test_a_repeated_request_records_once_and_gets_the_first_answer(
+    ledger: SQLLedger, reopen: Open
+) -> None:
+    sid = await sid_of(ledger)
+    first = await ledger.record_consent(event(sid), "request-1", "digest-a")
+    assert await ledger.record_consent(event(sid), "request-1", "digest-a") == first
+    assert await reopen().record_consent(event(sid), "request-1", "digest-a") == first
+    assert list(await ledger.consent_events([sid], "")) == [first]
+
+
+async def test_a_request_id_of_another_request_is_refused(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    first = await ledger.record_consent(event(sid), "request-1", "digest-a")
+    with pytest.raises(RequestError) as refused:
+        await ledger.record_consent(event(sid, ConsentEventType.WITHDRAWN), "request-1", "digest-b")
+    assert refused.value.code == "REQUEST_ID_REUSED"
+    assert list(await ledger.consent_events([sid], "")) == [first]
+
+
+async def test_requests_without_an_id_are_never_the_same(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    for _ in range(3):
+        await ledger.record_consent(event(sid), "", "digest-a")
+    assert len(await ledger.consent_events([sid], "")) == 3
+
+
+async def test_twenty_repeats_at_once_record_once(ledger: SQLLedger, reopen: Open) -> None:
+    sid, ledgers = await sid_of(ledger), (ledger, reopen())
+    answers = await asyncio.gather(
+        *(ledgers[i % 2].record_consent(event(sid), "r", "d") for i in range(20))
+    )
+    assert list(await ledger.consent_events([sid], "")) == [answers[0]]
+    assert all(answer == answers[0] for answer in answers)
+
+
+async def test_a_record_id_is_used_once_and_the_error_tells_nothing(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    first = await ledger.record_consent(event(sid), "", "")
+    with pytest.raises(LedgerError) as failed:
+        await ledger.record_consent(first, "", "")
+    assert first.record_id not in str(failed.value)
+    assert sid not in str(failed.value)
+    assert failed.value.__cause__ is None
+    assert failed.value.__suppress_context__
+
+
+# Checkpoints.
+
+
+async def test_a_checkpoint_only_grows(ledger: SQLLedger, reopen: Open) -> None:
+    kept = ledger.checkpoints
+    assert await kept.last("gate/w0") is None
+    for size in (1, 7):
+        await kept.keep(KeptCheckpoint("gate/w0", f"note {size}", size))
+    await kept.keep(KeptCheckpoint("gate/w1", "other", 3))
+    await kept.keep(KeptCheckpoint("gate/w0", "note 7", 7))
+    for older in (
+        KeptCheckpoint("gate/w0", "note 6", 6),
+        KeptCheckpoint("gate/w0", "fork", 7),
+        KeptCheckpoint("gate/w0", "", 0),
+    ):
+        with pytest.raises(LedgerError):
+            await kept.keep(older)
+    again = reopen().checkpoints
+    assert await again.last("gate/w0") == KeptCheckpoint("gate/w0", "note 7", 7)
+    assert await again.every() == [
+        KeptCheckpoint("gate/w0", "note 7", 7),
+        KeptCheckpoint("gate/w1", "other", 3),
+    ]
+
+
+# The end.
+
+
+async def test_a_closed_ledger_answers_with_its_own_error(ledger: SQLLedger) -> None:
+    sid = await sid_of(ledger)
+    ledger.close()
+    for call in (
+        ledger.find([KEY]), ledger.enrol([PHONE], NOW), ledger.consent_events([sid], ""), ledger.subject_key(sid),
+        ledger.record_consent(event(sid), "", ""), ledger.directory.get("a"), ledger.directory.offboard("a", NOW),
+    ):  # fmt: skip
+        with pytest.raises(LedgerError):
+            await call

@@ -1,0 +1,364 @@
+"""The ledger file under attack: other processes, kill -9, locks, a full disk, a curious reader of its bytes."""
+
+import asyncio
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.ledger import ConfiguredKey, IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.adapters.ledger import sqlite as sqlite_module
+from fujie.adapters.ledger.sqlite import file_of
+from fujie.adapters.ledger.tables import metadata
+from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.errors import LedgerError, StartError
+from fujie.model.principal import Principal
+from fujie.ports import Identity
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+IDENTIFIERS = SystemIdentifiers(SystemClock())
+SOURCE = Path(__file__).parents[4] / "proxy"
+KEY, PHONE = StoreKey("crm", "C-7700123"), Phone("+8613800138000")
+
+PRELUDE = """
+import asyncio, sys
+from datetime import UTC, datetime
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.ledger import IndexKey, open_ledger
+from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.customer import Phone, StoreKey
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+ids = SystemIdentifiers(SystemClock())
+def event(sid): return ConsentEvent(ids.new_id(), sid, "marketing", ConsentEventType.GIVEN, NOW, NOW, "agent")
+def say(*words): print(*words, flush=True)
+async def main(ledger):
+"""
+FINALE = """
+asyncio.run(main(open_ledger(f"sqlite:///{sys.argv[1]}", IndexKey("i1", b"i" * 32), ids, str.encode)))
+"""
+
+
+def start(body: str, path: Path) -> subprocess.Popen[str]:
+    """Start another process that runs `body` with a `ledger` of its own on the same file."""
+    code = PRELUDE + "\n".join(f"    {line}" for line in body.strip().splitlines()) + FINALE
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    command = [sys.executable, "-c", code, str(path)]
+    return subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ledger.db"
+
+
+def opened(path: Path) -> SQLLedger:
+    return open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, str.encode)
+
+
+@pytest.fixture
+def ledger(path: Path) -> Iterator[SQLLedger]:
+    ledger = opened(path)
+    yield ledger
+    ledger.close()
+
+
+def event(sid: str, kind: ConsentEventType = ConsentEventType.GIVEN) -> ConsentEvent:
+    return ConsentEvent(IDENTIFIERS.new_id(), sid, "marketing", kind, NOW, NOW, "agent")
+
+
+def change_seqs(path: Path) -> list[int]:
+    tables = [name for name, table in metadata.tables.items() if "change_seq" in table.c]
+    with sqlite3.connect(path) as raw:
+        found = [row[0] for name in tables for row in raw.execute(f'SELECT change_seq FROM "{name}"')]
+    raw.close()
+    return sorted(found)
+
+
+# Several processes.
+
+
+def test_processes_that_write_at_once_agree_and_lose_nothing(path: Path) -> None:
+    body = """
+for n in range(25):
+    identity = await ledger.enrol([StoreKey("crm", str(n)), Phone(f"+86138001380{n:02d}")], NOW)
+    await ledger.record_consent(event(identity.sid), "", "")
+    await ledger.record_consent(event(identity.sid), f"request-{n}", "digest")
+    say(identity.sid)
+"""
+    processes = [start(body, path) for _ in range(3)]  # they also race to create the schema
+    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert outputs[0] == outputs[1] == outputs[2]
+    assert len(set(outputs[0])) == 25
+    ledger = opened(path)
+    events = asyncio.run(ledger.database.write(_count_events))
+    ledger.close()
+    assert events == 25 * (3 + 1)
+    seqs = change_seqs(path)
+    assert seqs == list(range(1, len(seqs) + 1))
+
+
+def _count_events(connection: Connection) -> int:
+    count: int = connection.execute(sa.text("SELECT count(*) FROM consent_event")).scalar_one()
+    return count
+
+
+def test_what_was_acknowledged_survives_kill_9(path: Path) -> None:
+    body = """
+while True:
+    customer = ids.new_id()
+    identity = await ledger.enrol([StoreKey("crm", customer)], NOW)
+    recorded = await ledger.record_consent(event(identity.sid), customer, "digest")
+    say(customer, identity.sid, recorded.record_id)
+"""
+    acknowledged = []
+    for round_ in range(3):
+        process = start(body, path)
+        assert process.stdout is not None
+        acknowledged += [process.stdout.readline().split() for _ in range(10 + 7 * round_)]
+        process.kill()
+        acknowledged += [
+            line.split() for line in process.communicate()[0].splitlines() if line.count(" ") == 2
+        ]
+
+    async def check() -> None:
+        ledger = opened(path)
+        for customer, sid, record_id in acknowledged:
+            assert await ledger.find([StoreKey("crm", customer)]) == Identity(sid)
+            assert [e.record_id for e in await ledger.consent_events([sid], "marketing")] == [record_id]
+        assert await ledger.database.write(_integrity) == ["ok"]
+        ledger.close()
+
+    asyncio.run(check())
+
+
+def _integrity(connection: Connection) -> list[str]:
+    return [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check")]
+
+
+# Locks.
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch, path: Path) -> Iterator[SQLLedger]:
+    """A ledger that waits a tenth as long as ours."""
+    monkeypatch.setattr(sqlite_module, "WRITE_BUSY_S", sqlite_module.WRITE_BUSY_S / 10)
+    monkeypatch.setattr(sqlite_module, "WRITE_LIMIT_S", sqlite_module.WRITE_LIMIT_S / 10)
+    ledger = opened(path)
+    yield ledger
+    ledger.close()
+
+
+async def test_a_write_that_another_process_blocks_fails_and_reads_go_on(
+    impatient: SQLLedger, path: Path
+) -> None:
+    ledger = impatient
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("BEGIN EXCLUSIVE")
+    blocked = asyncio.create_task(ledger.record_consent(event(sid), "", ""))
+    reads = 0
+    while not blocked.done():
+        assert await ledger.find([KEY]) == Identity(sid)
+        reads += 1
+        await asyncio.sleep(0.01)
+    with pytest.raises(LedgerError, match="SQLITE_BUSY"):
+        await blocked
+    assert reads > 5
+    raw.execute("ROLLBACK")
+    raw.close()
+    await ledger.record_consent(event(sid), "", "")
+    assert len(await ledger.consent_events([sid], "")) == 1
+
+
+async def test_a_locked_ledger_builds_no_queue(impatient: SQLLedger, path: Path) -> None:
+    ledger = impatient
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("BEGIN IMMEDIATE")
+    calls = [ledger.record_consent(event(sid), "", "") for _ in range(30)]
+    async with asyncio.timeout(3):  # one after the other they would take 6 s
+        results = await asyncio.gather(*calls, return_exceptions=True)
+    assert {type(result) for result in results} == {LedgerError}
+    raw.execute("ROLLBACK")
+    raw.close()
+    await ledger.record_consent(event(sid), "", "")
+
+
+def test_a_ledger_that_another_process_keeps_to_itself_stops_the_start(
+    impatient: SQLLedger, path: Path
+) -> None:
+    impatient.close()
+    raw = sqlite3.connect(path, isolation_level=None)
+    raw.execute("PRAGMA locking_mode = EXCLUSIVE")
+    raw.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StartError) as refused:
+        opened(path)
+    assert refused.value.code == "LEDGER_UNAVAILABLE"
+    raw.close()
+
+
+# Broken disks and files.
+
+
+async def test_a_full_disk_refuses_the_write_and_keeps_the_rest(ledger: SQLLedger) -> None:
+    sid = (await ledger.enrol([KEY], NOW)).sid
+
+    async def limit(pages: int) -> None:
+        await ledger.database.write(
+            lambda writer: writer.exec_driver_sql(f"PRAGMA max_page_count = {pages}").all()
+        )
+
+    async def record_until_full() -> int:
+        for recorded in range(500):
+            try:
+                await ledger.record_consent(event(sid), "", "")
+            except LedgerError as error:
+                reasons.append(str(error))
+                return recorded
+        return 500
+
+    reasons: list[str] = []
+    await limit(1)  # SQLite takes the present size as the least
+    recorded = await record_until_full()
+    assert recorded < 500
+    assert len(await ledger.consent_events([sid], "")) == recorded
+    assert await record_until_full() == 0
+    assert reasons == ["the ledger cannot be written: SQLITE_FULL"] * 2
+    await limit(1_000_000)
+    await ledger.record_consent(event(sid, ConsentEventType.WITHDRAWN), "", "")
+    assert (await ledger.consent_events([sid], ""))[-1].type is ConsentEventType.WITHDRAWN
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE consent_event SET type = 'maybe'",
+        "UPDATE consent_event SET event_time = 'yesterday'",
+        "UPDATE consent_event SET event_time = 9223372036854775807",
+        "UPDATE consent_event SET recipients = '{'",
+        "UPDATE consent_event SET recipients = '\"abc\"'",
+        "UPDATE consent_event SET purpose = CAST(x'6d61726b6574696e67' AS TEXT), source = CAST(x'ff' AS TEXT)",
+        "DROP TABLE consent_event",
+    ],
+)
+async def test_a_row_that_nobody_of_ours_wrote_closes(ledger: SQLLedger, path: Path, damage: str) -> None:
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    await ledger.record_consent(event(sid), "", "")
+    raw = sqlite3.connect(path)
+    raw.execute(damage)
+    raw.commit()
+    raw.close()
+    with pytest.raises(LedgerError) as failed:
+        await ledger.consent_events([sid], "marketing")
+    assert failed.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "roles = 'x'",
+        "roles = '\"administrator\"'",
+        "roles = '{}', kind = 'BOSS'",
+        "attributes = '[]'",
+        "employment = ''",
+    ],
+)
+async def test_a_damaged_principal_closes(ledger: SQLLedger, path: Path, damage: str) -> None:
+    await ledger.directory.upsert(Principal("alice"), NOW)
+    raw = sqlite3.connect(path)
+    raw.execute(f"UPDATE principal SET {damage}")
+    raw.commit()
+    raw.close()
+    with pytest.raises(LedgerError):
+        await ledger.directory.get("alice")
+    with pytest.raises(LedgerError):
+        await ledger.directory.offboard("alice", NOW)
+
+
+async def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
+    def broken(sid: str) -> bytes:
+        raise ZeroDivisionError(sid)
+
+    ledger = open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, broken)
+    with pytest.raises(ZeroDivisionError):
+        await ledger.enrol([KEY], NOW)
+    assert await ledger.find([KEY]) is None
+    await ledger.directory.upsert(Principal("alice"), NOW)
+    ledger.close()
+    assert change_seqs(path) == [1]
+
+
+async def test_every_write_draws_a_later_change(ledger: SQLLedger, path: Path) -> None:
+    sid = (await ledger.enrol([KEY, PHONE], NOW)).sid
+    await ledger.record_consent(event(sid), "", "")
+    await ledger.directory.upsert(Principal("alice"), NOW)
+    await ledger.check_keys([ConfiguredKey("seal", "s1", b"s" * 32)])
+    await ledger.checkpoints.keep(KeptCheckpoint("gate/w0", "note", 1))
+    assert change_seqs(path) == [1, 2, 3, 4, 5, 6, 7]
+    await ledger.directory.offboard("alice", NOW)
+    await ledger.checkpoints.keep(KeptCheckpoint("gate/w0", "note 2", 2))
+    assert change_seqs(path) == [1, 2, 3, 4, 6, 8, 9]
+
+
+# What the file gives away.
+
+
+async def test_the_file_holds_no_phone_and_no_customer_id(ledger: SQLLedger, path: Path) -> None:
+    other = StoreKey("crm", "C-7700124")
+    people: list[list[CustomerRef]] = [[KEY, PHONE], [other, PHONE], [KEY, Phone("+8613900139000")]]
+    for n, refs in enumerate(people):
+        identity = await ledger.enrol(refs, NOW)
+        await ledger.record_consent(event(identity.sid), f"request-{n}", "digest")
+    await ledger.find([PHONE, KEY])
+    assert await ledger.database.write(_integrity) == ["ok"]
+    files = list(path.parent.iterdir())
+    assert {file.name for file in files} == {"ledger.db", "ledger.db-wal", "ledger.db-shm"}
+    stored = b"".join(file.read_bytes() for file in files)
+    assert identity.sid.encode() in stored  # else the search below proves nothing
+    for secret in ("13800138000", "13900139000", "7700123", "7700124"):
+        for encoding in ("utf-8", "utf-16-le", "utf-16-be"):
+            assert secret.encode(encoding) not in stored
+        assert int(secret).to_bytes(8) not in stored
+
+
+async def test_the_file_is_for_its_owner_alone(ledger: SQLLedger, path: Path) -> None:
+    await ledger.enrol([KEY], NOW)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
+
+
+async def test_without_the_index_key_nobody_can_test_for_a_number(ledger: SQLLedger, path: Path) -> None:
+    await ledger.enrol([PHONE], NOW)
+    stranger = open_ledger(f"sqlite:///{path}", IndexKey("i1", b"j" * 32), IDENTIFIERS, str.encode)
+    assert await stranger.find([PHONE]) is None
+    stranger.close()
+
+
+def test_keys_print_nothing() -> None:
+    assert "secret" not in repr(IndexKey("i1", b"secret"))
+    assert "secret" not in repr(ConfiguredKey("seal", "i1", b"secret"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///a.db?mode=ro", "postgresql://u:secret@h/d", "mysql://h/d", "ledger.db", "sqlite+aiosqlite:///a"],
+)  # fmt: skip
+def test_a_ledger_that_is_not_one_file_is_refused(url: str) -> None:
+    with pytest.raises(StartError) as refused:
+        file_of(url)
+    assert refused.value.code == "LEDGER_UNSUPPORTED"
+    assert "secret" not in str(refused.value)

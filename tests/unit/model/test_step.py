@@ -1,0 +1,159 @@
+"""Steps and ladders: nothing ill-formed gets past the loader."""
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fujie.model.step import KNOWN_STEPS, Ladder, Step, parse_step
+
+COUNTS = st.integers(0, 64)
+SEPARATORS = st.text("@-_.:/#;!|", min_size=1, max_size=8)
+STEPS = st.one_of(
+    st.sampled_from([Step("reveal"), Step("token"), Step("omit")]),
+    st.builds(lambda a, b: Step("keep", (a, b)), COUNTS, COUNTS),
+    st.tuples(COUNTS, COUNTS).map(lambda ends: Step("mask_range", (min(ends), max(ends)))),
+    st.builds(lambda n, c, k: Step(n, (c, k)), st.sampled_from(["before", "after"]), SEPARATORS, COUNTS),
+    st.sampled_from(["province", "city", "district"]).map(lambda level: Step("region", (level,))),
+    st.sampled_from(["year", "month"]).map(lambda unit: Step("date_part", (unit,))),
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "step", "canonical"),
+    [
+        ("reveal", Step("reveal"), "reveal"),
+        (" token ", Step("token"), "token"),
+        ("keep(3,4)", Step("keep", (3, 4)), "keep(3,4)"),
+        ("keep( 3 , 4 )", Step("keep", (3, 4)), "keep(3,4)"),
+        ("keep(0,64)", Step("keep", (0, 64)), "keep(0,64)"),
+        ("mask_range(3,3)", Step("mask_range", (3, 3)), "mask_range(3,3)"),
+        ("before(@)", Step("before", ("@", 0)), "before(@)"),
+        ("before(@,0)", Step("before", ("@", 0)), "before(@)"),
+        ("before(@,1)", Step("before", ("@", 1)), "before(@,1)"),
+        ("before(＠,1)", Step("before", ("@", 1)), "before(@,1)"),
+        ("after(--)", Step("after", ("--", 0)), "after(--)"),
+        ("region(city)", Step("region", ("city",)), "region(city)"),
+        ("date_part(year)", Step("date_part", ("year",)), "date_part(year)"),
+    ],
+)
+def test_known_text_is_its_step_in_canonical_form(text: str, step: Step, canonical: str) -> None:
+    assert step == parse_step(text)
+    assert canonical == str(step)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", " ", "hide", "Reveal", "REVEAL", "reveal()", "reveal(1)", "omit,omit", "token(x)", "keep", "keep()",
+        "keep(3)", "keep(3,4,5)", "keep(-1,4)", "keep(3,65)", "keep(3,100)", "keep(03,4)", "keep(３,4)", "keep(3.0,4)",
+        "keep(a,b)", "keep(3,4", "keep 3,4", "keep(3,4))", "keep(true,1)", "mask_range(4,3)", "mask_range(1)",
+        "before", "before()", "before( )", "before(,)", "before(，)", "before(a)", "before(中)", "before(1)",
+        "before(*)", "before(()", "before(@,65)", "before(@,x)", "before(@,1,2)", "before(---------)", "before(\0)",
+        "before(\u200b)", "region", "region(street)", "region(City)", "date_part(day)", "date_part()", "nosuch(1)",
+        "keep(3,4)\nreveal", "_", "(3,4)",
+    ],
+)  # fmt: skip
+def test_anything_else_is_refused_and_told_what_is_known(text: str) -> None:
+    with pytest.raises(ValueError, match="known steps") as refused:
+        parse_step(text)
+    assert KNOWN_STEPS in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [
+        ("keep", (99, 1)),
+        ("keep", (True, 1)),
+        ("keep", ("3", "4")),
+        ("before", ("@",)),
+        ("nosuch", ()),
+        ("omit", (1,)),
+    ],
+)
+def test_no_step_is_built_around_the_parser(name: str, args: tuple[int | str, ...]) -> None:
+    with pytest.raises(ValueError, match="known steps"):
+        Step(name, args)
+
+
+@given(STEPS)
+def test_every_step_survives_its_canonical_text(step: Step) -> None:
+    assert step == parse_step(str(step))
+
+
+@given(st.text(max_size=40))
+def test_arbitrary_text_is_a_step_or_a_value_error(text: str) -> None:
+    try:
+        step = parse_step(text)
+    except ValueError:
+        return
+    assert step == parse_step(str(step))
+
+
+def test_a_step_is_a_frozen_value() -> None:
+    step = parse_step("keep(3,4)")
+    with pytest.raises(AttributeError):
+        step.name = "reveal"  # type: ignore[misc]  # the assignment is the attack
+    assert step == pickle.loads(pickle.dumps(step))
+    assert {step: 1}[parse_step("keep( 3,4)")] == 1
+
+
+def ladder(*texts: str) -> Ladder:
+    return Ladder(tuple(map(parse_step, texts)))
+
+
+MOBILE = ladder("reveal", "keep(3,4)", "keep(3,2)", "token", "omit")
+
+
+def test_a_ladder_ranks_from_open_to_closed() -> None:
+    assert [MOBILE.rank(step) for step in MOBILE.steps] == [0, 1, 2, 3, 4]
+    assert parse_step("keep(3,4)") == MOBILE.most_open([parse_step("token"), parse_step("keep(3,4)")])
+    assert parse_step("token") == MOBILE.most_closed([parse_step("token"), parse_step("keep(3,4)")])
+    assert str(MOBILE) == "[reveal, keep(3,4), keep(3,2), token, omit]"
+
+
+@given(
+    st.lists(st.sampled_from(MOBILE.steps), min_size=1).flatmap(
+        lambda s: st.tuples(st.just(s), st.permutations(s))
+    )
+)
+def test_the_most_open_and_closed_do_not_depend_on_order(orders: tuple[list[Step], list[Step]]) -> None:
+    steps, turned = orders
+    assert MOBILE.most_open(steps) == MOBILE.most_open(turned)
+    assert MOBILE.most_closed(steps) == MOBILE.most_closed(turned)
+    least, most = MOBILE.rank(MOBILE.most_open(steps)), MOBILE.rank(MOBILE.most_closed(steps))
+    assert all(least <= MOBILE.rank(step) <= most for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("texts", "why"),
+    [
+        ((), "at least"),
+        (("reveal",), "must end with omit"),
+        (("reveal", "omit", "token"), "must end with omit"),
+        (("keep(3,4)", "keep( 3,4)", "omit"), "keep\\(3,4\\) stands on the ladder .* twice"),
+        (("keep(3,4)", "reveal", "omit"), "reveal must be the first"),
+    ],
+)
+def test_an_ill_formed_ladder_is_refused(texts: tuple[str, ...], why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        ladder(*texts)
+
+
+def test_a_step_that_is_not_on_the_ladder_has_no_rank() -> None:
+    stranger = parse_step("keep(4,4)")
+    for ask in (
+        MOBILE.rank,
+        lambda s: MOBILE.most_open([s]),
+        lambda s: MOBILE.most_closed([MOBILE.steps[0], s]),
+    ):
+        with pytest.raises(ValueError, match=r"keep\(4,4\) is not on the ladder \[reveal"):
+            ask(stranger)
+
+
+def test_the_most_open_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError):
+        MOBILE.most_open([])
+    with pytest.raises(ValueError):
+        MOBILE.most_closed([])

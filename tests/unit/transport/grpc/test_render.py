@@ -1,0 +1,117 @@
+from dataclasses import fields
+from datetime import UTC, datetime
+
+import pytest
+
+from fujie.flows.reply import ConsentReply, ConsentStateReply, ExplainReply, LookupReply, PrincipalReply, Summary
+from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.model.decision import Clause, Decision, Explanation, FieldOutcome, ReasonHit, RuleTrace
+from fujie.model.principal import Principal
+from fujie.model.reason import LocalizedText
+from fujie.model.step import parse_step
+from fujie.model.vocabulary import CONSENT_STATES, EMPLOYMENT_STATES, PRINCIPAL_KINDS, TRAINING_STATES, Effect
+from fujie.transport.grpc import parse, render
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import types_pb2 as types_v1
+
+ALLOWED = Summary("d-1", Effect.ALLOW, "sha256:0", (ReasonHit("X_SOON", 5, message=LocalizedText("将", "soon")),))
+WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
+EVENT = ConsentEvent("r-1", "the-sid", "marketing", ConsentEventType.GIVEN, WHEN, WHEN, "li.na", notice=Notice("n", "2"))
+
+
+def test_a_struct_keeps_big_integers_exact_and_withheld_fields_absent() -> None:
+    values = {"name": "张*", "points": 2**63 - 1, "vip": False, "email": None}
+    outcomes = {
+        "name": FieldOutcome(parse_step("keep(1,0)")),
+        "id_card": FieldOutcome(parse_step("omit"), "FIELD_NOT_GRANTED"),
+    }
+    response = render.lookup(LookupReply(ALLOWED, values, outcomes))
+    fields_of = response.customer.fields
+    assert "张*" == fields_of["name"].string_value
+    assert "9223372036854775807" == fields_of["points"].string_value
+    assert "bool_value" == fields_of["vip"].WhichOneof("kind")
+    assert "null_value" == fields_of["email"].WhichOneof("kind")
+    assert "id_card" not in fields_of
+    assert types_v1.Treatment(step="keep(1,0)") == response.treatments["name"]
+    assert types_v1.Treatment(step="omit", withheld_reason="FIELD_NOT_GRANTED") == response.treatments["id_card"]
+    assert ("d-1", types_v1.EFFECT_ALLOW, "X_SOON") == (
+        response.decision.decision_id,
+        response.decision.effect,
+        response.decision.warnings[0].code,
+    )
+
+
+@pytest.mark.parametrize("effect", list(Effect))
+def test_every_effect_has_a_number_of_its_name(effect: Effect) -> None:
+    told = render.summary(Summary("d", effect, "b")).effect
+    assert f"EFFECT_{effect}" == types_v1.Effect.Name(told)
+
+
+@pytest.mark.parametrize("state", CONSENT_STATES)
+def test_every_consent_state_has_a_number_of_its_name(state: str) -> None:
+    response = render.consent_state(ConsentStateReply(ALLOWED, state, None))  # type: ignore[arg-type]  # a State
+    assert f"CONSENT_STATE_{state}" == consent_v1.ConsentState.Name(response.state)
+    assert not response.HasField("governing")
+
+
+@pytest.mark.parametrize("kind", list(ConsentEventType))
+def test_every_event_type_has_a_number_of_its_name(kind: ConsentEventType) -> None:
+    event = ConsentEvent("r", "s", "p", kind, WHEN, WHEN, "a")
+    response = render.withdrawn(ConsentReply(ALLOWED, event))
+    assert f"CONSENT_EVENT_TYPE_{kind.name}" == consent_v1.ConsentEventType.Name(response.consent.type)
+
+
+def test_a_consent_record_carries_every_field_but_the_sid() -> None:
+    wire = {field.name for field in consent_v1.ConsentRecord.DESCRIPTOR.fields}
+    assert {field.name for field in fields(ConsentEvent)} - {"sid"} == wire
+    assert b"the-sid" not in render.recorded(ConsentReply(ALLOWED, EVENT)).SerializeToString()
+
+
+def test_a_record_comes_back_as_it_was_recorded() -> None:
+    sent = consent_v1.ConsentRecord(
+        purpose="marketing",
+        channel="sms",
+        type=consent_v1.CONSENT_EVENT_TYPE_GIVEN,
+        explicit=True,
+        separate=True,
+        notice=consent_v1.NoticeRef(id="n", version="2", language="zh-CN", digest="a" * 64),
+        jurisdiction="CN",
+        data_classes=["mobile"],
+        recipients=["r"],
+        storage_locations=["cn-north"],
+        retention_days=730,
+        collection_method="form",
+        withdrawal_method="reply",
+        source="website",
+        evidence_ref="e-1",
+    )
+    sent.event_time.FromDatetime(WHEN)
+    sent.valid_until.FromDatetime(WHEN)
+    key = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id="1"))
+    _, _, draft = parse.recorded(consent_v1.RecordConsentRequest(customer=key, consent=sent))
+    returned = render.recorded(ConsentReply(ALLOWED, draft)).consent
+    for name in ("record_id", "schema", "received_at", "actor"):
+        returned.ClearField(name)  # type: ignore[arg-type]  # the server's own
+    assert sent == returned
+
+
+@pytest.mark.parametrize("kind", PRINCIPAL_KINDS)
+@pytest.mark.parametrize("employment", EMPLOYMENT_STATES)
+@pytest.mark.parametrize("training", TRAINING_STATES)
+def test_a_principal_parses_back_to_itself(kind: str, employment: str, training: str) -> None:
+    attributes = {"level": 2**53, "low": -7, "vip": True, "region": "", "sites": ("b", "a")}
+    known = Principal("li.na", kind, frozenset({"b", "a"}), "dep", employment, training, attributes)  # type: ignore[arg-type]  # States
+    wire = render.upserted(PrincipalReply(ALLOWED, known)).principal
+    assert ["a", "b"] == list(wire.roles)
+    assert known == parse.upserted(directory_v1.UpsertPrincipalRequest(principal=wire))[1]
+
+
+def test_an_explanation_carries_every_rule_and_clause() -> None:
+    decision = Decision(Effect.DENY, "sha256:0", (ReasonHit("CONSENT_MISSING", 100),))
+    clause = Clause("consent.state == GIVEN", "false", 0, {"consent.state": "NONE"})
+    rule = RuleTrace("guard", "g", "validations[ok]", "refused", "a.yaml:1:2", (clause,))
+    response = render.explained(ExplainReply(ALLOWED, Explanation(decision, (rule,))))
+    assert (types_v1.EFFECT_DENY, types_v1.EFFECT_ALLOW) == (response.effect, response.decision.effect)
+    assert {"consent.state": "NONE"} == dict(response.rules[0].clauses[0].reads)
+    assert ["CONSENT_MISSING"] == [reason.code for reason in response.reasons]
