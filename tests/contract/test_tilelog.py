@@ -167,8 +167,8 @@ async def test_a_closed_log_refuses(tmp_path: Path) -> None:
     log = opened(tmp_path)
     log.close()
     log.close()
-    assert not log.healthy
-    with pytest.raises(LogUnavailable):
+    assert (log.healthy, log.ended) == (False, "CLOSED")
+    with pytest.raises(LogUnavailable, match="CLOSED"):
         await log.append(entry(0))
 
 
@@ -181,7 +181,7 @@ async def test_a_keeper_that_fails_stops_the_log(tmp_path: Path) -> None:
     log = TileLog(open_log(tmp_path, SIGNER), clock=time.monotonic, keep=keep, pace=Pace(entries=1))
     await log.append(entry(0))
     await asyncio.to_thread(log.close)
-    assert not log.healthy
+    assert (log.healthy, log.ended) == (False, "KEEP_FAILED")
     assert (log.size, log.signed.size) == (1, 1)
     with pytest.raises(LogUnavailable):
         await log.append(entry(1))

@@ -26,7 +26,11 @@ class LogDirectory:
     def __init__(self, path: Path) -> None:
         """Create the directory if need be, and lock it. Raises LogLocked when another writer holds it."""
         self.path = path
-        _make(path)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Every start, not only after mkdir: the process that made them may have died before it synced.
+        for directory in (path, path.parent, path.parent.parent):
+            _sync_directory(directory)
+        self._known = {path}
         self._lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -50,7 +54,7 @@ class LogDirectory:
         changed: set[Path] = set()
         for name, content in files:
             target = self.path / name
-            changed |= {target.parent, *_make(target.parent)}
+            changed |= {target.parent, *self._ensure(target.parent)}
             _write_synced(f"{target}{_TMP}", content)
             written.append(str(target))
         for target_name in written:
@@ -66,6 +70,16 @@ class LogDirectory:
                 for file in partial.iterdir():
                     file.unlink()
                 partial.rmdir()
+                self._known.discard(partial)
+
+    def _ensure(self, directory: Path) -> set[Path]:
+        """Make a directory exist; return the parents that list directories this process has not yet synced."""
+        if directory in self._known:
+            return set()
+        changed = self._ensure(directory.parent)
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self._known.add(directory)
+        return changed | {directory.parent}
 
     def open_for_append(self, name: str, length: int) -> int:
         """Return a descriptor at the end of the first `length` bytes of a file; what follows them is cut off."""
@@ -108,15 +122,6 @@ def _write_synced(name: str, content: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _make(directory: Path) -> set[Path]:
-    """Create a directory and its parents; return those whose listing changed and is not yet synced."""
-    if directory.is_dir():
-        return set()
-    above = _make(directory.parent)
-    directory.mkdir(mode=0o700, exist_ok=True)
-    return above | {directory.parent}
 
 
 def _sync_directory(directory: Path) -> None:

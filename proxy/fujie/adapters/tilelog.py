@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from errno import errorcode
 from os import close
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
@@ -59,7 +60,8 @@ class TileLog:
         self._clock, self._keep, self._pace = clock, keep, pace
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped = False
+        self._ended = ""
+        self._unacknowledged: list[asyncio.Future[int]] = []
         self._submitted = self._durable = self._frontier.size
         self.torn_bytes = opened.torn_bytes
         """Bytes of unacknowledged entries that a crash had left and that were cut off at the start."""
@@ -90,7 +92,12 @@ class TileLog:
     @property
     def healthy(self) -> bool:
         """False for ever once a write failed or the log was closed."""
-        return not self._stopped
+        return not self._ended
+
+    @property
+    def ended(self) -> str:
+        """Why nothing more is taken: "" while healthy, `CLOSED`, or the error, e.g. `ENOSPC`."""
+        return self._ended
 
     async def append(self, leaf: bytes) -> int:
         """Append an entry; return its index once it is durable on disk.
@@ -102,8 +109,8 @@ class TileLog:
             raise EntryTooLarge(f"the entry has {len(leaf)} bytes, the limit is {MAX_ENTRY_BYTES}")
         if not leaf:
             raise EntryInvalid("an entry has at least one byte")
-        if self._stopped:
-            raise LogUnavailable("the log has failed or is closed")
+        if self._ended:
+            raise LogUnavailable(f"the log takes no entries: {self._ended}")
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = self._loop.create_future()
@@ -112,7 +119,7 @@ class TileLog:
         # The committer sets the flag, then empties the queue; we fill the queue, then read the flag: no entry
         # waits for a thread that is gone.
         if not self.healthy:
-            _refuse([future])
+            self._refuse([future])
         return await future
 
     def close(self) -> None:
@@ -129,12 +136,13 @@ class TileLog:
                     self._sign()
             if self._durable > self.signed.size:
                 self._sign()
-        except OSError:
-            pass  # final; `healthy` and every append say so
+            self._ended = "CLOSED"
+        except OSError as error:  # final: every append says so
+            self._ended = errorcode.get(error.errno or 0, "OSError")
         finally:
             # Also when `keep` raised: its traceback goes to threading.excepthook, and nobody waits in vain.
-            self._stopped = True
-            self._wake(_refuse, self._left_over())
+            self._ended = self._ended or "KEEP_FAILED"
+            self._wake(self._refuse, [*self._unacknowledged, *self._left_over()])
             self._release()
 
     def _next_group(self) -> list[_Waiting] | None:
@@ -159,17 +167,13 @@ class TileLog:
 
     def _commit(self, group: Sequence[_Waiting]) -> None:
         hashed = [leaf_hash(leaf) for leaf, _ in group]
+        records = [record(leaf, h) for (leaf, _), h in zip(group, hashed, strict=True)]
         first = self._durable
-        try:
-            append_synced(
-                self._tail, b"".join(record(leaf, h) for (leaf, _), h in zip(group, hashed, strict=True))
-            )
-        except OSError:
-            self._stopped = True
-            self._wake(_refuse, [future for _, future in group])
-            raise
+        self._unacknowledged = [future for _, future in group]
+        append_synced(self._tail, b"".join(records))
         self._durable += len(group)
-        self._wake(_acknowledge, [future for _, future in group], first)
+        self._wake(_acknowledge, self._unacknowledged, first)
+        self._unacknowledged = []
         for (leaf, _), h in zip(group, hashed, strict=True):
             self._frontier.append(leaf, h)
 
@@ -191,8 +195,8 @@ class TileLog:
         if full:
             tail = fresh_tail(frontier)
             self._directory.publish([(TAIL, tail)])
-            close(self._tail)
-            self._tail = self._directory.open_for_append(TAIL, len(tail))
+            replaced, self._tail = self._tail, self._directory.open_for_append(TAIL, len(tail))
+            close(replaced)
             self._directory.drop_partials(name for name, _ in full)
 
     def _left_over(self) -> list["asyncio.Future[int]"]:
@@ -209,6 +213,11 @@ class TileLog:
             with suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(outcome, futures, *detail)
 
+    def _refuse(self, futures: Sequence["asyncio.Future[int]"]) -> None:
+        for future in futures:
+            if not future.done():
+                future.set_exception(LogUnavailable(f"the log takes no entries: {self._ended}"))
+
     def _release(self) -> None:
         close(self._tail)
         self._directory.release()
@@ -218,9 +227,3 @@ def _acknowledge(futures: Sequence["asyncio.Future[int]"], first: int) -> None:
     for index, future in enumerate(futures, first):
         if not future.done():  # done: the caller was cancelled
             future.set_result(index)
-
-
-def _refuse(futures: Sequence["asyncio.Future[int]"]) -> None:
-    for future in futures:
-        if not future.done():
-            future.set_exception(LogUnavailable("the log has failed or is closed"))

@@ -44,6 +44,14 @@ func (dir files) ReadTiles(tiles []tlog.Tile) (data [][]byte, err error) {
 	return data, nil
 }
 
+// firstHash returns the leaf hash of the first entry of a bundle, or no entry's hash when there is none.
+func firstHash(bundle []byte) tlog.Hash {
+	if len(bundle) < 2 || len(bundle) < 2+int(binary.BigEndian.Uint16(bundle)) {
+		return tlog.Hash{}
+	}
+	return tlog.RecordHash(bundle[2 : 2+int(binary.BigEndian.Uint16(bundle))])
+}
+
 func main() {
 	dir, key := files(os.Args[1]), os.Args[2]
 	verifier, err := note.NewVerifier(key)
@@ -66,15 +74,20 @@ func main() {
 		width := min(size-bundle*256, 256)
 		data, err := dir.read(tlog.Tile{H: 8, L: -1, N: bundle, W: int(width)})
 		check(err)
-		for index := bundle * 256; index < bundle*256+width; index++ {
-			if len(data) < 2 || len(data) < 2+int(binary.BigEndian.Uint16(data)) {
-				check(fmt.Errorf("bundle %d ends within entry %d", bundle, index))
+		proof, err := tlog.ProveRecord(size, bundle*256, hashes)
+		check(err)
+		check(tlog.CheckRecord(proof, size, tree.Hash, bundle*256, firstHash(data)))
+		ids := make([]int64, width)
+		for i := range ids {
+			ids[i] = tlog.StoredHashIndex(0, bundle*256+int64(i))
+		}
+		vouched, err := hashes.ReadHashes(ids)
+		check(err)
+		for i, hash := range vouched {
+			if firstHash(data) != hash {
+				check(fmt.Errorf("entry %d is not the one that was signed", bundle*256+int64(i)))
 			}
-			end := 2 + int(binary.BigEndian.Uint16(data))
-			proof, err := tlog.ProveRecord(size, index, hashes)
-			check(err)
-			check(tlog.CheckRecord(proof, size, tree.Hash, index, tlog.RecordHash(data[2:end])))
-			data = data[end:]
+			data = data[2+int(binary.BigEndian.Uint16(data)):]
 		}
 		if len(data) != 0 {
 			check(fmt.Errorf("bundle %d holds more than its entries", bundle))

@@ -58,7 +58,7 @@ def test_a_bundle_cut_short_gives_its_whole_entries_and_the_rest() -> None:
     assert split_bundle(b"\0") == ([], 1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 1200), st.data())
 def test_the_frontier_has_the_root_of_the_tree_and_its_tiles_prove_everything(
     size: int, data: st.DataObject

@@ -82,7 +82,7 @@ def test_every_flip_inside_an_entry_names_that_entry(log_of: LogOf, signer: Sign
         at += 2 + len(leaf)
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_flip_in_a_log_of_several_tiles_is_found(
     data: st.DataObject, log_of: LogOf, signer: Signer

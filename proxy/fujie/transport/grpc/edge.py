@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from fujie.model.errors import FujieError, RequestError
+from fujie.model.errors import RequestError
+from fujie.model.reason import BUILT_IN_REASONS
 from fujie.ports import Identifiers
 from fujie.transport.grpc import status
 
@@ -71,12 +72,11 @@ class Edge:
 
 
 def _code_of(error: Exception) -> tuple[str, str]:
-    match error:
-        case RequestError():
-            return error.code, error.field
-        case FujieError():
-            return error.code, ""
-        case TimeoutError():
-            return "DEADLINE_EXCEEDED", ""
-        case _:
-            return "INTERNAL", ""
+    """Return code and field. Every error of ours names a row of the table by `code`, those of the log too,
+    which this package must not import; whatever else has such an attribute is INTERNAL."""
+    if isinstance(error, TimeoutError):
+        return "DEADLINE_EXCEEDED", ""
+    code = getattr(error, "code", "")
+    if not isinstance(code, str) or code not in BUILT_IN_REASONS:
+        return "INTERNAL", ""
+    return code, error.field if isinstance(error, RequestError) else ""

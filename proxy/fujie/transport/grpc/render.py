@@ -6,6 +6,7 @@ them), SQL NULL is null, and a withheld field is absent.
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from math import isfinite
 
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -30,7 +31,7 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 
-Leaving = str | int | bool | None
+Leaving = str | int | float | bool | None
 """A value of a record after masking; bytes, dates and decimals were rendered as text before."""
 
 _EFFECTS = {
@@ -152,6 +153,8 @@ def _value(value: Leaving) -> Value:
         return _NULL
     if isinstance(value, bool):  # before int: True is one
         return Value(bool_value=value)
+    if isinstance(value, float) and isfinite(value):  # JSON has no NaN and no infinity
+        return Value(number_value=value)
     return Value(string_value=str(value))
 
 

@@ -168,7 +168,7 @@ class _Unknown(grpc.GenericRpcHandler):
             raise FujieError("no such method", code="NOT_IMPLEMENTED")
 
         # Streaming both ways fits every kind of call, and reads nothing before it answers.
-        self._handler: "grpc.RpcMethodHandler[Any, Any]" = grpc.stream_stream_rpc_method_handler(
+        self._handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
             edge.around("unknown", refuse)
         )
 

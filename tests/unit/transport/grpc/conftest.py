@@ -69,16 +69,21 @@ class Script:
 @dataclass
 class Served:
     built: GrpcServer
+    front: Front
+    edge: Edge
     channel: grpc.aio.Channel
     script: Script
     incidents: list[Incident]
+    authorized = AUTHORIZED
 
     async def call(self, path: str, raw: bytes = b"", metadata: Any = AUTHORIZED, **kwargs: Any) -> bytes:
         """Call with bytes, so that a test can send what no stub would."""
-        reply = await self.channel.unary_unary(path)(raw, metadata=metadata, **kwargs)
-        return cast(bytes, reply)
+        method: Any = self.channel.unary_unary(path)
+        return cast("bytes", await method(raw, metadata=metadata, **kwargs))
 
-    async def failure(self, path: str, raw: bytes = b"", metadata: Any = AUTHORIZED) -> grpc.aio.AioRpcError:
+    async def failure(
+        self, path: str, raw: bytes = b"", metadata: Any = AUTHORIZED
+    ) -> grpc.aio.AioRpcError:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await self.call(path, raw, metadata, timeout=20)
         return caught.value
@@ -95,7 +100,7 @@ def serve() -> Serve:
     ) -> AsyncIterator[Served]:
         script, incidents = Script(answers or {}), list[Incident]()
         tokens = UnsafeStaticTokens({sha256(TOKEN.encode()).hexdigest(): "anna"})
-        front = Front(cast(Gate, FixedClock()), tokens, timeout_s, script.flows())
+        front = Front(cast("Gate", FixedClock()), tokens, timeout_s, script.flows())
         edge = Edge(CountingIds(), incidents.append)
         built = await build_server(front, edge, Listen("127.0.0.1:0", with_reflection=with_reflection))
         await built.server.start()
@@ -103,7 +108,7 @@ def serve() -> Serve:
         options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
         try:
             async with grpc.aio.insecure_channel(f"127.0.0.1:{built.port}", options=options) as channel:
-                yield Served(built, channel, script, incidents)
+                yield Served(built, front, edge, channel, script, incidents)
         finally:
             await built.server.stop(None)
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
-from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,23 +59,25 @@ class TestMessage:
         raw = UNKNOWN_FIELD
         for _ in range(depth):  # field 1 of the request is the CustomerRef, field 1 of that the StoreKey
             raw = b"\x0a" + bytes([len(raw)]) + raw
-        assert ("ARGUMENT_INVALID", "") == refused(parse.message, customer_v1.LookupCustomerRequest, raw)
+        assert refused(parse.message, customer_v1.LookupCustomerRequest, raw) == ("ARGUMENT_INVALID", "")
 
     def test_a_known_field_of_another_wire_type_is_refused(self) -> None:
         strict_as_text = b"\x2a\x01x"
-        assert "ARGUMENT_INVALID" == refused(parse.message, customer_v1.LookupCustomerRequest, strict_as_text)[0]
+        assert (
+            refused(parse.message, customer_v1.LookupCustomerRequest, strict_as_text)[0]
+            == "ARGUMENT_INVALID"
+        )
 
     def test_an_unknown_field_inside_a_struct_is_refused(self) -> None:
-        request = principal(attributes=Struct())
-        request.principal.attributes.update({"region": "north"})
-        raw = request.SerializeToString() + b"\x0a\x06\x3a\x04\x0a\x02" + b"\x12\x00"[:2]
-        evil = raw + b"\x0a\x05\x3a\x03" + UNKNOWN_FIELD
-        assert "ARGUMENT_INVALID" == refused(parse.message, directory_v1.UpsertPrincipalRequest, evil)[0]
+        attributes = _nest(0x0A, _nest(0x3A, UNKNOWN_FIELD))
+        assert (
+            refused(parse.message, directory_v1.UpsertPrincipalRequest, attributes)[0] == "ARGUMENT_INVALID"
+        )
 
     @pytest.mark.parametrize("text", [b"\xed\xa0\x80", b"\xff", b"\xc0\x80", b"\xf4\x90\x80\x80"])
     def test_a_lone_surrogate_or_other_broken_utf8_is_refused(self, text: bytes) -> None:
         raw = b"\x12" + bytes([len(text)]) + text
-        assert "TEXT_INVALID" == refused(parse.message, customer_v1.LookupCustomerRequest, raw)[0]
+        assert refused(parse.message, customer_v1.LookupCustomerRequest, raw)[0] == "TEXT_INVALID"
 
     def test_a_struct_of_two_hundred_levels_is_refused(self) -> None:
         value = b""
@@ -83,7 +85,7 @@ class TestMessage:
             value = _nest(0x32, _nest(0x0A, value))
         entry = _nest(0x0A, _nest(0x0A, b"k") + _nest(0x12, value))
         raw = _nest(0x0A, _nest(0x3A, entry))
-        assert "ARGUMENT_INVALID" == refused(parse.message, directory_v1.UpsertPrincipalRequest, raw)[0]
+        assert refused(parse.message, directory_v1.UpsertPrincipalRequest, raw)[0] == "ARGUMENT_INVALID"
 
     def test_unset_and_whole_messages_pass(self) -> None:
         assert customer_v1.LookupCustomerRequest() == parse.message(customer_v1.LookupCustomerRequest, b"")
@@ -92,11 +94,13 @@ class TestMessage:
 
     @given(st.binary(max_size=200))
     def test_any_bytes_parse_or_are_refused_with_a_code(self, raw: bytes) -> None:
+        seen = set()
         for kind in (customer_v1.LookupCustomerRequest, directory_v1.UpsertPrincipalRequest):
             try:
                 parse.message(kind, raw)
             except RequestError as error:
-                assert error.code in {"ARGUMENT_INVALID", "TEXT_INVALID"}
+                seen.add(error.code)
+        assert seen <= {"ARGUMENT_INVALID", "TEXT_INVALID"}
 
 
 def _nest(tag: int, body: bytes) -> bytes:
@@ -148,35 +152,40 @@ class TestCustomer:
 class TestLookup:
     def test_the_store_of_a_store_key_counts(self) -> None:
         ask = parse.lookup(asked(strict=True))
-        assert (StoreKey("crm", "C1"), "crm", ("phone",), True) == (ask.customer, ask.store, ask.fields, ask.strict)
+        assert (StoreKey("crm", "C1"), "crm", ("phone",), True) == (
+            ask.customer,
+            ask.store,
+            ask.fields,
+            ask.strict,
+        )
 
     def test_another_store_beside_the_store_key_is_refused(self) -> None:
-        assert ("ARGUMENT_INVALID", "store") == refused(parse.lookup, asked(store="erp"))
+        assert refused(parse.lookup, asked(store="erp")) == ("ARGUMENT_INVALID", "store")
 
     def test_a_phone_needs_a_store(self) -> None:
-        assert ("ARGUMENT_INVALID", "store") == refused(parse.lookup, asked(customer=PHONE))
-        assert "crm" == parse.lookup(asked(customer=PHONE, store="crm")).store
+        assert refused(parse.lookup, asked(customer=PHONE)) == ("ARGUMENT_INVALID", "store")
+        assert parse.lookup(asked(customer=PHONE, store="crm")).store == "crm"
 
     def test_an_absent_mask_is_refused(self) -> None:
         request = customer_v1.LookupCustomerRequest(customer=KEY)
-        assert ("FIELDS_UNBOUNDED", "read_mask") == refused(parse.lookup, request)
+        assert refused(parse.lookup, request) == ("FIELDS_UNBOUNDED", "read_mask")
 
     def test_an_absent_context_is_an_empty_one(self) -> None:
         assert RequestContext() == parse.lookup(asked()).context
 
     @pytest.mark.parametrize("name", [f.name for f in types_v1.RequestContext.DESCRIPTOR.fields])
     def test_every_text_of_the_context_is_checked_and_carried(self, name: str) -> None:
-        bad, long, good = (types_v1.RequestContext(**{name: v}) for v in ("a\x00", "x" * 5_000, "值"))  # type: ignore[arg-type]  # a table of fields
+        bad, long, good = (types_v1.RequestContext(**{name: v}) for v in ("a\x00", "x" * 5_000, "值"))
         assert ("TEXT_INVALID", f"context.{name}") == refused(parse.context, bad)
         assert ("ARGUMENT_INVALID", f"context.{name}") == refused(parse.context, long)
-        assert "值" == getattr(parse.context(good), name)
+        assert getattr(parse.context(good), name) == "值"
 
     def test_explain_names_the_field_inside_its_lookup(self) -> None:
         request = policy_v1.ExplainRequest(lookup=customer_v1.LookupCustomerRequest(customer=KEY))
-        assert ("FIELDS_UNBOUNDED", "lookup.read_mask") == refused(parse.explained, request)
+        assert refused(parse.explained, request) == ("FIELDS_UNBOUNDED", "lookup.read_mask")
 
     def test_explain_without_a_lookup_is_refused(self) -> None:
-        assert "lookup.customer" == refused(parse.explained, policy_v1.ExplainRequest())[1]
+        assert refused(parse.explained, policy_v1.ExplainRequest())[1] == "lookup.customer"
 
     def test_explain_carries_its_own_context_apart(self) -> None:
         inner = asked(context=types_v1.RequestContext(purpose="marketing"))
@@ -184,32 +193,34 @@ class TestLookup:
             lookup=inner, principal="li.na", context=types_v1.RequestContext(ticket="T1")
         )
         context, ask, principal_id = parse.explained(request)
-        assert ("T1", "marketing", "li.na") == (context.ticket, ask.context.purpose, principal_id)
+        assert (context.ticket, ask.context.purpose, principal_id) == ("T1", "marketing", "li.na")
 
 
 class TestConsent:
     def test_what_only_the_server_may_say_is_not_read(self) -> None:
         stamp = Timestamp(seconds=1_700_000_000)
         _, _, draft = parse.recorded(
-            record(record_id="mine", schema="mine", actor="somebody.else", controller="mine", received_at=stamp)
+            record(
+                record_id="mine", schema="mine", actor="somebody.else", controller="mine", received_at=stamp
+            )
         )
-        assert ("", "", "", "") == (draft.record_id, draft.sid, draft.actor, draft.controller)
-        assert NOW == draft.received_at
-        assert "mine" != draft.schema
+        assert (draft.record_id, draft.sid, draft.actor, draft.controller) == ("", "", "", "")
+        assert draft.received_at == NOW
+        assert draft.schema != "mine"
 
     def test_an_absent_time_is_now_and_a_given_one_is_kept(self) -> None:
-        assert NOW == parse.recorded(record())[2].event_time
+        assert parse.recorded(record())[2].event_time == NOW
         given = parse.recorded(record(event_time=Timestamp(seconds=1_700_000_000)))[2]
         assert datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) == given.event_time
 
     def test_no_time_of_the_wire_is_the_sentinel(self) -> None:
         sentinel = Timestamp()
         sentinel.FromDatetime(NOW)
-        assert "consent.event_time" == refused(parse.recorded, record(event_time=sentinel))[1]
+        assert refused(parse.recorded, record(event_time=sentinel))[1] == "consent.event_time"
 
     @pytest.mark.parametrize("number", [0, 4, 5, 6, 99, -1, 2**31 - 1])
     def test_only_asked_given_and_refused_are_recorded(self, number: int) -> None:
-        assert ("ARGUMENT_INVALID", "consent.type") == refused(parse.recorded, record(type=number))
+        assert refused(parse.recorded, record(type=number)) == ("ARGUMENT_INVALID", "consent.type")
 
     @pytest.mark.parametrize(
         ("changes", "code", "field"),
@@ -223,7 +234,11 @@ class TestConsent:
             ({"event_time": Timestamp()}, "ARGUMENT_INVALID", "consent.event_time"),
             ({"valid_until": Timestamp(seconds=2**60)}, "ARGUMENT_INVALID", "consent.valid_until"),
             ({"notice": consent_v1.NoticeRef(digest="xyz")}, "ARGUMENT_INVALID", "consent.notice.digest"),
-            ({"notice": consent_v1.NoticeRef(digest="A" * 64)}, "ARGUMENT_INVALID", "consent.notice.digest"),
+            (
+                {"notice": consent_v1.NoticeRef(digest="A" * 64)},
+                "ARGUMENT_INVALID",
+                "consent.notice.digest",
+            ),
             ({"notice": consent_v1.NoticeRef(id="\x1b[2J")}, "TEXT_INVALID", "consent.notice.id"),
             ({"recipients": ["a", "a"]}, "ARGUMENT_INVALID", "consent.recipients"),
             ({"data_classes": [""]}, "ARGUMENT_INVALID", "consent.data_classes"),
@@ -240,49 +255,56 @@ class TestConsent:
         request = consent_v1.WithdrawConsentRequest(customer=PHONE, purpose="marketing")
         ref, _, draft = parse.withdrawn(request)
         assert Phone("+8613800138000") == ref
-        assert (ConsentEventType.WITHDRAWN, NOW, "any") == (draft.type, draft.event_time, draft.channel)
+        assert (draft.type, draft.event_time, draft.channel) == (ConsentEventType.WITHDRAWN, NOW, "any")
 
     def test_a_withdrawal_for_a_misspelt_channel_is_refused(self) -> None:
         request = consent_v1.WithdrawConsentRequest(customer=KEY, purpose="marketing", channel="smss")
-        assert ("ARGUMENT_INVALID", "channel") == refused(parse.withdrawn, request)
+        assert refused(parse.withdrawn, request) == ("ARGUMENT_INVALID", "channel")
 
     def test_a_query_names_purpose_and_channel(self) -> None:
         request = consent_v1.GetConsentRequest(customer=KEY, purpose="marketing", channel="sms")
         query = parse.consent_query(request)
         assert (StoreKey("crm", "C1"), "marketing", "sms") == (query.customer, query.purpose, query.channel)
-        assert "PURPOSE_MISSING" == refused(parse.consent_query, consent_v1.GetConsentRequest(customer=KEY))[0]
+        assert (
+            refused(parse.consent_query, consent_v1.GetConsentRequest(customer=KEY))[0] == "PURPOSE_MISSING"
+        )
 
 
 class TestPrincipal:
     def test_a_whole_principal_passes(self) -> None:
         request = principal(roles=["support", "lead"], department="华北")
-        request.principal.attributes.update({"region": "north", "level": 3, "vip": True, "sites": ["a", "b"]})
+        request.principal.attributes.update(
+            {"region": "north", "level": 3, "vip": True, "sites": ["a", "b"]}
+        )
         _, parsed = parse.upserted(request)
         assert frozenset({"support", "lead"}) == parsed.roles
-        assert {"region": "north", "level": 3, "vip": True, "sites": ("a", "b")} == parsed.attributes
+        assert parsed.attributes == {"region": "north", "level": 3, "vip": True, "sites": ("a", "b")}
         assert int is type(parsed.attributes["level"])
-        assert (State.EMPLOYEE, State.ACTIVE, State.VALID) == (parsed.kind, parsed.employment, parsed.training)
+        assert (
+            parsed.kind,
+            parsed.employment,
+            parsed.training,
+        ) == (State.EMPLOYEE, State.ACTIVE, State.VALID)
 
     @pytest.mark.parametrize("name", ["kind", "employment", "training"])
     @pytest.mark.parametrize("number", [0, 7, -1])
     def test_no_state_has_a_default_or_an_unknown_number(self, name: str, number: int) -> None:
-        assert ("ARGUMENT_INVALID", f"principal.{name}") == refused(parse.upserted, principal(**{name: number}))
+        assert ("ARGUMENT_INVALID", f"principal.{name}") == refused(
+            parse.upserted, principal(**{name: number})
+        )
 
     @pytest.mark.parametrize(
-        "value", [None, {"a": 1}, [], [1], [["a"]], [None], ["a", 1], 1.5, 2**53 + 2, float("inf"), float("nan"), "a\x00"]
+        "value", [None, {"a": 1}, [1], [["a"]], [None], ["a", 1], 1.5, 2**53 + 2, float("inf"), float("nan"), "a\x00"]
     )  # fmt: skip
-    def test_an_attribute_without_a_type_is_refused(self, value: object) -> None:
+    def test_an_attribute_without_a_type_is_refused(self, value: Any) -> None:
         request = principal()
         request.principal.attributes.update({"region": value})
-        if value == []:  # an empty list of texts is one
-            assert () == parse.upserted(request)[1].attributes["region"]
-        else:
-            assert "principal.attributes" == refused(parse.upserted, request)[1]
+        assert refused(parse.upserted, request)[1] == "principal.attributes"
 
     def test_an_attribute_that_is_not_set_at_all_is_refused(self) -> None:
         request = principal()
         request.principal.attributes.fields["region"].SetInParent()
-        assert "principal.attributes" == refused(parse.upserted, request)[1]
+        assert refused(parse.upserted, request)[1] == "principal.attributes"
 
     @pytest.mark.parametrize(
         ("changes", "field"),
@@ -298,4 +320,4 @@ class TestPrincipal:
         assert field == refused(parse.upserted, principal(**changes))[1]
 
     def test_an_id_must_be_named(self) -> None:
-        assert "id" == refused(parse.principal_id, directory_v1.OffboardPrincipalRequest())[1]
+        assert refused(parse.principal_id, directory_v1.OffboardPrincipalRequest())[1] == "id"

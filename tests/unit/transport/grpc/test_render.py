@@ -3,43 +3,71 @@ from datetime import UTC, datetime
 
 import pytest
 
-from fujie.flows.reply import ConsentReply, ConsentStateReply, ExplainReply, LookupReply, PrincipalReply, Summary
+from fujie.flows.reply import (
+    ConsentReply,
+    ConsentStateReply,
+    ExplainReply,
+    LookupReply,
+    PrincipalReply,
+    Summary,
+)
 from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
 from fujie.model.decision import Clause, Decision, Explanation, FieldOutcome, ReasonHit, RuleTrace
 from fujie.model.principal import Principal
 from fujie.model.reason import LocalizedText
 from fujie.model.step import parse_step
-from fujie.model.vocabulary import CONSENT_STATES, EMPLOYMENT_STATES, PRINCIPAL_KINDS, TRAINING_STATES, Effect
+from fujie.model.vocabulary import (
+    CONSENT_STATES,
+    EMPLOYMENT_STATES,
+    PRINCIPAL_KINDS,
+    TRAINING_STATES,
+    Effect,
+)
 from fujie.transport.grpc import parse, render
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import types_pb2 as types_v1
 
-ALLOWED = Summary("d-1", Effect.ALLOW, "sha256:0", (ReasonHit("X_SOON", 5, message=LocalizedText("将", "soon")),))
+ALLOWED = Summary(
+    "d-1", Effect.ALLOW, "sha256:0", (ReasonHit("X_SOON", 5, message=LocalizedText("将", "soon")),)
+)
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 678_901, UTC)
-EVENT = ConsentEvent("r-1", "the-sid", "marketing", ConsentEventType.GIVEN, WHEN, WHEN, "li.na", notice=Notice("n", "2"))
+EVENT = ConsentEvent(
+    "r-1", "the-sid", "marketing", ConsentEventType.GIVEN, WHEN, WHEN, "li.na", notice=Notice("n", "2")
+)
 
 
 def test_a_struct_keeps_big_integers_exact_and_withheld_fields_absent() -> None:
-    values = {"name": "张*", "points": 2**63 - 1, "vip": False, "email": None}
+    values: dict[str, render.Leaving] = {
+        "name": "张*",
+        "points": 2**63 - 1,
+        "vip": False,
+        "email": None,
+        "score": 0.5,
+        "odd": float("nan"),
+    }
     outcomes = {
         "name": FieldOutcome(parse_step("keep(1,0)")),
         "id_card": FieldOutcome(parse_step("omit"), "FIELD_NOT_GRANTED"),
     }
     response = render.lookup(LookupReply(ALLOWED, values, outcomes))
     fields_of = response.customer.fields
-    assert "张*" == fields_of["name"].string_value
-    assert "9223372036854775807" == fields_of["points"].string_value
-    assert "bool_value" == fields_of["vip"].WhichOneof("kind")
-    assert "null_value" == fields_of["email"].WhichOneof("kind")
+    assert fields_of["name"].string_value == "张*"
+    assert fields_of["points"].string_value == "9223372036854775807"
+    assert fields_of["vip"].WhichOneof("kind") == "bool_value"
+    assert (fields_of["score"].number_value, fields_of["odd"].string_value) == (0.5, "nan")
+    assert fields_of["email"].WhichOneof("kind") == "null_value"
     assert "id_card" not in fields_of
     assert types_v1.Treatment(step="keep(1,0)") == response.treatments["name"]
-    assert types_v1.Treatment(step="omit", withheld_reason="FIELD_NOT_GRANTED") == response.treatments["id_card"]
-    assert ("d-1", types_v1.EFFECT_ALLOW, "X_SOON") == (
+    assert (
+        types_v1.Treatment(step="omit", withheld_reason="FIELD_NOT_GRANTED")
+        == response.treatments["id_card"]
+    )
+    assert (
         response.decision.decision_id,
         response.decision.effect,
         response.decision.warnings[0].code,
-    )
+    ) == ("d-1", types_v1.EFFECT_ALLOW, "X_SOON")
 
 
 @pytest.mark.parametrize("effect", list(Effect))
@@ -92,7 +120,7 @@ def test_a_record_comes_back_as_it_was_recorded() -> None:
     _, _, draft = parse.recorded(consent_v1.RecordConsentRequest(customer=key, consent=sent))
     returned = render.recorded(ConsentReply(ALLOWED, draft)).consent
     for name in ("record_id", "schema", "received_at", "actor"):
-        returned.ClearField(name)  # type: ignore[arg-type]  # the server's own
+        returned.ClearField(name)
     assert sent == returned
 
 
@@ -103,7 +131,7 @@ def test_a_principal_parses_back_to_itself(kind: str, employment: str, training:
     attributes = {"level": 2**53, "low": -7, "vip": True, "region": "", "sites": ("b", "a")}
     known = Principal("li.na", kind, frozenset({"b", "a"}), "dep", employment, training, attributes)  # type: ignore[arg-type]  # States
     wire = render.upserted(PrincipalReply(ALLOWED, known)).principal
-    assert ["a", "b"] == list(wire.roles)
+    assert list(wire.roles) == ["a", "b"]
     assert known == parse.upserted(directory_v1.UpsertPrincipalRequest(principal=wire))[1]
 
 
@@ -112,6 +140,6 @@ def test_an_explanation_carries_every_rule_and_clause() -> None:
     clause = Clause("consent.state == GIVEN", "false", 0, {"consent.state": "NONE"})
     rule = RuleTrace("guard", "g", "validations[ok]", "refused", "a.yaml:1:2", (clause,))
     response = render.explained(ExplainReply(ALLOWED, Explanation(decision, (rule,))))
-    assert (types_v1.EFFECT_DENY, types_v1.EFFECT_ALLOW) == (response.effect, response.decision.effect)
-    assert {"consent.state": "NONE"} == dict(response.rules[0].clauses[0].reads)
-    assert ["CONSENT_MISSING"] == [reason.code for reason in response.reasons]
+    assert (response.effect, response.decision.effect) == (types_v1.EFFECT_DENY, types_v1.EFFECT_ALLOW)
+    assert dict(response.rules[0].clauses[0].reads) == {"consent.state": "NONE"}
+    assert [reason.code for reason in response.reasons] == ["CONSENT_MISSING"]

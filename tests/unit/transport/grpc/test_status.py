@@ -61,7 +61,8 @@ def test_every_built_in_reason_has_a_status_as_refusal_and_as_error(code: str) -
     error = status.failed(code, "i-1")
     assert (expected, expected) == (refusal.code, error.code)
     assert {code} == {
-        error_details_pb2.ErrorInfo.FromString(details(f)["google.rpc.ErrorInfo"][0]).reason for f in (refusal, error)
+        error_details_pb2.ErrorInfo.FromString(details(f)["google.rpc.ErrorInfo"][0]).reason
+        for f in (refusal, error)
     }
 
 
@@ -85,7 +86,9 @@ def test_every_error_class_of_the_package_has_a_code_of_the_table() -> None:
         (Effect.DENY, "LOG_UNAVAILABLE", grpc.StatusCode.UNAVAILABLE),
     ],
 )
-def test_the_effect_and_the_primary_reason_make_the_code(effect: Effect, code: str, expected: grpc.StatusCode) -> None:
+def test_the_effect_and_the_primary_reason_make_the_code(
+    effect: Effect, code: str, expected: grpc.StatusCode
+) -> None:
     summary = Summary("d-1", effect, "b")
     assert expected is status.refused(Refusal(summary, (hit(code), hit("INTERNAL")))).code
 
@@ -99,22 +102,22 @@ def test_an_error_code_that_nobody_knows_is_told_as_internal() -> None:
 def test_a_refusal_carries_each_detail_as_often_as_it_may() -> None:
     reasons = (hit("PHONE_INVALID"), hit("TEXT_INVALID"))
     found = details(status.refused(Refusal(DENIED, reasons, field="customer.phone")))
-    assert {
+    assert {name: len(values) for name, values in found.items()} == {
         "google.rpc.ErrorInfo": 1,
         "google.rpc.LocalizedMessage": 2,
         "google.rpc.BadRequest": 1,
         "fujie.v1.DecisionDetail": 1,
-    } == {name: len(values) for name, values in found.items()}
+    }
     info = error_details_pb2.ErrorInfo.FromString(found["google.rpc.ErrorInfo"][0])
-    assert ("PHONE_INVALID", "fujie.dev") == (info.reason, info.domain)
+    assert (info.reason, info.domain) == ("PHONE_INVALID", "fujie.dev")
     assert {"decision_id": "d-1", "bundle": DENIED.bundle} == dict(info.metadata)
     words = [error_details_pb2.LocalizedMessage.FromString(v) for v in found["google.rpc.LocalizedMessage"]]
-    assert ["en", "zh-CN"] == [w.locale for w in words]
+    assert [w.locale for w in words] == ["en", "zh-CN"]
     bad = error_details_pb2.BadRequest.FromString(found["google.rpc.BadRequest"][0])
-    assert ["customer.phone"] == [v.field for v in bad.field_violations]
+    assert [v.field for v in bad.field_violations] == ["customer.phone"]
     detail = types_v1.DecisionDetail.FromString(found["fujie.v1.DecisionDetail"][0])
-    assert ["PHONE_INVALID", "TEXT_INVALID"] == [r.code for r in detail.reasons]
-    assert ("d-1", types_v1.EFFECT_DENY) == (detail.decision.decision_id, detail.decision.effect)
+    assert [r.code for r in detail.reasons] == ["PHONE_INVALID", "TEXT_INVALID"]
+    assert (detail.decision.decision_id, detail.decision.effect) == ("d-1", types_v1.EFFECT_DENY)
 
 
 def test_a_refusal_without_a_field_has_no_field_violation() -> None:
@@ -131,14 +134,17 @@ def test_code_and_message_agree_with_the_status_detail() -> None:
 def test_an_error_has_an_incident_and_no_decision() -> None:
     failure = status.failed("STORE_UNAVAILABLE", "i-7")
     info = error_details_pb2.ErrorInfo.FromString(details(failure)["google.rpc.ErrorInfo"][0])
-    assert {"incident_id": "i-7"} == dict(info.metadata)
+    assert dict(info.metadata) == {"incident_id": "i-7"}
     assert "fujie.v1.DecisionDetail" not in details(failure)
 
 
 @given(st.integers(0, 60), st.text("字😀a", max_size=400), st.integers(0, 20))
 def test_trailers_stay_below_what_clients_accept(reasons: int, words: str, warnings: int) -> None:
     text = LocalizedText(words, words)
-    hits = tuple(ReasonHit("X_" + "R" * 61, 1, "g" * 60, "v" * 60, text, ("PIPL-13",) * 5, text) for _ in range(reasons + 1))
+    hits = tuple(
+        ReasonHit("X_" + "R" * 61, 1, "g" * 60, "v" * 60, text, ("PIPL-13",) * 5, text)
+        for _ in range(reasons + 1)
+    )
     summary = Summary("d" * 32, Effect.DENY, "sha256:" + "0" * 64, hits[:1] * warnings)
     failure = status.refused(Refusal(summary, hits, field="consent.storage_locations"))
     whole = decoded(failure)
@@ -154,6 +160,11 @@ def test_trailers_stay_below_what_clients_accept(reasons: int, words: str, warni
 
 
 def test_reasons_of_usual_length_all_fit() -> None:
-    hits = tuple(hit(code) for code in ("CONSENT_MISSING", "CONSENT_WITHDRAWN", "GUARD_REFUSED", "FACT_MISSING", "GUARD_ERROR"))
-    kept = types_v1.DecisionDetail.FromString(details(status.refused(Refusal(DENIED, hits)))["fujie.v1.DecisionDetail"][0])
+    hits = tuple(
+        hit(code)
+        for code in ("CONSENT_MISSING", "CONSENT_WITHDRAWN", "GUARD_REFUSED", "FACT_MISSING", "GUARD_ERROR")
+    )
+    kept = types_v1.DecisionDetail.FromString(
+        details(status.refused(Refusal(DENIED, hits)))["fujie.v1.DecisionDetail"][0]
+    )
     assert [h.code for h in hits] == [r.code for r in kept.reasons]

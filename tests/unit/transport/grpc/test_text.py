@@ -28,7 +28,7 @@ from fujie.transport.grpc import text
 def test_text_that_could_forge_a_log_line_is_refused(evil: str) -> None:
     with pytest.raises(RequestError) as caught:
         text.clean(evil, "ticket", 100)
-    assert ("TEXT_INVALID", "ticket") == (caught.value.code, caught.value.field)
+    assert (caught.value.code, caught.value.field) == ("TEXT_INVALID", "ticket")
 
 
 @pytest.mark.parametrize("honest", ["", "欧阳·震华", "C-0001", "a b", "👩‍👩‍👧", "é", "Ａ"])
@@ -37,7 +37,7 @@ def test_honest_text_passes_unchanged(honest: str) -> None:
 
 
 def test_the_cap_counts_code_points_and_is_inclusive() -> None:
-    assert "字" * 10 == text.clean("字" * 10, "f", 10)
+    assert text.clean("字" * 10, "f", 10) == "字" * 10
     with pytest.raises(RequestError, match="longer than 10"):
         text.clean("字" * 11, "f", 10)
 
@@ -47,10 +47,12 @@ def test_what_passes_is_encodable_and_one_line_and_what_fails_is_not_quoted(valu
     try:
         passed = text.clean(value, "f", 50)
     except RequestError as error:
-        assert len(value) < 5 or value not in str(error)
+        told = str(error)
     else:
         assert passed.encode("utf-8").decode() == value
         assert len(value.splitlines()) <= 1
+        return
+    assert len(value) < 5 or value not in told
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\u3000", "\u00a0"])
@@ -66,28 +68,44 @@ def test_a_list_has_no_empty_no_repeated_and_no_65th_entry(entries: list[str]) -
 
 
 def test_a_list_keeps_its_order() -> None:
-    assert ("b", "a") == text.each(["b", "a"], "f")
+    assert text.each(["b", "a"], "f") == ("b", "a")
 
 
 @pytest.mark.parametrize("unbounded", [[], ["*"], ["name", "*"]])
 def test_an_unbounded_mask_is_refused(unbounded: list[str]) -> None:
     with pytest.raises(RequestError) as caught:
         text.mask(unbounded, "read_mask")
-    assert "FIELDS_UNBOUNDED" == caught.value.code
+    assert caught.value.code == "FIELDS_UNBOUNDED"
 
 
 @pytest.mark.parametrize(
     "path",
-    ["a.b", "*.a", "a.*", "", " ", "a,b", "a b", "`a`", "a*", "1a", "名", "a\x00", "a;drop", "ａ", "x" * 129],
+    [
+        "a.b",
+        "*.a",
+        "a.*",
+        "",
+        " ",
+        "a,b",
+        "a b",
+        "`a`",
+        "a*",
+        "1a",
+        "名",
+        "a\x00",
+        "a;drop",
+        "ａ",
+        "x" * 129,
+    ],
 )
 def test_a_path_that_is_not_one_plain_name_is_refused(path: str) -> None:
     with pytest.raises(RequestError) as caught:
         text.mask(["name", path], "read_mask")
-    assert ("ARGUMENT_INVALID", "read_mask") == (caught.value.code, caught.value.field)
+    assert (caught.value.code, caught.value.field) == ("ARGUMENT_INVALID", "read_mask")
 
 
 def test_a_mask_comes_sorted_and_without_duplicates() -> None:
-    assert ("name", "phone") == text.mask(["phone", "name", "phone"], "read_mask")
+    assert text.mask(["phone", "name", "phone"], "read_mask") == ("name", "phone")
 
 
 def test_a_mask_of_a_hundred_thousand_paths_is_refused() -> None:

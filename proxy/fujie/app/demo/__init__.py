@@ -1,0 +1,1 @@
+"""The demo: a store of synthetic customers, the real server, and real calls."""

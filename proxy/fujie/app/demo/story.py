@@ -1,0 +1,264 @@
+"""What the demo shows: real calls to a real server. Each scene knows what it expects, and checks it."""
+
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic, sleep
+
+import grpc
+from google.protobuf.field_mask_pb2 import FieldMask
+
+from fujie.adapters.logfiles import verify_directory
+from fujie.app.client import RefusalDetail, Stubs, connect, read_refusal
+from fujie.app.demo.customers import SHOWN
+from fujie.app.demo.server import get
+from fujie.app.demo.site import BOOTSTRAP, Site
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+
+SUPPORT, MARKETER, DESK, ADMIN, OFFICER = (
+    "support-agent",
+    "marketer",
+    "consent-desk",
+    "administrator",
+    "privacy-officer",
+)
+ROLES = {
+    SUPPORT: "support",
+    MARKETER: "marketer",
+    DESK: "consent_desk",
+    ADMIN: "administrator",
+    OFFICER: "privacy_officer",
+}
+_CUSTOMER = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id=SHOWN))
+_SIGNED_WITHIN_S = 5.0
+_DECISIONS = re.compile(r'^fujie_decisions_total\{.*effect="(\w+)".*\} (\S+)$', re.MULTILINE)
+
+Connections = Mapping[str, Stubs]
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One call and what came of it. `opened` is the outcome, `good` whether it is the expected one."""
+
+    who: str
+    asks: str
+    opened: bool
+    good: bool
+    answers: tuple[str, ...]
+
+
+def scenes(site: Site, tampered: Path) -> Iterator[Scene]:
+    """Play the story against the server of `site`, which must be running; `tampered` is where a copy of the log may go."""
+    connections = {name: connect(site.grpc, site.token(name)) for name in (BOOTSTRAP, *ROLES)}
+    before = _counted(site)
+    try:
+        yield _staff(connections)
+        yield _support(connections)
+        marketing = _marketing_ask("name", "phone")
+        yield _refused(
+            connections, MARKETER, marketing, "name, phone for marketing, basis consent", "CONSENT_MISSING"
+        )
+        yield _explained(connections, marketing)
+        yield _consent(connections)
+        yield _shown(connections, MARKETER, marketing, "the same call again", {"phone": "138*"}, ())
+        yield _shown(
+            connections,
+            MARKETER,
+            _marketing_ask("name", "id_card"),
+            "name and id_card for marketing",
+            {},
+            ("id_card",),
+        )
+        yield _offboarded(connections)
+        yield _refused(connections, MARKETER, marketing, "the same call again", "PRINCIPAL_OFFBOARDED")
+    finally:
+        for stubs in connections.values():
+            stubs.channel.close()
+    yield _moved(site, before)
+    yield _tampered(site, tampered)
+
+
+def _staff(connections: Connections) -> Scene:
+    """The bootstrap administrator registers an administrator, who registers the others: the first is void then."""
+
+    def upsert(by: str, name: str) -> None:
+        principal = directory_v1.Principal(
+            id=name, kind=directory_v1.PRINCIPAL_KIND_EMPLOYEE, roles=[ROLES[name]], department="east",
+            employment=directory_v1.EMPLOYMENT_ACTIVE, training=directory_v1.TRAINING_VALID,
+        )  # fmt: skip
+        connections[by].directory.UpsertPrincipal(directory_v1.UpsertPrincipalRequest(principal=principal))
+
+    upsert(BOOTSTRAP, ADMIN)
+    for name in ROLES:
+        if name != ADMIN:
+            upsert(ADMIN, name)
+    try:
+        upsert(BOOTSTRAP, MARKETER)
+        void = ""
+    except grpc.RpcError as error:
+        void = read_refusal(error).reason
+    answers = (f"{', '.join(ROLES)} registered", f"{BOOTSTRAP} is void from now on: {void}")
+    return Scene(ADMIN, "UpsertPrincipal × 5", True, void == "PRINCIPAL_UNKNOWN", answers)
+
+
+def _support(connections: Connections) -> Scene:
+    context = types_v1.RequestContext(
+        purpose="after_sales", basis="contract", basis_evidence="order 20261121-7", ticket="T-1042"
+    )
+    ask = customer_v1.LookupCustomerRequest(
+        customer=_CUSTOMER, context=context, read_mask=FieldMask(paths=["name", "phone", "address"])
+    )
+    return _shown(
+        connections,
+        SUPPORT,
+        ask,
+        "name, phone, address for after_sales, basis contract",
+        {"phone": "138****1234"},
+        (),
+    )
+
+
+def _marketing_ask(*fields: str) -> customer_v1.LookupCustomerRequest:
+    return customer_v1.LookupCustomerRequest(
+        customer=_CUSTOMER,
+        context=types_v1.RequestContext(purpose="marketing", basis="consent"),
+        read_mask=FieldMask(paths=fields),
+    )
+
+
+def _shown(
+    connections: Connections,
+    who: str,
+    ask: customer_v1.LookupCustomerRequest,
+    words: str,
+    starts: Mapping[str, str],
+    withheld: tuple[str, ...],
+) -> Scene:
+    try:
+        reply = connections[who].customers.LookupCustomer(ask)
+    except grpc.RpcError as error:
+        return Scene(who, words, False, False, _reasons(read_refusal(error)))
+    fields = {name: value.string_value for name, value in sorted(reply.customer.fields.items())}
+    held = tuple(
+        f"{name}: {t.withheld_reason}" for name, t in sorted(reply.treatments.items()) if t.withheld_reason
+    )
+    good = all(fields.get(name, "").startswith(start) for name, start in starts.items())
+    good = good and all(
+        name not in fields and any(line.startswith(name) for line in held) for name in withheld
+    )
+    answers = "   ".join(f"{name} {value}" for name, value in fields.items())
+    return Scene(who, words, True, good, (answers, *(f"withheld  {line}" for line in held)))
+
+
+def _refused(
+    connections: Connections, who: str, ask: customer_v1.LookupCustomerRequest, words: str, reason: str
+) -> Scene:
+    try:
+        connections[who].customers.LookupCustomer(ask)
+    except grpc.RpcError as error:
+        detail = read_refusal(error)
+        return Scene(who, words, False, detail.reason == reason, _reasons(detail))
+    return Scene(who, words, True, False, ("allowed",))
+
+
+def _reasons(detail: RefusalDetail) -> tuple[str, ...]:
+    if detail.detail is None or not detail.detail.reasons:
+        return (f"{detail.reason or detail.code.name}  {detail.message}",)
+    reason = detail.detail.reasons[0]
+    lines = [f"{reason.code}  {', '.join(reason.basis)}", f"{reason.message.en} {reason.message.zh}"]
+    if reason.remedy.en:
+        lines.append(f"→ {reason.remedy.en} {reason.remedy.zh}")
+    return tuple(lines)
+
+
+def _explained(connections: Connections, ask: customer_v1.LookupCustomerRequest) -> Scene:
+    reply = connections[OFFICER].policy.Explain(policy_v1.ExplainRequest(lookup=ask, principal=MARKETER))
+    failed = [rule for rule in reply.rules if rule.kind == "guard" and rule.outcome == "refused"]
+    lines = []
+    for rule in failed[:1]:
+        lines.append(f"{rule.place}  {rule.name} {rule.part}: {rule.outcome}")
+        leaves = [clause for clause in rule.clauses if clause.value == "false"]
+        for clause in leaves[-1:]:
+            values = ", ".join(f"{path} = {value}" for path, value in sorted(clause.reads.items()))
+            lines.append(f"{clause.text}  is false, where {values}")
+    return Scene(OFFICER, "Explain: why was that refused?", True, len(lines) > 1, tuple(lines))
+
+
+def _consent(connections: Connections) -> Scene:
+    record = consent_v1.ConsentRecord(
+        purpose="marketing", channel="any", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, explicit=True, source="agent",
+        collection_method="spoken, recorded", evidence_ref="call-recording-553", jurisdiction="CN",
+        notice=consent_v1.NoticeRef(id="marketing-notice", version="3", language="zh-CN"),
+    )  # fmt: skip
+    reply = connections[DESK].consent.RecordConsent(
+        consent_v1.RecordConsentRequest(customer=_CUSTOMER, consent=record)
+    )
+    return Scene(
+        DESK, "RecordConsent: marketing, explicit", True, bool(reply.consent.record_id),
+        (f"consent record {reply.consent.record_id[:13]}…, notice marketing-notice v3",),
+    )  # fmt: skip
+
+
+def _offboarded(connections: Connections) -> Scene:
+    reply = connections[ADMIN].directory.OffboardPrincipal(
+        directory_v1.OffboardPrincipalRequest(id=MARKETER)
+    )
+    gone = reply.principal.employment == directory_v1.EMPLOYMENT_OFFBOARDED and not reply.principal.roles
+    return Scene(
+        ADMIN,
+        f"OffboardPrincipal {MARKETER}",
+        True,
+        gone,
+        ("employment OFFBOARDED, no roles; its token is still valid",),
+    )
+
+
+def _tampered(site: Site, copy: Path) -> Scene:
+    """Verify the log, then flip one byte of one entry in a copy: the verifier names origin and index."""
+    until = monotonic() + _SIGNED_WITHIN_S
+    sound = verify_directory(site.log)
+    while any(report.findings for report in sound) and monotonic() < until:
+        sleep(0.1)  # a checkpoint is signed every second; until then the last entries have no signature
+        sound = verify_directory(site.log)
+    shutil.copytree(site.log, copy)
+    changed = next(path for path in sorted(copy.rglob("tile/entries/*")) if path.is_file())
+    content = bytearray(changed.read_bytes())
+    at = content.index(b'"ALLOW"') + 1
+    content[at] ^= 0x01
+    changed.write_bytes(content)
+    findings = [finding for report in verify_directory(copy) for finding in report.findings]
+    size = sum(report.size for report in sound)
+    clean = not any(report.findings for report in sound)
+    answers = (
+        f"{size} entries in {site.log}: {'every proof holds' if clean else 'findings'}",
+        *(f"after one flipped byte in a copy: {finding}" for finding in findings[:1]),
+    )
+    return Scene("auditor", "fujie audit verify", True, clean and size > 0 and bool(findings), answers)
+
+
+def _moved(site: Site, before: Mapping[str, float]) -> Scene:
+    after = _counted(site)
+    moved = ", ".join(
+        f"{effect} {before.get(effect, 0):.0f} → {after[effect]:.0f}" for effect in sorted(after)
+    )
+    good = all(after[effect] > before.get(effect, 0) for effect in ("ALLOW", "DENY") if effect in after)
+    return Scene(
+        "Prometheus",
+        f"http://{site.metrics}/metrics",
+        True,
+        bool(after) and good,
+        (f"fujie_decisions_total  {moved}",),
+    )
+
+
+def _counted(site: Site) -> dict[str, float]:
+    counted: dict[str, float] = {}
+    for effect, value in _DECISIONS.findall(get(site.metrics, "/metrics")):
+        counted[effect] = counted.get(effect, 0) + float(value)
+    return counted

@@ -1,0 +1,288 @@
+import asyncio
+from collections import Counter
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from fujie.flows.reply import (
+    BundleDocument,
+    BundleReply,
+    ConsentReply,
+    ConsentStateReply,
+    ExplainReply,
+    LookupReply,
+    PrincipalReply,
+    Refusal,
+    Summary,
+)
+from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.customer import StoreKey
+from fujie.model.decision import Decision, Explanation, ReasonHit
+from fujie.model.errors import LedgerError, RequestError
+from fujie.model.principal import Credential, Principal
+from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.vocabulary import Action, Effect, State
+from fujie.transport.grpc import status
+from fujie.transport.grpc.services import GRACE_S, METHODS, Flows
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+
+LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
+ALLOWED = Summary("d-1", Effect.ALLOW, "sha256:0")
+DENIED = Summary("d-2", Effect.DENY, "sha256:0")
+NO_GRANT = Refusal(DENIED, (ReasonHit("NO_GRANT", 20, message=BUILT_IN_REASONS["NO_GRANT"].message),))
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+EVENT = ConsentEvent("r-1", "s", "marketing", ConsentEventType.GIVEN, WHEN, WHEN, "anna")
+
+KEY = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id="C1"))
+ASK = customer_v1.LookupCustomerRequest(customer=KEY, context=types_v1.RequestContext(on_behalf_of="boss"))
+ASK.read_mask.paths.append("phone")
+PRINCIPAL = directory_v1.Principal(
+    id="li.na",
+    kind=directory_v1.PRINCIPAL_KIND_EMPLOYEE,
+    employment=directory_v1.EMPLOYMENT_ACTIVE,
+    training=directory_v1.TRAINING_NONE,
+)
+KNOWN = PrincipalReply(ALLOWED, Principal("li.na"))
+RECORD = consent_v1.ConsentRecord(purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN)
+DECISION = Decision(Effect.DENY, "sha256:0", NO_GRANT.reasons)
+
+CALLS: dict[str, tuple[str, Message, Any]] = {
+    "LookupCustomer": ("lookup", ASK, LookupReply(ALLOWED, {"phone": "138****8000"}, {})),
+    "RecordConsent": (
+        "record_consent",
+        consent_v1.RecordConsentRequest(customer=KEY, consent=RECORD),
+        ConsentReply(ALLOWED, EVENT),
+    ),
+    "WithdrawConsent": (
+        "withdraw_consent",
+        consent_v1.WithdrawConsentRequest(customer=KEY, purpose="marketing"),
+        ConsentReply(ALLOWED, EVENT),
+    ),
+    "GetConsent": (
+        "get_consent",
+        consent_v1.GetConsentRequest(customer=KEY, purpose="marketing"),
+        ConsentStateReply(ALLOWED, State.GIVEN, EVENT),
+    ),
+    "UpsertPrincipal": (
+        "upsert_principal",
+        directory_v1.UpsertPrincipalRequest(principal=PRINCIPAL),
+        KNOWN,
+    ),
+    "GetPrincipal": ("get_principal", directory_v1.GetPrincipalRequest(id="li.na"), KNOWN),
+    "OffboardPrincipal": ("offboard_principal", directory_v1.OffboardPrincipalRequest(id="li.na"), KNOWN),
+    "Explain": (
+        "explain",
+        policy_v1.ExplainRequest(lookup=ASK, principal="li.na"),
+        ExplainReply(ALLOWED, Explanation(DECISION, ())),
+    ),
+    "GetBundle": (
+        "get_bundle",
+        policy_v1.GetBundleRequest(),
+        BundleReply(ALLOWED, (BundleDocument("Grant", "g", "g.yaml"),)),
+    ),
+}
+
+
+def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
+    [raw] = [value for key, value in error.trailing_metadata() if key == status.DETAILS_KEY]
+    info = error_details_pb2.ErrorInfo()
+    assert status_pb2.Status.FromString(raw).details[0].Unpack(info)
+    return info
+
+
+def test_every_rpc_of_the_package_is_one_row_of_its_types() -> None:
+    files = (customer_v1, consent_v1, directory_v1, policy_v1)
+    declared = {
+        (service.full_name, method.name, method.input_type.full_name)
+        for file in files
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+    }
+    assert declared == {(m.service, m.name, m.request.DESCRIPTOR.full_name) for m in METHODS}
+    assert len(declared) == len(METHODS) == len(CALLS)
+
+
+def test_every_row_has_its_own_action_and_its_comment_in_the_proto_names_it() -> None:
+    assert {1} == set(Counter(method.action for method in METHODS).values())
+    assert {
+        Action.LOOKUP,
+        Action.CONSENT_RECORD,
+        Action.CONSENT_WITHDRAW,
+        Action.CONSENT_READ,
+        Action.PRINCIPAL_WRITE,
+        Action.PRINCIPAL_READ,
+        Action.PRINCIPAL_OFFBOARD,
+        Action.EXPLAIN,
+        Action.POLICY_READ,
+    } == {method.action for method in METHODS}
+
+
+def test_every_flow_is_called_by_a_method_or_by_bad_input() -> None:
+    assert {f.name for f in fields(Flows)} == {flow for flow, _, _ in CALLS.values()} | {"refuse_input"}
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+async def test_a_good_call_reaches_its_flow_and_answers_with_the_decision_id(
+    method: Any, serve: Any
+) -> None:
+    flow, request, reply = CALLS[method.name]
+    async with serve({flow: reply}) as served:
+        call = served.channel.unary_unary(method.path)(
+            request.SerializeToString(), metadata=served.authorized
+        )
+        raw = await call
+        assert [(flow, "anna")] == [(name, args[0].subject) for name, args in served.script.calls]
+        assert ("fujie-decision-id", "d-1") in [tuple(pair) for pair in await call.trailing_metadata()]
+        assert b"d-1" in raw
+        assert served.incidents == []
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+async def test_a_refusal_is_told_with_its_decision(method: Any, serve: Any) -> None:
+    flow, request, _ = CALLS[method.name]
+    async with serve({flow: NO_GRANT}) as served:
+        error = await served.failure(method.path, request.SerializeToString())
+        assert grpc.StatusCode.PERMISSION_DENIED is error.code()
+        assert (error_info(error).reason, error_info(error).metadata["decision_id"]) == ("NO_GRANT", "d-2")
+        assert ("fujie-decision-id", "d-2") in [tuple(pair) for pair in error.trailing_metadata()]
+        assert served.incidents == []
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+async def test_bad_input_goes_to_refuse_input_with_the_action_and_never_to_the_flow(
+    method: Any, serve: Any
+) -> None:
+    _, request, _ = CALLS[method.name]
+    refusal = Refusal(DENIED, (ReasonHit("ARGUMENT_INVALID", 30),), field="x.y")
+    unknown_field = request.SerializeToString() + b"\x98\x06\x01"
+    async with serve({"refuse_input": refusal}) as served:
+        for raw in (unknown_field, b"\xff\xff"):
+            error = await served.failure(method.path, raw)
+            assert grpc.StatusCode.INVALID_ARGUMENT is error.code()
+            assert error_info(error).metadata["decision_id"] == "d-2"
+        calls = [(name, args[0], args[1], type(args[2])) for name, args in served.script.calls]
+        anna = Credential("anna", "unsafe_static_tokens")
+        assert [("refuse_input", anna, method.action, RequestError)] * 2 == calls
+
+
+@pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)
+async def test_an_unauthenticated_call_reaches_no_flow_even_when_malformed(method: Any, serve: Any) -> None:
+    async with serve() as served:
+        for metadata in (
+            (),
+            (("authorization", "Bearer wrong"),),
+            (("x-user", "anna"), ("x-role", "admin")),
+        ):
+            error = await served.failure(method.path, b"\xff", metadata)
+            assert grpc.StatusCode.UNAUTHENTICATED is error.code()
+            assert "decision_id" not in error_info(error).metadata
+        assert served.script.calls == []
+        assert [i.code for i in served.incidents] == ["UNAUTHENTICATED", "TOKEN_INVALID", "UNAUTHENTICATED"]
+
+
+async def test_identity_headers_of_others_change_nothing(serve: Any) -> None:
+    _, request, reply = CALLS["LookupCustomer"]
+    spoofed = (
+        ("x-user", "root"),
+        ("x-role", "administrator"),
+        ("x-forwarded-client-cert", "URI=spiffe://a/b"),
+        ("x-forwarded-user", "root"),
+        ("fujie-principal", "root"),
+        ("authorization-bin", b"Bearer root"),
+    )
+    async with serve({"lookup": reply}) as served:
+        await served.call(LOOKUP, request.SerializeToString(), (*served.authorized, *spoofed))
+        [(_, (caller, ask, _))] = served.script.calls
+        assert Credential("anna", "unsafe_static_tokens") == caller
+        assert ("boss", StoreKey("crm", "C1")) == (ask.context.on_behalf_of, ask.customer)
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-user", "x-forwarded-client-cert"])
+async def test_a_repeated_security_header_refuses_the_call(header: str, serve: Any) -> None:
+    async with serve() as served:
+        repeated = ((header, served.authorized[0][1]),) * 2
+        error = await served.failure(LOOKUP, ASK.SerializeToString(), (*served.authorized, *repeated))
+        assert grpc.StatusCode.UNAUTHENTICATED is error.code()
+        assert error_info(error).reason == "METADATA_REPEATED"
+        assert served.script.calls == []
+
+
+async def test_a_flow_gets_the_callers_deadline_but_never_more_than_the_servers(serve: Any) -> None:
+    _, _, reply = CALLS["LookupCustomer"]
+    async with serve({"lookup": reply}, timeout_s=5.0) as served:
+        for timeout in (None, 3_600, 2.0):
+            await served.call(LOOKUP, ASK.SerializeToString(), timeout=timeout)
+        unbounded, long, short = (args[2] for _, args in served.script.calls)
+    assert (unbounded, long) == (5.0, 5.0)
+    assert 0.0 < short < 3.0
+
+
+async def test_a_flow_that_hangs_ends_with_the_servers_deadline(serve: Any) -> None:
+    async def hang(*_args: Any) -> None:
+        await asyncio.Event().wait()
+
+    async with serve({"lookup": hang}, timeout_s=-GRACE_S + 0.05) as served:
+        error = await served.failure(LOOKUP, ASK.SerializeToString())
+        assert grpc.StatusCode.DEADLINE_EXCEEDED is error.code()
+        assert error_info(error).reason == "DEADLINE_EXCEEDED"
+
+
+async def test_a_caller_that_gives_up_cancels_the_flow(serve: Any) -> None:
+    started, cancelled = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_args: Any) -> None:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    async with serve({"lookup": hang}) as served:
+        call = served.channel.unary_unary(LOOKUP)(ASK.SerializeToString(), metadata=served.authorized)
+        await asyncio.wait_for(started.wait(), 10)
+        call.cancel()
+        await asyncio.wait_for(cancelled.wait(), 10)
+        assert served.incidents == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ValueError("13800138000 secret"), grpc.StatusCode.INTERNAL),
+        (LedgerError("13800138000 secret"), grpc.StatusCode.UNAVAILABLE),
+        (TypeError("13800138000 secret"), grpc.StatusCode.INTERNAL),
+    ],
+)
+async def test_no_text_of_an_exception_reaches_the_client(
+    error: Exception, code: grpc.StatusCode, serve: Any
+) -> None:
+    async def fail(*_args: Any) -> None:
+        raise error
+
+    async with serve({"lookup": fail}) as served:
+        told = await served.failure(LOOKUP, ASK.SerializeToString())
+        assert code is told.code()
+        whole = repr(
+            (told.details(), told.debug_error_string(), list(told.trailing_metadata()), served.incidents)
+        )
+        assert "138" not in whole
+        assert "secret" not in whole
+        assert served.incidents[0].id == error_info(told).metadata["incident_id"]
+
+
+async def test_a_reply_that_does_not_render_releases_nothing(serve: Any) -> None:
+    broken = LookupReply(ALLOWED, {"phone": "13800138000\ud800"}, {})
+    async with serve({"lookup": broken}) as served:
+        told = await served.failure(LOOKUP, ASK.SerializeToString())
+        assert grpc.StatusCode.INTERNAL is told.code()
+        assert "138" not in repr((told.details(), list(told.trailing_metadata())))
