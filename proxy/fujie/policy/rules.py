@@ -271,10 +271,6 @@ class Rules:
             self._report.problem(
                 spec.key_place("validationActions"), "CONTRADICTION", "Deny and Warn exclude each other"
             )
-        if "validationActions" in spec and not named:
-            self._report.problem(
-                spec.key_place("validationActions"), "EMPTY_LIST", "name Deny, Warn or Audit"
-            )
         return (not named or "Deny" in modes), "Warn" in modes
 
     def _rule_name(self, entry: Fields) -> Located | None:

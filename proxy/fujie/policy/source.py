@@ -5,6 +5,7 @@ anchor, a tag or a merge key is a problem at its place, never a value. Problems 
 list, so that an author sees all of them at once.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -18,45 +19,95 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT, _BOOL, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
 _MEANT = {_TEXT: "text", _BOOL: "true or false", _INT: "a whole number"}
 _BOOLS = {"true": True, "false": False}
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")  # 010 is 8 to YAML 1.1 and 10 to people
+
+MAX_DEPTH = 32
+"""Nested lists and mappings of one file; documents need 8. The reader recurses in C: 100,000 end the process."""
+
+_UNSEEN = re.compile(
+    r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # control characters
+    r"|\r(?!\n)|[\u2028\u2029]"  # line breaks to YAML, not to every editor
+    r"|[\u202a-\u202e\u2066-\u2069\ufeff]"  # they reorder what a reviewer sees (CVE-2021-42574)
+)
+"""What is refused in policy text: it would be read differently from how it looks."""
+
+_OPENING = (
+    yaml.BlockMappingStartToken,
+    yaml.BlockSequenceStartToken,
+    yaml.FlowMappingStartToken,
+    yaml.FlowSequenceStartToken,
+)
+_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
+_BLANK = " \t\r\n"
+_PIECES = {
+    "'": re.compile(r"''|.", re.DOTALL),
+    '"': re.compile(r"\\(?:x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|.)|.", re.DOTALL),
+}
+_PIECE = re.compile(r".", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node stands: 1-based line and column, and how positions inside a scalar map to the file.
-
-    `block_indent` is the indentation of a block scalar (`|` or `>`), whose text starts on the next
-    line; -1 for plain and quoted scalars.
-    """
+    """Where something stands: 1-based line and column, in code points."""
 
     file: str
     line: int
     column: int
-    block_indent: int = -1
-
-    def inside(self, line: int, column: int) -> tuple[int, int]:
-        """Map a 1-based position inside the scalar's text to the file's line and column."""
-        if self.block_indent >= 0:
-            return self.line + line, self.block_indent + column
-        return (self.line, self.column + column - 1) if line == 1 else (self.line + line - 1, column)
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A text with its place."""
+    """A text with its place. `written` is the text as it stands in the file, quotes, indentation and all."""
 
     text: str
     place: Place
+    written: str = ""
+
+    def at(self, line: int, column: int) -> Place:
+        """Return where the 1-based position of the text stands in the file.
+
+        YAML folds lines, cuts indentation and unescapes; what it keeps is the order of the visible
+        characters, so those are counted. Just behind the last one when the position is the end.
+        """
+        before = [*self.text.split("\n")[: line - 1], self.text.split("\n")[line - 1][: column - 1]]
+        wanted = sum(not _is_blank(character) for character in "".join(before))
+        style = self.written[:1]
+        start = self.written.find("\n") + 1 if style in ("|", ">") else int(style in _PIECES)
+        end = len(self.written) - int(style in _PIECES)
+        behind = start
+        for piece in _PIECES.get(style, _PIECE).finditer(self.written, start, end):
+            if _is_blank(piece[0]):
+                continue
+            if wanted == 0:
+                return self._place_of(piece.start())
+            wanted, behind = wanted - 1, piece.end()
+        return self._place_of(behind)
+
+    def _place_of(self, index: int) -> Place:
+        *above, last = self.written[:index].split("\n")
+        if not above:
+            return Place(self.place.file, self.place.line, self.place.column + len(last))
+        return Place(self.place.file, self.place.line + len(above), len(last) + 1)
+
+
+def _is_blank(piece: str) -> bool:
+    """Tell whether one character, or one escape of a double-quoted text, is a blank or a line break."""
+    if piece[0] == "\\" and len(piece) > 2:
+        return chr(int(piece[2:], 16)) in _BLANK
+    return piece in _BLANK or (piece[0] == "\\" and piece[1:] in {*_BLANK, "t", "n", "r"})
 
 
 class Report:
     """Collects problems, with the source line for the caret."""
 
     def __init__(self) -> None:
+        self._texts: dict[str, str] = {}
         self._lines: dict[str, list[str]] = {}
         self.problems: list[Diagnostic] = []
 
     def add_source(self, file: str, text: str) -> None:
-        """Make the lines of `file` available."""
+        """Make the text of `file` available."""
+        self._texts[file] = text
         self._lines[file] = text.split("\n")
 
     def line(self, file: str, line: int) -> str:
@@ -64,12 +115,14 @@ class Report:
         lines = self._lines.get(file, [])
         return lines[line - 1].rstrip("\r") if 1 <= line <= len(lines) else ""
 
-    def problem(self, place: Place, code: str, message: str, *, at: tuple[int, int] | None = None) -> None:
-        """Record a problem at `place`, or at the 1-based position `at` inside its text."""
-        line, column = place.inside(*at) if at else (place.line, place.column)
-        self.problems.append(
-            Diagnostic(place.file, line, column, code, message, self.line(place.file, line))
-        )
+    def written(self, file: str, start: int, end: int) -> str:
+        """Return what stands from code point `start` to before `end`."""
+        return self._texts[file][start:end]
+
+    def problem(self, place: Place, code: str, message: str) -> None:
+        """Record a problem at `place`."""
+        source = self.line(place.file, place.line)
+        self.problems.append(Diagnostic(place.file, place.line, place.column, code, message, source))
 
 
 class Fields:
@@ -79,11 +132,11 @@ class Fields:
         self._node = node
         self._file = file
         self._report = report
-        self.place = _place(node, file, report)
+        self.place = _place(node, file)
         self._nodes: dict[str, tuple[yaml.Node, Place]] = {}
         self._taken: set[str] = set()
         for key, value in node.value:
-            place = _place(key, file, report)
+            place = _place(key, file)
             if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
                 report.problem(place, "KEY_NOT_TEXT", f"a key must be text; quote it: {_shown(key)}")
             elif key.value in self._nodes:
@@ -99,7 +152,7 @@ class Fields:
         return self._nodes[key][1] if key in self._nodes else self.place
 
     def text(self, key: str, *, required: bool = True) -> Located | None:
-        """Take a text."""
+        """Take a text that is not empty."""
         node = self._take(key, required=required)
         return self._scalar(node, _TEXT) if node is not None else None
 
@@ -117,7 +170,7 @@ class Fields:
         taken = self._scalar(node, _INT) if node is not None else None
         if taken is None:
             return default
-        if not taken.text.isdecimal() or not low <= int(taken.text) <= high:
+        if not _WHOLE.fullmatch(taken.text) or not low <= int(taken.text) <= high:
             self._report.problem(
                 taken.place, "OUT_OF_RANGE", f"a whole number from {low} to {high} is meant"
             )
@@ -125,7 +178,7 @@ class Fields:
         return int(taken.text)
 
     def texts(self, key: str, *, required: bool = False) -> tuple[Located, ...]:
-        """Take a list of texts, without duplicates."""
+        """Take a list of texts, without duplicates; an empty list is a problem, since none would be read as any."""
         items: dict[str, Located] = {}
         for node in self._sequence(key, required=required):
             item = self._scalar(node, _TEXT)
@@ -189,22 +242,22 @@ class Fields:
         if node is None:
             return []
         if isinstance(node, yaml.SequenceNode):
-            if required and not node.value:
+            if not node.value:  # it would read as "none", and mean "any"
                 self._report.problem(
-                    _place(node, self._file, self._report), "EMPTY_LIST", f"`{key}` names nothing"
+                    _place(node, self._file), "EMPTY_LIST", f"`{key}` names nothing"
                 )
             return list(node.value)
-        self._report.problem(_place(node, self._file, self._report), "WRONG_TYPE", "a list is meant")
+        self._report.problem(_place(node, self._file), "WRONG_TYPE", "a list is meant")
         return []
 
     def _mapping(self, node: yaml.Node) -> "Fields | None":
         if isinstance(node, yaml.MappingNode):
             return Fields(node, self._file, self._report)
-        self._report.problem(_place(node, self._file, self._report), "WRONG_TYPE", "a mapping is meant")
+        self._report.problem(_place(node, self._file), "WRONG_TYPE", "a mapping is meant")
         return None
 
     def _scalar(self, node: yaml.Node, tag: str) -> Located | None:
-        place = _place(node, self._file, self._report)
+        place = _place(node, self._file)
         if not isinstance(node, yaml.ScalarNode) or node.tag != tag:
             hint = (
                 "; YAML reads this as something else: quote it"
@@ -213,10 +266,14 @@ class Fields:
             )
             self._report.problem(place, "WRONG_TYPE", f"{_MEANT[tag]} is meant, not {_shown(node)}{hint}")
             return None
-        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in node.value):
-            self._report.problem(place, "TEXT_INVALID", "NUL and lone surrogates are refused")
+        if _UNSEEN.search(node.value):
+            self._report.problem(place, "TEXT_INVALID", "control and direction characters are refused")
             return None
-        return Located(node.value, place)
+        if not node.value.strip():
+            self._report.problem(place, "EMPTY_TEXT", "an empty text says nothing: leave the key out")
+            return None
+        written = self._report.written(self._file, node.start_mark.index, node.end_mark.index)
+        return Located(node.value, place, written)
 
 
 def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
@@ -228,33 +285,46 @@ def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
         report.problem(place, "NOT_UTF8", f"byte {error.start} is not UTF-8")
         return
     report.add_source(file, text)
+    if unseen := _UNSEEN.search(text):
+        above = text[: unseen.start()]
+        at = Place(file, above.count("\n") + 1, len(above) - above.rfind("\n"))
+        report.problem(at, "TEXT_INVALID", f"the character U+{ord(unseen[0]):04X} is refused")
+        return
     try:
-        for token in yaml.scan(text, Loader=_LOADER):
-            if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
-                at = Place(file, token.start_mark.line + 1, token.start_mark.column + 1)
-                report.problem(
-                    at, "YAML_REFUSED", "anchors, aliases and tags are refused: write the value out"
-                )
-                return
+        if _refused(file, text, report):
+            return
         for node in yaml.compose_all(text, Loader=_LOADER):
             if isinstance(node, yaml.MappingNode):
                 yield Fields(node, file, report)
             elif not (isinstance(node, yaml.ScalarNode) and node.value == ""):
-                report.problem(_place(node, file, report), "WRONG_TYPE", "a policy document is a mapping")
+                report.problem(_place(node, file), "WRONG_TYPE", "a policy document is a mapping")
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = Place(file, mark.line + 1, mark.column + 1) if mark else place
         report.problem(at, "YAML_SYNTAX", getattr(error, "problem", None) or "not YAML")
 
 
-def _place(node: yaml.Node, file: str, report: Report) -> Place:
-    mark = node.start_mark
-    style = node.style if isinstance(node, yaml.ScalarNode) else None
-    if style in ("|", ">"):
-        first = report.line(file, mark.line + 2)
-        return Place(file, mark.line + 1, mark.column + 1, len(first) - len(first.lstrip(" ")))
-    quoted = 1 if style in ("'", '"') else 0
-    return Place(file, mark.line + 1, mark.column + 1 + quoted)
+def _refused(file: str, text: str, report: Report) -> bool:
+    """Report every anchor, alias and tag, and nesting that is too deep; tell whether there was any.
+
+    Tokens come one by one, without recursion: only what passes here is safe to compose.
+    """
+    found, depth = False, 0
+    for token in yaml.scan(text, Loader=_LOADER):
+        at = Place(file, token.start_mark.line + 1, token.start_mark.column + 1)
+        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+        if depth > MAX_DEPTH:
+            report.problem(at, "TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
+            return True
+        if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
+            message = "anchors, aliases and tags are refused: write the value out"
+            report.problem(at, "YAML_REFUSED", message)
+            found = True
+    return found
+
+
+def _place(node: yaml.Node, file: str) -> Place:
+    return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 
 def _plain(node: yaml.Node) -> object:

@@ -84,8 +84,8 @@ class TokenAuthenticator:
             CredentialError: TOKEN_EXPIRED when only its time is wrong, else TOKEN_INVALID.
 
         """
-        if len(token) > MOST_TOKEN_CHARS or not _COMPACT.fullmatch(token):
-            raise CredentialError("too long or not three parts of base64url")
+        if len(token) > MOST_TOKEN_CHARS or not token.isascii():
+            raise CredentialError("too long or not ASCII")
         digest = sha256(token.encode("ascii")).digest()
         known = self._memo.get(digest)
         if known is None:
@@ -105,6 +105,8 @@ class TokenAuthenticator:
 
     def _check(self, token: str) -> _Verified:
         """Check all but the time. Whatever a parser of hostile bytes raises means: not a valid token."""
+        if not _COMPACT.fullmatch(token):
+            raise CredentialError("not three parts of base64url")
         try:
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False})
