@@ -547,6 +547,14 @@ async def test_a_scan_runs_in_threads_and_finds_the_same(opened: Open) -> None:
     assert await ids(store, key("C-11")) == ["C-11"]
 
 
+async def test_a_thread_that_ran_into_a_deadline_is_good_for_the_next(opened: Open) -> None:
+    store = opened(MANY + "DROP INDEX by_phone;")
+    refs = [Phone(f"+86{13800000000 + n}") for n in range(40)]
+    hasty = await asyncio.gather(*(fetch(store, ref, 0.001) for ref in refs), return_exceptions=True)
+    assert {getattr(result, "code", "found") for result in hasty} <= {"STORE_TIMEOUT", "found"}
+    assert await asyncio.gather(*(ids(store, Phone("+8613800138000")) for _ in range(40))) == [["C-1"]] * 40
+
+
 async def test_an_index_that_is_dropped_moves_the_look_up_to_the_threads(opened: Open) -> None:
     store = opened(MANY)
     assert await ids(store, Phone("+8613800138000")) == ["C-1"]

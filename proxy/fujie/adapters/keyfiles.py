@@ -29,7 +29,8 @@ def read_key(path: Path) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            text = file.read(_MAX_FILE_BYTES + 1)
+            text = file.read(_MAX_FILE_BYTES)
+            is_longer = file.read(1) != b""
     except OSError as error:
         why = os.strerror(error.errno or 0)
         raise StartError(
@@ -41,7 +42,7 @@ def read_key(path: Path) -> bytes:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):
         key = b""
-    if len(key) != KEY_BYTES or base64.b64encode(key) != text.strip():
+    if is_longer or len(key) != KEY_BYTES or base64.b64encode(key) != text.strip():
         raise StartError("KEY_INVALID", f"key file {path}: not one line of base64 of {KEY_BYTES} bytes")
     return key
 

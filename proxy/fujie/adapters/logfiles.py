@@ -15,7 +15,7 @@ from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
 def verify_directory(
     directory: Path, *, vkeys: Sequence[str] = (), against: Sequence[str] = ()
 ) -> tuple[LogReport, ...]:
-    """Verify every log at or below `directory`, in order of path.
+    """Verify every log at or below `directory`, in order of path. An empty answer means that nothing was verified.
 
     `vkeys` pins keys as text. One named like an origin is used for that origin; a single vkey of any name lends
     its public key to all of them, since one instance signs the logs of all its workers with one secret. Without

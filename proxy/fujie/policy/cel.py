@@ -94,6 +94,8 @@ class Engine:
         """
         if len(text) > MAX_EXPRESSION:
             return (Problem(1, 1, "EXPRESSION_TOO_LONG", f"longer than {MAX_EXPRESSION} code points"),)
+        if not _is_text(text):  # the binding would cut it at NUL and compile what stands before
+            return (Problem(1, 1, "EXPRESSION_INVALID", "NUL and lone surrogates are refused"),)
         env = self._environment(variables) if variables else self._env
         try:
             compiled = env.compile(text)
@@ -207,6 +209,7 @@ def _pool_of(fact_types: Mapping[str, FactType]) -> descriptor_pool.DescriptorPo
         field = roots[root].field.add(
             name=name, number=len(roots[root].field) + 1, label=label, type=_WIRE[fact.kind]
         )
+        field.json_name = name  # the default one folds `a_1` and `a1` into a clash
         if fact.kind is Kind.STATE:
             field.type_name = f".{_STATE}"
     return _pool(file)
@@ -228,7 +231,7 @@ _CHECKED = {
     "Select": (("operand", 1, "Expr"), ("field", 2, "str"), ("test_only", 3, "bool")),
     "Call": (("target", 1, "Expr"), ("function", 2, "str"), ("args", 3, "*Expr")),
     "List": (("elements", 1, "*Expr"),),
-    "Struct": (("entries", 2, "*Entry"),),
+    "Struct": (("message_name", 1, "str"), ("entries", 2, "*Entry")),
     "Entry": (("map_key", 3, "Expr"), ("value", 4, "Expr")),
     "Loop": (("iter_var", 1, "str"), ("iter_range", 2, "Expr"), ("accu_var", 3, "str"), ("accu_init", 4, "Expr"),
              ("loop_condition", 5, "Expr"), ("loop_step", 6, "Expr"), ("result", 7, "Expr"), ("iter_var2", 8, "str")),
@@ -282,6 +285,10 @@ def _engine_problems(text: str) -> tuple[Problem, ...]:
         for m in _ENGINE_ERROR.finditer(text)
     )
     return found or (Problem(1, 1, "EXPRESSION_INVALID", _first_line(text)),)
+
+
+def _is_text(text: str) -> bool:
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _first_line(text: object) -> str:

@@ -74,13 +74,13 @@ def _documents(file: str, content: bytes, report: Report) -> Iterator[Read]:
             metadata.finish()
         if version and version.text != API_VERSION:
             report.problem(version.place, "UNKNOWN_VERSION", f"apiVersion is {API_VERSION}")
-        elif name and not _DOCUMENT_NAME.fullmatch(name.text):
+        if name and not _DOCUMENT_NAME.fullmatch(name.text):
             report.problem(
                 name.place,
                 "NAME_INVALID",
                 f"`{name.text}` is not a name: lower case, digits and hyphens, at most 63",
             )
-        elif kind and kind.text in _LATER_KINDS:
+        if kind and kind.text in _LATER_KINDS:
             report.problem(
                 kind.place, "NOT_YET_ENFORCED", f"the kind {kind.text} is not enforced by this version"
             )
@@ -88,7 +88,7 @@ def _documents(file: str, content: bytes, report: Report) -> Iterator[Read]:
             report.problem(
                 kind.place, "UNKNOWN_KIND", f"`{kind.text}` is not a kind; known: {', '.join(KINDS)}"
             )
-        elif version and kind and name and spec:
+        elif kind and name and spec:
             yield Read(kind.text, name, spec, document.plain())
 
 

@@ -36,6 +36,12 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return "".join(out)
 
 
+def used(text: str) -> frozenset[str]:
+    """Return the names that stand behind `variables.`, outside strings and comments."""
+    tokens = list(_TOKEN.finditer(text))
+    return frozenset(name for index in range(len(tokens)) if (name := _variable_at(tokens, index)))
+
+
 def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
     """Yield `text` and, below it, the operands of its `||`, `&&`, `!` and brackets, with their depth.
 

@@ -10,8 +10,8 @@ from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
-from fujie.policy.cel import Engine
-from fujie.policy.expression import expand
+from fujie.policy.cel import MAX_EXPRESSION, Engine
+from fujie.policy.expression import expand, used
 from fujie.policy.source import Fields, Located, Report
 
 _RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
@@ -159,17 +159,21 @@ class Rules:
         for entry in spec.list_of_fields("variables"):
             entries.append((entry.text("name"), entry.text("expression")))
             entry.finish()
-        names = {name.text for name, _ in entries if name}
-        for name, expression in entries:
+        places = {name.text: place for place, (name, _) in enumerate(entries) if name}
+        for place, (name, expression) in enumerate(entries):
             if not name or not expression:
                 continue
+            late = sorted(other for other in used(expression.text) if places.get(other, -1) >= place)
             if not _VARIABLE_NAME.fullmatch(name.text):
                 self._report.problem(name.place, "NAME_INVALID", f"`{name.text}` is not a variable name")
             elif name.text in scope.types:
                 self._report.problem(
                     name.place, "DUPLICATE_NAME", f"the variable `{name.text}` stands here a second time"
                 )
-            elif not self._uses_later(expression, names - scope.types.keys()):
+            elif late:
+                message = f"`variables.{late[0]}` is this variable or a later one: use only earlier ones"
+                self._report.problem(expression.place, "VARIABLE_CYCLE", message)
+            else:
                 self._variable(name.text, expression, scope)
         return scope
 
@@ -179,20 +183,13 @@ class Rules:
             self._report.problem(
                 expression.place, "VARIABLE_TYPE", "a variable is a bool, an int or a string"
             )
+        elif checked and len(expanded := expand(expression.text, scope.expanded)) > MAX_EXPRESSION:
+            # Here, not where it is used: each variable may double the one before.
+            message = f"longer than {MAX_EXPRESSION} code points with its variables in place"
+            self._report.problem(expression.place, "EXPRESSION_TOO_LONG", message)
         elif checked:
             scope.types[name], scope.reads[name] = _VARIABLE_TYPES[checked[0]], checked[1]
-            scope.expanded[name] = expand(expression.text, scope.expanded)
-
-    def _uses_later(self, expression: Located, later: set[str]) -> bool:
-        for name in sorted(later):
-            if expand(expression.text, {name: ""}) != expression.text:
-                self._report.problem(
-                    expression.place,
-                    "VARIABLE_CYCLE",
-                    f"`variables.{name}` is this variable or a later one: use only earlier ones",
-                )
-                return True
-        return False
+            scope.expanded[name] = expanded
 
     def _finished_rule(self, entry: Fields, scope: _Scope) -> Rule | None:
         expression = entry.text("expression")
@@ -215,6 +212,15 @@ class Rules:
                 expression.place, whole[0].code, f"with its variables in place: {whole[0].message}"
             )
             return None
+        try:
+            self.engine.program(
+                [expanded]
+            )  # nested one level deeper than checked, and the engine stops at 32
+        except ValueError:
+            self._report.problem(
+                expression.place, "EXPRESSION_TOO_DEEP", "nested too deeply for the engine"
+            )
+            return None
         return Rule(expression.text, expanded, checked[1], _where(expression))
 
     def _checked(self, expression: Located, scope: _Scope) -> tuple[str, frozenset[str]] | None:
@@ -222,9 +228,8 @@ class Rules:
         checked = self.engine.check(expression.text, scope.types)
         if isinstance(checked, tuple):
             for problem in checked:
-                self._report.problem(
-                    expression.place, problem.code, problem.message, at=(problem.line, problem.column)
-                )
+                at = expression.at(problem.line, problem.column)
+                self._report.problem(at, problem.code, problem.message)
             return None
         paths = checked.reads.union(*(scope.reads[name] for name in checked.uses))
         missing = sorted(path for path in paths if path.partition(".")[0] in CUSTOMER_ROOTS)
@@ -289,5 +294,5 @@ class Rules:
 
 
 def _where(item: Located) -> str:
-    line, column = item.place.inside(1, 1)
-    return f"{item.place.file}:{line}:{column}"
+    place = item.at(1, 1)
+    return f"{place.file}:{place.line}:{place.column}"

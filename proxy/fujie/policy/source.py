@@ -93,7 +93,8 @@ class Located:
 def _is_blank(piece: str) -> bool:
     """Tell whether one character, or one escape of a double-quoted text, is a blank or a line break."""
     if piece[0] == "\\" and len(piece) > 2:
-        return chr(int(piece[2:], 16)) in _BLANK
+        digits = piece[2:]
+        return chr(int(digits, 16)) in _BLANK
     return piece in _BLANK or (piece[0] == "\\" and piece[1:] in {*_BLANK, "t", "n", "r"})
 
 
@@ -243,9 +244,7 @@ class Fields:
             return []
         if isinstance(node, yaml.SequenceNode):
             if not node.value:  # it would read as "none", and mean "any"
-                self._report.problem(
-                    _place(node, self._file), "EMPTY_LIST", f"`{key}` names nothing"
-                )
+                self._report.problem(_place(node, self._file), "EMPTY_LIST", f"`{key}` names nothing")
             return list(node.value)
         self._report.problem(_place(node, self._file), "WRONG_TYPE", "a list is meant")
         return []

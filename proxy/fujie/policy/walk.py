@@ -72,6 +72,8 @@ class Walk:
             for part in (loop.accu_init, loop.loop_condition, loop.loop_step, loop.result):
                 self._visit(part, inner)
         else:
+            if node.struct_expr.message_name:
+                self._problem(node, "MESSAGE_REFUSED", "a message that is written out is not a fact")
             for child in _children(node):
                 self._visit(child, locals_)
 

@@ -137,8 +137,10 @@ class SQLStore:
         if connection is None:
             connection = self._of_thread.connection = connect(self._path)
             self._opened.append(connection)
+        connection.set_progress_handler(
+            lambda: monotonic() > deadline, STEP
+        )  # first: the last deadline is over
         connection.execute(f"PRAGMA busy_timeout = {left_ms}")
-        connection.set_progress_handler(lambda: monotonic() > deadline, STEP)
         rows: list[Any] = connection.execute(text, arguments).fetchall()
         return rows
 

@@ -3,7 +3,6 @@
 import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from fujie.adapters.ledger.database import members, one_of, padded_size
 from fujie.adapters.ledger.tables import metadata, subject
@@ -23,8 +22,9 @@ def test_a_thousand_lengths_need_eleven_statements() -> None:
 
 
 def test_the_tables_port_to_postgresql() -> None:
+    dialect = sa.make_url("postgresql+psycopg://").get_dialect()()
     for table in metadata.sorted_tables:
-        ddl = str(sa.schema.CreateTable(table).compile(dialect=PGDialect_psycopg()))
+        ddl = str(sa.schema.CreateTable(table).compile(dialect=dialect))
         assert "CREATE TABLE" in ddl
         for index in table.indexes:
-            sa.schema.CreateIndex(index).compile(dialect=PGDialect_psycopg())
+            sa.schema.CreateIndex(index).compile(dialect=dialect)

@@ -1,0 +1,234 @@
+"""`ports.Metrics` and the state of the server for Prometheus, in a registry of their own.
+
+The table of metrics is the truth: collectors are made from it, and so is the page of the documentation.
+Labels are bounded: what is not known beforehand is counted as `other` (a label per phone number would leak
+it, and a label per anything would eat the memory of whoever scrapes).
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
+
+from fujie.model.errors import StartError
+from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.vocabulary import Action, Effect
+
+OTHER = "other"
+"""Stands for every label value that was not known beforehand."""
+
+STAGES = ("directory", "precheck", "store", "ledger", "decide", "evidence", "mask", "explain", "total")
+"""What flows report, in the order of a look-up."""
+
+BUCKETS_S = (
+    1e-5,
+    2.5e-5,
+    5e-5,
+    1e-4,
+    2.5e-4,
+    5e-4,
+    1e-3,
+    2.5e-3,
+    5e-3,
+    1e-2,
+    2.5e-2,
+    5e-2,
+    0.1,
+    0.25,
+    0.5,
+    1.0,
+)
+"""10 µs, about what a cold decision takes, to 1 s. The library's own start at 5 ms, above most of a call."""
+
+MOST_DECISION_SERIES = 2_000
+"""Action, effect and reason multiply; a process should have 2,000 to 3,000 series at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table. `kind` is counter, gauge or histogram."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+
+
+TABLE = (
+    Metric(
+        "fujie_decisions_total",
+        "counter",
+        ("action", "effect", "reason"),
+        "Decisions by primary reason (empty when allowed).",
+    ),
+    Metric("fujie_stage_seconds", "histogram", ("stage",), "Time that the stages of a call take."),
+    Metric(
+        "fujie_log_failures_total", "counter", (), "Failures of the log; each closes the gate for good."
+    ),
+    Metric(
+        "fujie_log_checkpoint_age_seconds",
+        "gauge",
+        (),
+        "For how long there have been entries that no checkpoint covers; 0 when there are none.",
+    ),
+    Metric("fujie_log_backlog_entries", "gauge", (), "Entries that are not durable yet."),
+    Metric("fujie_log_entries", "gauge", (), "Durable entries of the log."),
+    Metric("fujie_bundle_info", "gauge", ("digest",), "1 for the policy bundle in force."),
+    Metric(
+        "fujie_bundle_reload_failures_total", "counter", (), "Changed policies that were refused whole."
+    ),
+    Metric(
+        "fujie_bundle_last_reload_timestamp_seconds",
+        "gauge",
+        (),
+        "When the bundle in force was loaded, in Unix time.",
+    ),
+    Metric("fujie_unsafe_settings", "gauge", ("setting",), "1 for every unsafe_ setting in force."),
+    Metric(
+        "fujie_serving", "gauge", (), "1 while the gate answers: log writable, ledger readable, not ending."
+    ),
+    Metric("fujie_build_info", "gauge", ("version", "engine"), "1 for this build and its policy engine."),
+)
+"""Every metric. Alert rules and dashboard use these names: they are never renamed."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogState:
+    """What the metrics read of the server at every scrape, from another thread."""
+
+    serving: Callable[[], bool]
+    backlog: Callable[[], int]
+    entries: Callable[[], int]
+    checkpoint_age_s: Callable[[], float]
+
+
+class PrometheusMetrics:
+    """The metrics of one worker. `decided` and `stage` are for its event loop."""
+
+    def __init__(self, version: str, engine: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
+        # a `_created` series beside every counter would double their number
+        self._registry = CollectorRegistry()
+        self._decisions = self._counter("fujie_decisions_total")
+        self._failures = self._counter("fujie_log_failures_total")
+        self._refused = self._counter("fujie_bundle_reload_failures_total")
+        self._gauges = {
+            row.name: Gauge(row.name, row.meaning, row.labels, registry=self._registry)
+            for row in TABLE
+            if row.kind == "gauge"
+        }
+        stages = Histogram(
+            "fujie_stage_seconds",
+            _row("fujie_stage_seconds").meaning,
+            ("stage",),
+            registry=self._registry,
+            buckets=BUCKETS_S,
+        )
+        self._stages = {name: stages.labels(name) for name in (*STAGES, OTHER)}
+        self._reasons = frozenset(BUILT_IN_REASONS)
+        self._digest = ""
+        self._bound: dict[tuple[str, str, str], Counter] = {}
+        for action in Action:
+            for effect, reason in ((Effect.ALLOW, ""), (Effect.DENY, "NO_GRANT")):
+                self._bind((action.value, effect.value, reason))
+        self._gauges["fujie_build_info"].labels(version, engine).set(1)
+
+    def decided(self, action: str, effect: str, reason: str) -> None:
+        """See `ports.Metrics.decided`."""
+        key = (action, effect, reason)
+        counter = self._bound.get(key)
+        if counter is None:
+            counter = self._bind(key)
+        counter.inc()
+
+    def stage(self, name: str, seconds: float) -> None:
+        """See `ports.Metrics.stage`."""
+        (self._stages.get(name) or self._stages[OTHER]).observe(seconds)
+
+    def log_failed(self) -> None:
+        """Count a failure of the log."""
+        self._failures.inc()
+
+    def bundle_loaded(self, digest: str, reasons: Iterable[str], at_s: float) -> None:
+        """Show the bundle in force since `at_s` (Unix time), and learn the reasons that it declares."""
+        bundle = self._gauges["fujie_bundle_info"]
+        bundle.labels(digest).set(1)
+        if self._digest not in ("", digest):
+            bundle.remove(self._digest)
+        self._digest = digest
+        self._reasons = frozenset(BUILT_IN_REASONS).union(reasons)
+        self._gauges["fujie_bundle_last_reload_timestamp_seconds"].set(at_s)
+
+    def bundle_refused(self) -> None:
+        """Count changed policies that were refused."""
+        self._refused.inc()
+
+    def unsafe(self, setting: str, *, is_on: bool) -> None:
+        """Show whether an unsafe setting is in force."""
+        self._gauges["fujie_unsafe_settings"].labels(setting).set(is_on)
+
+    def watch(self, state: LogState) -> None:
+        """Read `state` at every scrape."""
+        for name, read in (
+            ("fujie_serving", state.serving),
+            ("fujie_log_backlog_entries", state.backlog),
+            ("fujie_log_entries", state.entries),
+            ("fujie_log_checkpoint_age_seconds", state.checkpoint_age_s),
+        ):
+            self._gauges[name].set_function(read)
+
+    def expose(self, host: str, port: int) -> tuple[int, Callable[[], None]]:
+        """Serve `/metrics` from threads of its own; return the port that was bound, and how to stop.
+
+        A scrape of a thousand lines holds the interpreter for about 14 ms: never on the event loop.
+
+        Raises:
+            StartError: LISTEN_FAILED.
+
+        """
+        try:
+            server, thread = start_http_server(port, host, self._registry)
+        except OSError:
+            raise StartError("LISTEN_FAILED", f"cannot listen on {host}:{port} for metrics") from None
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return server.server_port, stop
+
+    def _counter(self, name: str) -> Counter:
+        row = _row(name)
+        return Counter(name, row.meaning, row.labels, registry=self._registry)
+
+    def _bind(self, key: tuple[str, str, str]) -> Counter:
+        """Return the series for new labels; beyond the known words and the bound it is `other`."""
+        action, effect, reason = key
+        is_known = not reason or reason in self._reasons
+        if len(self._bound) >= MOST_DECISION_SERIES:
+            action, effect, is_known = OTHER, OTHER, False
+        counter = self._decisions.labels(action, effect, reason if is_known else OTHER)
+        if is_known:  # an unknown one may be declared by the next bundle
+            self._bound[key] = counter
+        return counter
+
+
+def metrics_table() -> str:
+    """Return the table of every metric for the documentation, as Markdown."""
+    lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for row in TABLE:
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def _row(name: str) -> Metric:
+    return next(row for row in TABLE if row.name == name)

@@ -1,0 +1,355 @@
+"""The configuration: one frozen value, every problem at once, nothing unknown and nothing contradictory.
+
+Secrets are files, never values; addresses may hold passwords, so they are in no repr.
+"""
+
+import difflib
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from fujie.app import settingrows
+from fujie.app.configfile import Layers, read_layers
+from fujie.app.problems import CannotStart, Problem
+
+
+def _address(text: str) -> str:
+    host, port = split_address(text)
+    if not host or not 0 <= port <= 65_535:
+        raise PydanticCustomError("setting_invalid", "`host:port` is meant, `[host]:port` for IPv6")
+    return text
+
+
+def _instance(text: str) -> str:
+    from fujie.audit.checkpoint import origin_of
+
+    try:
+        origin_of(text, 0)
+    except ValueError:
+        raise PydanticCustomError(
+            "setting_invalid", "1 to 64 of ASCII letters, digits, dot, dash and underscore are meant"
+        ) from None
+    return text
+
+
+def _zone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (ValueError, OSError, LookupError):
+        raise PydanticCustomError("setting_invalid", "a zone of the IANA database is meant") from None
+    return text
+
+
+def _workers(count: int) -> int:
+    if count > 1:
+        raise PydanticCustomError("not_yet_enforced", "more than one worker is not served by this version")
+    return count
+
+
+Text = Annotated[str, Field(min_length=1)]
+Address = Annotated[str, AfterValidator(_address)]
+StoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")]
+
+
+class Section(BaseModel):
+    """What every section has: no unknown keys, no change after loading, no input in errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class TLS(Section):
+    """The server's certificate."""
+
+    certificate: Path = Field(description="PEM file with the certificate chain.")
+    private_key: Path = Field(description="PEM file with the private key.")
+
+
+class Server(Section):
+    """Where the server listens, and how it ends."""
+
+    listen: Address = Field(default="127.0.0.1:7443", description="gRPC. Port 0 takes any free port.")
+    http_listen: Address = Field(
+        default="127.0.0.1:7080", description="`/healthz` and `/readyz`, plain HTTP."
+    )
+    metrics_listen: Address = Field(default="127.0.0.1:9464", description="`/metrics`, plain HTTP.")
+    workers: Annotated[int, AfterValidator(_workers)] = Field(
+        default=1,
+        ge=1,
+        description="Processes that share the port; more than 1 is not served by this version.",
+    )
+    drain_seconds: int = Field(
+        default=10, ge=0, le=3600, description="How long running calls may take at the end."
+    )
+    reflection: bool = Field(default=False, description="Serve gRPC reflection. Off in production.")
+    tls: TLS | None = Field(default=None, description="Needed to listen beyond loopback.")
+    unsafe_plaintext: bool = Field(
+        default=False, description="Listen beyond loopback without TLS: tokens and data cross the network."
+    )
+
+    @model_validator(mode="after")
+    def _is_encrypted(self) -> "Server":
+        if self.tls and self.unsafe_plaintext:
+            raise PydanticCustomError("tls_and_plaintext", "tls and unsafe_plaintext are both given")
+        if not (self.tls or self.unsafe_plaintext or is_loopback(self.listen)):
+            raise PydanticCustomError("listen_plaintext", "listen is not loopback and there is no tls")
+        return self
+
+
+class Issuer(Section):
+    """Whose tokens are believed."""
+
+    iss: Text = Field(description="Issuer, exactly as in the token.")
+    aud: Text = Field(description="Audience that the token must name.")
+    algs: tuple[Text, ...] = Field(min_length=1, description="Signature algorithms that are accepted.")
+    jwks: Path = Field(description="File with the issuer's public keys (JWKS).")
+
+
+class Identity(Section):
+    """Who calls. At least one of the two."""
+
+    issuers: tuple[Issuer, ...] = Field(default=(), description="Issuers of JSON Web Tokens.")
+    unsafe_static_tokens: Path | None = Field(
+        default=None,
+        description="YAML or JSON file, SHA-256 of a token (hex) to principal id. Such tokens never expire.",
+    )
+
+    @model_validator(mode="after")
+    def _knows_somebody(self) -> "Identity":
+        if not self.issuers and self.unsafe_static_tokens is None:
+            raise PydanticCustomError("identity_missing", "nobody could authenticate")
+        return self
+
+
+class Bootstrap(Section):
+    """How the first administrator gets in."""
+
+    admins: tuple[Text, ...] = Field(
+        default=(), description="Principals that are administrators until the directory has one."
+    )
+
+
+class KeyFile(Section):
+    """One key: a file of `fujie keys init`, and the id that is written beside what it made."""
+
+    id: str = Field(pattern="^[a-z0-9]{1,16}$", description="1 to 16 of a-z and 0-9.")
+    file: Path = Field(description="32 bytes, base64, one line.")
+
+
+class Keys(Section):
+    """The keys. The ledger remembers what they must be (KEY_MISMATCH)."""
+
+    ledger_index: KeyFile = Field(description="Finds customers in the ledger by phone or id.")
+    store_index: KeyFile | None = Field(
+        default=None, description="For stores that hold keyed digests of numbers."
+    )
+    token: KeyFile = Field(description="Makes the pseudonyms of the step `token`.")
+    seal: KeyFile = Field(description="Wraps the customers' data keys.")
+    log: KeyFile = Field(description="Signs the checkpoints of the log.")
+
+
+class Ledger(Section):
+    """fujie's own state."""
+
+    url: Text = Field(repr=False, description="`sqlite:///path`; an absolute path has four slashes.")
+
+
+class Audit(Section):
+    """The evidence log."""
+
+    dir: Path = Field(description="Directory of the logs.")
+    instance: Annotated[str, AfterValidator(_instance)] = Field(
+        description="Name of this server in its log; never the same for two servers, never changed."
+    )
+
+
+class Policy(Section):
+    """The policies in force."""
+
+    paths: tuple[Path, ...] = Field(min_length=1, description="Files, or directories of `*.yaml`, `*.yml`.")
+    zone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="Asia/Shanghai", description="Zone in which `time.hour` and `time.weekday` are read."
+    )
+    reload_seconds: float = Field(default=2, ge=0.05, description="How often the files are compared.")
+
+
+class Phone(Section):
+    """How a store holds phone numbers."""
+
+    column: Text = Field(description="Column of the number.")
+    format: Literal["e164", "national"] = Field(
+        default="e164", description="`+8613800138000` or `13800138000`."
+    )
+
+
+class Store(Section):
+    """A place that holds customer records: one table or view."""
+
+    url: Text = Field(repr=False, description="Database address.")
+    table: Text = Field(description="Table or view, `schema.table` if need be.")
+    customer_id: Text = Field(description="Column of the customer's id.")
+    phone: Phone | None = Field(default=None, description="Without it the store is not found by phone.")
+    fields: Mapping[str, Text] = Field(default={}, description="Field of the catalogue to column.")
+    attributes: Mapping[str, Text] = Field(
+        default={}, description="Customer attribute of the catalogue to column."
+    )
+
+
+class Settings(Section):
+    """Everything that `fujie.yaml` says. Paths are relative to the working directory."""
+
+    server: Server = Field(default_factory=Server)
+    identity: Identity
+    bootstrap: Bootstrap = Field(default_factory=Bootstrap)
+    keys: Keys
+    ledger: Ledger
+    audit: Audit
+    policy: Policy
+    controller: str = Field(
+        default="", description="Name of the personal information handler, for consent records."
+    )
+    stores: Mapping[StoreName, Store] = Field(default={}, description="Customer stores by name.")
+
+    @property
+    def unsafe(self) -> Mapping[str, bool]:
+        """Every setting that weakens a promise, and whether it is in force."""
+        return {
+            "server.unsafe_plaintext": self.server.unsafe_plaintext,
+            "identity.unsafe_static_tokens": self.identity.unsafe_static_tokens is not None,
+        }
+
+    def shown(self) -> dict[str, Any]:
+        """Return all settings as plain values, without the passwords of addresses."""
+        plain = self.model_dump(mode="json")
+        for holder in (plain["ledger"], *plain["stores"].values()):
+            holder["url"] = _without_password(holder["url"])
+        return plain
+
+
+_LATER = (
+    "identity.tls",
+    "identity.mtls",
+    "identity.spiffe",
+    "identity.may_assert",
+    "stores.<name>.phone.hmac_column",
+)
+"""Keys of the design that this build does not enforce: named as such, not as unknown (promise 1)."""
+
+_REMEDIES = {
+    "NOT_YET_ENFORCED": "Remove it; this version would not do what it says.",
+    "LISTEN_PLAINTEXT": "Set server.tls, or listen on 127.0.0.1, or say server.unsafe_plaintext.",
+    "TLS_AND_PLAINTEXT": "Remove one of them.",
+    "IDENTITY_MISSING": "Configure identity.issuers, or identity.unsafe_static_tokens for trying out.",
+    "LEDGER_NOT_SHARED": "Use one worker, or a shared ledger.",
+}
+
+
+def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of the YAML file `path`, overlaid by the variables `FUJIE__SECTION__KEY` of `environ`.
+
+    Raises:
+        CannotStart: with every problem: code, key path, place, what to do.
+
+    """
+    layers = read_layers(path, environ)
+    problems = list(layers.problems)
+    settings = None
+    try:
+        settings = Settings.model_validate(layers.values)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        problems += _problems(found, layers)
+    problems += _across(layers)
+    if settings is None or problems:
+        raise CannotStart(problems)
+    return settings
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Return host (without brackets) and port of `host:port`; ("", -1) when it is none."""
+    host, colon, port = text.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not (port.isascii() and port.isdigit()) or (":" in host and not is_bracketed):
+        return "", -1
+    return host.strip("[]"), int(port)
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether only this machine can reach `host:port`."""
+    host = split_address(address)[0]
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _problems(found: Sequence[ErrorDetails], layers: Layers) -> Iterator[Problem]:
+    paths = [tuple(str(part) for part in each["loc"] if part != "[key]") for each in found]
+    later = {path[:-1] for path in paths if _is_later(path)}
+    for each, path in zip(found, paths, strict=True):
+        code, message = _said(each, path)
+        if each["type"] == "missing" and path[:-1] in later:
+            continue  # `phone: {hmac_column: ...}` is one problem, not also a missing `column`
+        remedy = _REMEDIES.get(code, "")
+        if code == "UNKNOWN_SETTING":
+            remedy = _suggestion(path)
+        yield Problem(code, message, ".".join(path), layers.place(path), remedy)
+
+
+def _said(error: ErrorDetails, path: tuple[str, ...]) -> tuple[str, str]:
+    kind = error["type"]
+    if kind == "extra_forbidden":
+        if _is_later(path):
+            return "NOT_YET_ENFORCED", "is not enforced by this version"
+        return "UNKNOWN_SETTING", "is not a setting"
+    if kind == "missing":
+        return "SETTING_MISSING", "is needed"
+    ours = {"setting_invalid", *(code.lower() for code in _REMEDIES)}
+    return (kind.upper() if kind in ours else "SETTING_INVALID"), error["msg"]
+
+
+def _is_later(path: tuple[str, ...]) -> bool:
+    return settingrows.generic(path) in _LATER
+
+
+def _suggestion(path: tuple[str, ...]) -> str:
+    section = settingrows.generic(path[:-1])
+    known = [row.name for row in settingrows.rows(Settings) if row.parent == section]
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    return f"Did you mean `{close[0]}`?" if close else f"Known here: {', '.join(known)}."
+
+
+def _across(layers: Layers) -> Iterator[Problem]:
+    """What two sections contradict each other in; on the raw values, so that it is found beside other problems."""
+    server, ledger = layers.values.get("server"), layers.values.get("ledger")
+    workers = str(server.get("workers", "1")) if isinstance(server, dict) else "1"
+    url = str(ledger.get("url", "")) if isinstance(ledger, dict) else ""
+    if workers not in {"0", "1"} and url.startswith("sqlite"):
+        key = ("server", "workers")
+        yield Problem(
+            "LEDGER_NOT_SHARED",
+            "several workers and an SQLite ledger",
+            ".".join(key),
+            layers.place(key),
+            _REMEDIES["LEDGER_NOT_SHARED"],
+        )
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return "***"
+    return parsed.set(query=dict.fromkeys(parsed.query, "***")).render_as_string(hide_password=True)
+
+
+def settings_table() -> str:
+    """Return the table of every setting for the documentation, as Markdown."""
+    return settingrows.table(Settings)
