@@ -1,1 +1,12 @@
-def main()->None: ...
+"""`python -m fujie`, and the entry point of the installed command."""
+
+
+def main() -> None:
+    """Run the command line."""
+    from fujie.app.cli import build
+
+    build()(prog_name="fujie")
+
+
+if __name__ == "__main__":
+    main()

@@ -113,8 +113,8 @@ class PrometheusMetrics:
     """The metrics of one worker. `decided` and `stage` are for its event loop."""
 
     def __init__(self, version: str, engine: str) -> None:
+        # A `_created` series beside every counter would double their number.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
-        # a `_created` series beside every counter would double their number
         self._registry = CollectorRegistry()
         self._decisions = self._counter("fujie_decisions_total")
         self._failures = self._counter("fujie_log_failures_total")

@@ -80,6 +80,11 @@ class TileLog:
         self._thread.start()
 
     @property
+    def origin(self) -> str:
+        """Name of the log, `<instance>/w<slot>`."""
+        return self._signer.verifier.name
+
+    @property
     def size(self) -> int:
         """Number of durable entries."""
         return self._durable

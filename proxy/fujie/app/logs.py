@@ -63,7 +63,7 @@ class JSONLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False)
 
 
-def log_event(event: str, level: int = logging.INFO, **fields: str | float) -> None:
+def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -> None:
     """Log `event` (a constant, snake case) with fields named in `FIELDS`; others are dropped."""
     _LOGGER.log(level, event, extra=fields)
 

@@ -31,6 +31,7 @@ class PolicyFiles:
         self._paths = tuple(paths)
         self._attributes = attributes
         self._seen = read_files(self._paths)
+        self._trouble: tuple[Problem, ...] = ()
         self._current = self._decider(self._seen)
 
     @property
@@ -46,10 +47,17 @@ class PolicyFiles:
         """Return a decider of the files when they are not those seen last, else None. Blocks: not for the loop.
 
         Raises:
-            CannotStart: the changed files are bad; they are not looked at again until they change.
+            CannotStart: the changed files are bad, or not there; said once, until that changes.
 
         """
-        files = read_files(self._paths)
+        try:
+            files = read_files(self._paths)
+        except CannotStart as error:
+            if error.problems == self._trouble:
+                return None
+            self._trouble = error.problems
+            raise
+        self._trouble = ()
         if files == self._seen:
             return None
         self._seen = files
@@ -169,7 +177,7 @@ def _files(path: Path) -> Iterator[Path]:
         return
     walked: set[str] = set()
     # A subdirectory of a projected volume is a link: links are followed, each directory once.
-    for directory, inner, names in os.walk(path, followlinks=True):
+    for directory, inner, names in os.walk(path, onerror=_unreadable, followlinks=True):
         real = os.path.realpath(directory)
         inner[:] = sorted(name for name in inner if not name.startswith(".")) if real not in walked else []
         if real not in walked:
@@ -179,3 +187,7 @@ def _files(path: Path) -> Iterator[Path]:
                 if name.endswith(SUFFIXES) and not name.startswith(".")
             )
         walked.add(real)
+
+
+def _unreadable(error: OSError) -> None:
+    raise error

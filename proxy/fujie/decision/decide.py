@@ -18,7 +18,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from fujie.decision.plan import Plan, rules_of
+from fujie.decision.plan import Plan, RuleSet
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
 from fujie.model.facts import Facts, FactValue, Unknown
 from fujie.model.reason import BUILT_IN_REASONS, LocalizedText
@@ -26,7 +26,7 @@ from fujie.model.request import Request
 from fujie.model.step import Step
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
 from fujie.policy.bundle import Grant, Guard, Rule
-from fujie.policy.cel import Program, Result
+from fujie.policy.cel import Engine, EvaluationError, Result
 
 _OMIT = Step("omit")
 _EMPLOYMENT = {State.OFFBOARDED: "PRINCIPAL_OFFBOARDED", State.SUSPENDED: "PRINCIPAL_SUSPENDED"}
@@ -59,22 +59,29 @@ def built_in(code: str, *, guard: str = "", validation: str = "", detail: str = 
 
 def matching_grants(plan: Plan, facts: Facts) -> tuple[Grant, ...]:
     """Return the grants of the plan whose condition is true."""
-    results = outcomes(plan, plan.conditions, plan.condition_programs, facts, plan.condition_roots)
+    return _matching(plan, outcomes(plan.bundle.engine, plan.conditions, facts))
+
+
+def _matching(plan: Plan, results: Sequence[Outcome]) -> tuple[Grant, ...]:
     conditions = iter(results)
     return tuple(grant for grant in plan.grants if grant.condition is None or next(conditions) is True)
 
 
-def outcomes(
-    plan: Plan, rules: Sequence[Rule], programs: Sequence[Program], facts: Facts, roots: frozenset[str]
-) -> Sequence[Outcome]:
-    """Evaluate rules that were compiled into `programs`; a rule that reads an Unknown fact is Unknown, whatever it gave."""
-    if not rules:
-        return ()
-    messages = plan.bundle.engine.messages(facts, roots)
-    results: list[Outcome] = [result for program in programs for result in program.run(messages)]
-    unknown = {path: value for path in plan.reads if isinstance(value := facts.get(path), Unknown)}
+def outcomes(engine: Engine, asked: RuleSet, facts: Facts) -> list[Outcome]:
+    """Evaluate the rules that are asked; one that reads an Unknown fact is Unknown, whatever it gave.
+
+    Never raises: facts that are not of their types make every rule an error.
+    """
+    if not asked.rules:
+        return []
+    try:
+        messages = engine.messages(facts, asked.reads)
+    except ValueError as error:
+        return [EvaluationError(str(error))] * len(asked.rules)
+    results: list[Outcome] = [result for program in asked.programs for result in program.run(messages)]
+    unknown = {path: value for path in asked.reads if isinstance(value := facts.get(path), Unknown)}
     if unknown:
-        for index, rule in enumerate(rules):
+        for index, rule in enumerate(asked.rules):
             if missing := sorted(rule.reads & unknown.keys()):
                 results[index] = unknown[missing[0]]
     return results
@@ -108,14 +115,21 @@ def _closed(plan: Plan, request: Request, facts: Facts) -> Decision | None:
 def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
     if refused := _closed(plan, request, facts):
         return refused
-    grants = matching_grants(plan, facts)
+    results = outcomes(plan.bundle.engine, plan.all_rules, facts)
+    grants = _matching(plan, results)
     if not grants:  # 4
         return _deny(plan, facts, [built_in("NO_GRANT")])
-    closing: dict[str, list[ReasonHit]] = {"deny": list(_basis(plan, request)), "warn": [], "shadow": []}  # 5
+    closing: dict[str, list[ReasonHit]] = {
+        "deny": list(_basis(plan, request)),
+        "warn": [],
+        "shadow": [],
+    }  # 5
     applicable: list[Guard] = []
-    results = iter(outcomes(plan, plan.rules, plan.rule_programs, facts, plan.rule_roots))
+    start = len(plan.conditions.rules)
     for guard in plan.guards:  # 6
-        hits = guard_hits(guard, [next(results) for _ in rules_of(guard)], facts)
+        end = start + len(guard.conditions) + len(guard.validations)
+        hits = guard_hits(guard, results[start:end], facts)
+        start = end
         if hits is not None:
             applicable.append(guard)
             closing["deny" if guard.enforced else "warn" if guard.warns else "shadow"].extend(hits)
@@ -159,6 +173,8 @@ def _basis(plan: Plan, request: Request) -> Iterator[ReasonHit]:
 
 def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[ReasonHit] | None:
     """Return why the guard refuses, empty when it holds; None when it does not apply."""
+    if verdicts.count(True) == len(verdicts):
+        return []
     split = len(guard.conditions)
     if any(verdict is False for verdict in verdicts[:split]):
         return None

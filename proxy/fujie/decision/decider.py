@@ -24,7 +24,7 @@ class Decider:
 
     def plan(self, request: Request, roles: frozenset[str]) -> Plan:
         """Return what of the bundle can matter for this request and these roles."""
-        return self._planner.plan(request, tuple(sorted(roles)))
+        return self._planner.plan(request, roles)
 
     def decide(self, plan: Plan, request: Request, facts: Facts) -> Decision:
         """Decide; a repeated request with the same facts is answered from memory."""

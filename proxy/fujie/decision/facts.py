@@ -13,6 +13,9 @@ from fujie.model.vocabulary import ANY_CHANNEL
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
+_LONGEST = 1_024
+"""Code points of a text, and of a list with one more for each item. Facts are states and names; the engine
+bounds iterations, not memory: `tags.map(t, t + t)` over 10 kB texts takes hundreds of megabytes."""
 _NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
 _NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
 _NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
@@ -98,11 +101,12 @@ def _typed(value: object, fact_type: FactType) -> FactValue:
         case Kind.STRINGS:
             items = value if isinstance(value, list | tuple) else ()
             texts = tuple(item for item in items if isinstance(item, str) and _is_text(item))
-            return texts if isinstance(value, list | tuple) and len(texts) == len(items) else _WRONG_TYPE
+            whole = isinstance(value, list | tuple) and len(texts) == len(items)
+            return texts if whole and len(texts) + sum(map(len, texts)) <= _LONGEST else _WRONG_TYPE
         case _:
             return _WRONG_TYPE
 
 
 def _is_text(text: str) -> bool:
     # The engine cuts at NUL and dies at a lone surrogate (cel-expr-python 0.1.3).
-    return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    return len(text) <= _LONGEST and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

@@ -3,14 +3,16 @@
 A scope is action, purpose, store, key kind and roles. Everything else about a request is facts.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fujie.model.facts import CUSTOMER_ROOTS
 from fujie.model.request import Request
-from fujie.model.vocabulary import Action
+from fujie.model.vocabulary import Action, KeyKind
 from fujie.policy.bundle import Bundle, Grant, Guard, Rule
-from fujie.policy.cel import Program
+from fujie.policy.cel import Engine, Program
 
+_KEY_KINDS = frozenset(KeyKind)
 _ALWAYS_READ = frozenset({"principal.employment", "principal.roles"})
 _MAX_PLANS = 4_096
 """Scopes that a process keeps. Roles x purposes x stores of a real bundle are hundreds."""
@@ -18,25 +20,32 @@ _CHUNK = 50_000
 """Code points of one program; the engine takes 100,000 and counts one budget of iterations a program."""
 
 
+@dataclass(frozen=True, slots=True)
+class RuleSet:
+    """Rules that are evaluated together: compiled into `programs`, reading the fact paths `reads`."""
+
+    rules: tuple[Rule, ...]
+    programs: tuple[Program, ...]
+    reads: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Grants and guards that can match in one scope, and the programs that evaluate their rules.
 
     `reachable` tells whether any grant of the bundle opens this action to these roles at all.
-    `conditions` are those of the grants that have one; `rules` those of the guards, in order.
+    `conditions` are those of the grants that have one. `all_rules` are these and then those of the
+    guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
+    depends on.
     """
 
     bundle: Bundle
     reachable: bool
     grants: tuple[Grant, ...]
     guards: tuple[Guard, ...]
-    conditions: tuple[Rule, ...]
-    rules: tuple[Rule, ...]
-    condition_programs: tuple[Program, ...]
-    rule_programs: tuple[Program, ...]
+    conditions: RuleSet
+    all_rules: RuleSet
     reads: tuple[str, ...]
-    condition_roots: frozenset[str]
-    rule_roots: frozenset[str]
 
     @property
     def customer_attributes(self) -> frozenset[str]:
@@ -46,7 +55,7 @@ class Plan:
     @property
     def needs_customer(self) -> bool:
         """Tell whether a grant's condition reads the customer; when not, grants can be matched before any fetch."""
-        return bool(self.condition_roots & CUSTOMER_ROOTS)
+        return any(path.partition(".")[0] in CUSTOMER_ROOTS for path in self.conditions.reads)
 
 
 class Planner:
@@ -54,7 +63,9 @@ class Planner:
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-        self._plans: dict[tuple[str, str, str, str, tuple[str, ...]], Plan] = {}
+        self._plans: dict[tuple[Action, str, str, str, frozenset[str]], Plan] = {}
+        self._stores = frozenset(bundle.stores)
+        self._roles = frozenset[str]().union(*(grant.roles for grant in bundle.grants))
         self._grants = {
             action: tuple(g for g in bundle.grants if action in g.match.actions) for action in Action
         }
@@ -62,48 +73,47 @@ class Planner:
             action: tuple(g for g in bundle.guards if action in g.match.actions) for action in Action
         }
 
-    def plan(self, request: Request, roles: tuple[str, ...]) -> Plan:
-        """Return the plan of the request's scope for these roles (sorted). First use costs about 1 ms."""
-        key = (request.action, request.purpose, request.store, request.key_kind, roles)
+    def plan(self, request: Request, roles: Iterable[str]) -> Plan:
+        """Return the plan of the request's scope for these roles. First use costs about 1 ms.
+
+        Names that the bundle does not know match like any other unknown name: they share one plan, so
+        a caller who invents names gets neither memory nor that millisecond.
+        """
+        key = (
+            request.action,
+            request.purpose if request.purpose in self.bundle.purposes else "",
+            request.store if request.store in self._stores else "",
+            request.key_kind if request.key_kind in _KEY_KINDS else "",
+            self._roles.intersection(roles),
+        )
         plan = self._plans.get(key)
         if plan is None:
-            if len(self._plans) >= _MAX_PLANS:  # names that callers invent must not fill the memory
+            if len(self._plans) >= _MAX_PLANS:
                 self._plans.clear()
-            plan = self._plans[key] = self._make(request, frozenset(roles))
+            plan = self._plans[key] = self._make(*key)
         return plan
 
-    def _make(self, request: Request, roles: frozenset[str]) -> Plan:
-        scope = (request.action, request.purpose, request.store, request.key_kind)
-        reachable = [grant for grant in self._grants[request.action] if grant.roles & roles]
+    def _make(self, action: Action, purpose: str, store: str, key_kind: str, roles: frozenset[str]) -> Plan:
+        scope = (action, purpose, store, key_kind)
+        reachable = [grant for grant in self._grants[action] if grant.roles & roles]
         grants = tuple(grant for grant in reachable if grant.match.covers(*scope))
-        guards = tuple(guard for guard in self._guards[request.action] if guard.match.covers(*scope))
-        conditions = tuple(grant.condition for grant in grants if grant.condition)
-        rules = tuple(rule for guard in guards for rule in rules_of(guard))
-        reads = _ALWAYS_READ.union(*(rule.reads for rule in (*conditions, *rules)))
+        guards = tuple(guard for guard in self._guards[action] if guard.match.covers(*scope))
+        conditions = rule_set(
+            self.bundle.engine, tuple(grant.condition for grant in grants if grant.condition)
+        )
+        of_guards = tuple(rule for guard in guards for rule in rules_of(guard))
+        all_rules = (
+            rule_set(self.bundle.engine, (*conditions.rules, *of_guards)) if of_guards else conditions
+        )
         return Plan(
             bundle=self.bundle,
             reachable=bool(reachable),
             grants=grants,
             guards=guards,
             conditions=conditions,
-            rules=rules,
-            condition_programs=self._programs(conditions),
-            rule_programs=self._programs(rules),
-            reads=tuple(sorted(reads)),
-            condition_roots=_roots(conditions),
-            rule_roots=_roots(rules),
+            all_rules=all_rules,
+            reads=tuple(sorted(_ALWAYS_READ.union(all_rules.reads))),
         )
-
-    def _programs(self, rules: tuple[Rule, ...]) -> tuple[Program, ...]:
-        chunks: list[list[str]] = []
-        length = _CHUNK
-        for rule in rules:
-            length += len(rule.expanded)
-            if length > _CHUNK:
-                chunks.append([])
-                length = len(rule.expanded)
-            chunks[-1].append(rule.expanded)
-        return tuple(self.bundle.engine.program(chunk) for chunk in chunks)
 
 
 def rules_of(guard: Guard) -> tuple[Rule, ...]:
@@ -111,5 +121,15 @@ def rules_of(guard: Guard) -> tuple[Rule, ...]:
     return (*(rule for _, rule in guard.conditions), *(validation.rule for validation in guard.validations))
 
 
-def _roots(rules: tuple[Rule, ...]) -> frozenset[str]:
-    return frozenset(path.partition(".")[0] for rule in rules for path in rule.reads)
+def rule_set(engine: Engine, rules: tuple[Rule, ...]) -> RuleSet:
+    """Compile rules of a bundle so that they can be evaluated together."""
+    chunks: list[list[str]] = []
+    length = _CHUNK
+    for rule in rules:
+        length += len(rule.expanded)
+        if length > _CHUNK:
+            chunks.append([])
+            length = len(rule.expanded)
+        chunks[-1].append(rule.expanded)
+    reads = frozenset[str]().union(*(rule.reads for rule in rules))
+    return RuleSet(rules, tuple(engine.program(chunk) for chunk in chunks), tuple(sorted(reads)))

@@ -11,6 +11,7 @@ from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
 from fujie.model.decision import Decision
 from fujie.model.facts import Known, Unknown
+from fujie.model.vocabulary import State
 from fujie.policy.cel import ENGINE
 
 
@@ -34,7 +35,9 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
     """
     gate = case.gate
     uid = gate.ids.new_id()
-    open_facts = {path: value for path, value in decision.read.items() if not isinstance(value, Unknown)}
+    open_facts = {
+        path: _plain(value) for path, value in decision.read.items() if not isinstance(value, Unknown)
+    }
     personal = {
         path: open_facts.pop(path) for path in list(open_facts) if case.decider.bundle.facts[path].personal
     }
@@ -85,6 +88,10 @@ def _codes(decision: Decision) -> tuple[str, ...]:
         *(f"warn:{hit.code}" for hit in decision.warnings),
         *(f"audit:{hit.code}" for hit in decision.shadow),
     )
+
+
+def _plain(value: Known) -> Known:
+    return value.value if isinstance(value, State) else value
 
 
 async def _sealed(

@@ -73,7 +73,8 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
         facts = derive(plan.bundle, case.request, seen.raw, case.now, gate.zone)
         decision = case.decider.decide(plan, case.request, facts)  # 4
         case.watch.lap("decide")
-        if decision.effect is Effect.ALLOW and len(seen.rows) != 1:
+        # A rule that could not read a customer who is not there says nothing; any other reason comes first.
+        if len(seen.rows) != 1 and all(hit.code == "FACT_MISSING" for hit in decision.reasons):
             code = "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND"
             decision = refuse(decision.bundle, code)
         if decision.effect is not Effect.ALLOW:

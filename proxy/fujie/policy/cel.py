@@ -17,7 +17,7 @@ No Python functions are registered with the engine: they leak arguments and resu
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -76,6 +76,7 @@ class Engine:
 
     def __init__(self, fact_types: Mapping[str, FactType]) -> None:
         self._types = dict(fact_types)
+        self._names = {path: (path.partition(".")[0], path.partition(".")[2]) for path in fact_types}
         self._pool = _pool_of(fact_types)
         roots = sorted({path.partition(".")[0] for path in fact_types})
         self._roots = {root: cel.Type(f"{_PACKAGE}.{root.title()}") for root in roots}
@@ -120,19 +121,26 @@ class Engine:
         except RuntimeError as error:
             raise ValueError(str(error)) from None
 
-    def messages(self, facts: Facts, roots: frozenset[str]) -> dict[str, Message]:
-        """Turn the known facts under `roots` into messages. Unknown facts are left at their default:
-        whoever evaluates must discard every expression that reads one."""
-        values: dict[str, dict[str, object]] = {root: {} for root in roots}
-        for path, value in facts.values.items():
-            root, _, name = path.partition(".")
-            if root in values and not isinstance(value, Unknown) and path in self._types:
-                values[root][name] = STATE_NUMBERS[value] if isinstance(value, State) else value
-        return {root: self._classes[root](**fields) for root, fields in values.items()}
+    def messages(self, facts: Facts, reads: Iterable[str]) -> dict[str, Message]:
+        """Turn the facts at `reads` into messages, one a root, and no others: the engine parses them
+        again on every access. Unknown facts are left at their default: whoever evaluates must discard
+        every expression that reads one.
 
-    def roots_of(self, reads: frozenset[str]) -> frozenset[str]:
-        """Return the roots (`consent` of `consent.state`) that `reads` touch."""
-        return frozenset(path.partition(".")[0] for path in reads)
+        Raises:
+            ValueError: a fact is not of its declared type.
+
+        """
+        values: dict[str, dict[str, object]] = {}
+        for path in reads:
+            root, name = self._names[path]
+            fields = values.setdefault(root, {})
+            value = facts.get(path)
+            if not isinstance(value, Unknown):
+                fields[name] = STATE_NUMBERS[value] if isinstance(value, State) else value
+        try:
+            return {root: self._classes[root](**fields) for root, fields in values.items()}
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"a fact is not of its declared type: {type(error).__name__}") from None
 
     def _environment(self, variables: Mapping[str, str]) -> cel.Env:
         declared = dict(self._roots)

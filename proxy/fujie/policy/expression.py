@@ -51,8 +51,9 @@ def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
     bare = _unwrapped(text.strip())
     yield bare, depth
     operands = _split(bare)
-    if len(operands) == 1 and bare.startswith("!") and not bare.startswith("!="):
-        operands = [bare[1:]] if _is_unary(bare[1:].strip()) else []
+    if len(operands) == 1 and bare.startswith("!"):
+        negated = bare.lstrip("! \t\r\n")  # at once: thousands of `!` are one level to the engine
+        operands = [negated] if _is_unary(negated) else []
     elif len(operands) == 1:
         operands = []
     for operand in operands:
@@ -119,7 +120,8 @@ def _is_unary(operand: str) -> bool:
     """Tell whether `!` covers the whole operand: brackets, or names, calls and selections only."""
     depth = 0
     for token in _TOKEN.finditer(operand):
-        if depth == 0 and not (token["name"] or token[0] in "([.!" or token["string"]):
+        is_word = token["name"] and token["name"] != "in"
+        if depth == 0 and not (is_word or token[0] in "([.!" or token["string"]):
             return False
         depth += (token[0] in _OPEN) - (token[0] in _CLOSE)
     return True

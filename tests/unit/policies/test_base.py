@@ -139,6 +139,9 @@ CASES = (
     Case("marketing without consent", MARKETER, marketing("name", "phone"), ("CONSENT_MISSING",)),
     Case("marketing with consent, number tightened", MARKETER, marketing("name", "phone", "birthday"), (),
          {"name": "keep(1,0)", "phone": "keep(3,2)", "birthday": "date_part(year)"}, consent=GIVEN),
+    Case("nothing sensitive for marketing, and the rest is not refused for it", MARKETER,
+         marketing("phone", "id_card", "bank_card"), (),
+         {"phone": "keep(3,2)", "id_card": "withheld", "bank_card": "withheld"}, consent=GIVEN),
     Case("marketing after withdrawal", MARKETER, marketing("phone"), ("CONSENT_WITHDRAWN",), consent=WITHDRAWN),
     Case("marketing on implied consent", MARKETER, marketing("phone"), ("CONSENT_MISSING",),
          consent=(consent("given", explicit=False),)),
@@ -352,7 +355,7 @@ spec:
   match: {actions: [export]}
   roles: [marketer]
   purposes: [marketing]
-  fields: {name: reveal, phone: reveal, id_card: reveal}
+  fields: {name: reveal, phone: reveal, bank_card: reveal}
 """
 
 
@@ -372,12 +375,13 @@ def test_a_careless_export_grant_meets_the_guards(
     loose = compiled(
         {path.name: path.read_bytes() for path in BASE.glob("*.yaml")} | {"own.yaml": EXPORT_GRANT}
     )
-    request = replace(marketing("name", "phone"), action=Action.EXPORT)
+    request = replace(marketing("name", "phone", "bank_card"), action=Action.EXPORT)
     plan = Planner(loose).plan(request, ("marketer",))
     decision = decide(plan, request, derive(loose, request, Raw(who, consented, SID, customer), NOW, ZONE))
     assert decision.primary == primary
     if not primary:
         assert str(decision.fields["phone"].step) == "keep(3,2)"
+        assert decision.fields["bank_card"].withheld
 
 
 def test_no_grant_names_a_store() -> None:

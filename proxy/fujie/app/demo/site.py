@@ -23,6 +23,7 @@ KEYS = ("ledger_index", "token", "seal", "log")
 BOOTSTRAP = "bootstrap-admin"
 _TOKEN_TTL_S = 7 * 24 * 3600
 _FIELDS = {
+    "customer_no": "id",
     "name": "full_name",
     "phone": "mobile",
     "id_card": "id_number",
@@ -31,6 +32,7 @@ _FIELDS = {
     "address": "address",
     "birthday": "birthday",
     "plate": "plate",
+    "gender": "gender",
 }
 
 

@@ -1,0 +1,45 @@
+"""`fujie serve`."""
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fujie.app.cli.output import Exit, Format, show_problems
+from fujie.app.problems import CannotStart
+
+Config = Annotated[Path, typer.Option("--config", help="The configuration file.", show_default=True)]
+CONFIG = Path("fujie.yaml")
+
+
+def serve(config: Config = CONFIG) -> None:
+    """Run the gate until SIGTERM. SIGHUP reloads the policies.
+
+    Logs are JSON lines on stderr; the event `ready` names the addresses. Exit code 5 when anything is wrong at
+    start: all problems are listed.
+    """
+    from fujie.app import lifecycle, logs
+    from fujie.app.settings import load_settings
+
+    logs.install()
+    try:
+        code = lifecycle.run(load_settings(config, os.environ))
+    except CannotStart as refusal:
+        if sys.stderr.isatty():
+            show_problems(Format.TABLE, refusal.problems)
+        else:
+            for problem in refusal.problems:
+                logs.log_event(
+                    "cannot_start",
+                    logging.CRITICAL,
+                    code=problem.code,
+                    key=problem.key,
+                    place=problem.place,
+                    problem=problem.message,
+                    remedy=problem.remedy,
+                )
+        raise typer.Exit(Exit.INVALID) from None
+    raise typer.Exit(code)

@@ -1,0 +1,242 @@
+"""THE composition root: which class stands behind which port. Nothing else constructs an adapter for the server.
+
+Opening goes in this order, and what is wrong is listed at once as far as later steps can still be tried:
+1. What is only read: keys, token issuers, policies, stores.
+2. The ledger, migrated to this build; its key checks (promise 12).
+3. The log, held against the last checkpoint that the ledger kept for it (no older or forked log is continued).
+"""
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import yaml
+
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.identity.jwt import TokenAuthenticator
+from fujie.adapters.identity.keyset import Issuer
+from fujie.adapters.identity.static import FirstOf, UnsafeStaticTokens
+from fujie.adapters.keyfiles import read_key
+from fujie.adapters.ledger import ConfiguredKey, IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.adapters.logstart import open_log
+from fujie.adapters.metrics import PrometheusMetrics
+from fujie.adapters.stores.sql import SQLStore
+from fujie.adapters.stores.table import PhoneFormat, StoreTable
+from fujie.adapters.tilelog import TileLog
+from fujie.app.policies import PolicyFiles
+from fujie.app.problems import CannotStart, Collector, Problem
+from fujie.app.settings import Identity, Settings, Store
+from fujie.audit.checkpoint import Signer, origin_of, parse_unverified
+from fujie.audit.errors import AuditError
+from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
+from fujie.decision.tokens import Tokeniser
+from fujie.flows.gate import Gate
+from fujie.model.errors import LedgerError, StartError
+from fujie.ports import Authenticator
+from fujie.transport.grpc.services import Front
+
+CALL_SECONDS = 5.0
+"""The longest that a call may take whatever its deadline: a person waits for most of them."""
+
+KEEP_SECONDS = 10.0
+"""How long the log waits for the ledger to keep a checkpoint; a ledger write is given up after 5."""
+
+TOKEN_SCOPE = "fujie"  # noqa: S105 - a scope of pseudonyms, not a secret
+"""All tokens of one deployment join with each other; a narrower scope is a later choice."""
+
+_LOG_REMEDIES = {
+    "LOG_LOCKED": "Stop the other process; one log has one writer.",
+    "LOG_ROLLED_BACK": "Restore the newest log, or treat it as tampering. Never delete the ledger's checkpoint.",
+    "LOG_FORKED": "Restore the log that this ledger and key belong to, or treat it as tampering.",
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OriginLog:
+    """A log as `ports.EvidenceLog`: its writer, under the name of its origin."""
+
+    origin: str
+    log: TileLog
+
+    @property
+    def healthy(self) -> bool:
+        """See `ports.EvidenceLog.healthy`."""
+        return self.log.healthy
+
+    def append(self, leaf: bytes) -> Coroutine[Any, Any, int]:
+        """See `ports.EvidenceLog.append`."""
+        return self.log.append(leaf)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class OpenGate:
+    """Everything that is open. `front` is what the transport serves."""
+
+    front: Front
+    policies: PolicyFiles
+    ledger: SQLLedger
+    log: TileLog
+    close: Callable[[], Any]
+
+
+async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: SystemClock) -> OpenGate:
+    """Open everything that the settings name, checked; close it with `await gate.close()`.
+
+    Must run in the event loop that will serve.
+
+    Raises:
+        CannotStart: with everything that is wrong, as far as it can be known together.
+
+    """
+    found = Collector()
+    async with AsyncExitStack() as opened:
+        keys = _keys(settings, found)
+        authenticator = found.take(_authenticator, settings.identity)
+        attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
+        policies = found.take(PolicyFiles, settings.policy.paths, attributes)
+        stores = _stores(settings.stores, clock, found, opened)
+        ids = SystemIdentifiers(clock)
+        ledger = None
+        if keys is not None:
+            ledger = found.take(_ledger, settings.ledger.url, keys, ids)
+        if ledger is not None and keys is not None:
+            opened.callback(ledger.close)
+            await _check_keys(ledger, tuple(keys.values()), found)
+        found.finish()
+        # What is missing was found above, and raised.
+        assert keys is not None
+        assert authenticator is not None
+        assert policies is not None
+        assert ledger is not None
+        log = await _log(settings, keys["log"], ledger, clock)
+        opened.push_async_callback(asyncio.to_thread, log.close)
+        gate = Gate(
+            directory=ledger.directory,
+            ledger=ledger,
+            stores=stores,
+            log=OriginLog(origin_of(settings.audit.instance, 0), log),
+            policies=policies,
+            clock=clock,
+            ids=ids,
+            metrics=metrics,
+            tokeniser=Tokeniser(keys["token"].secret, keys["token"].id, TOKEN_SCOPE),
+            seal_key=SealKey(keys["seal"].id, keys["seal"].secret),
+            zone=ZoneInfo(settings.policy.zone),
+            admins=frozenset(settings.bootstrap.admins),
+            controller=settings.controller,
+        )
+        front = Front(gate, authenticator, CALL_SECONDS)
+        return OpenGate(front, policies, ledger, log, opened.pop_all().aclose)
+
+
+def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] | None:
+    """Read every key file; None when one is missing or bad. Keys are only ever read here (promise 12)."""
+    named = {name: key for name, key in settings.keys if key is not None}
+    read = {name: found.take(read_key, key.file) for name, key in named.items()}
+    keys = {name: ConfiguredKey(name, named[name].id, secret) for name, secret in read.items() if secret}
+    return keys if len(keys) == len(named) else None
+
+
+def _authenticator(identity: Identity) -> Authenticator:
+    kinds: list[Authenticator] = []
+    if identity.issuers:
+        issuers = [
+            Issuer(each.iss, each.aud, each.algs, _mapping(each.jwks, json.loads, "JWKS_UNREADABLE"))
+            for each in identity.issuers
+        ]
+        kinds.append(TokenAuthenticator(issuers))
+    if identity.unsafe_static_tokens is not None:
+        tokens = _mapping(identity.unsafe_static_tokens, yaml.safe_load, "STATIC_TOKENS_UNREADABLE")
+        kinds.append(
+            UnsafeStaticTokens({str(digest): str(principal) for digest, principal in tokens.items()})
+        )
+    return FirstOf(kinds)
+
+
+def _mapping(path: Path, parse: Callable[[str], Any], code: str) -> dict[str, Any]:
+    try:
+        parsed = parse(path.read_text("utf-8"))
+    except OSError as error:
+        raise StartError(code, f"{path}: {error.strerror}", "Check path and mode.") from None
+    except (ValueError, yaml.YAMLError, RecursionError):
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise StartError(code, f"{path}: not an object", "Correct the file.")
+    return parsed
+
+
+def _stores(
+    configured: Mapping[str, Store], clock: SystemClock, found: Collector, opened: AsyncExitStack
+) -> Mapping[str, SQLStore]:
+    stores = {}
+    for name, store in configured.items():
+        table = StoreTable(
+            name,
+            store.url,
+            store.table,
+            store.customer_id,
+            store.phone.column if store.phone else None,
+            PhoneFormat(store.phone.format) if store.phone else PhoneFormat.E164,
+            MappingProxyType(dict(store.fields)),
+            MappingProxyType(dict(store.attributes)),
+        )
+        is_open = found.take(SQLStore, table, clock)
+        if is_open is not None:
+            stores[name] = is_open
+            opened.callback(is_open.close)
+    return MappingProxyType(stores)
+
+
+def _ledger(url: str, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers) -> SQLLedger:
+    seal = SealKey(keys["seal"].id, keys["seal"].secret)
+    index = IndexKey(keys["ledger_index"].id, keys["ledger_index"].secret)
+    return open_ledger(url, index, ids, lambda sid: wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce()))
+
+
+async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found: Collector) -> None:
+    with found.gathering():
+        try:
+            await ledger.check_keys(keys)
+        except LedgerError as error:
+            raise StartError(error.code, str(error)) from None
+
+
+async def _log(settings: Settings, key: ConfiguredKey, ledger: SQLLedger, clock: SystemClock) -> TileLog:
+    """Open the log of the one worker. Raises CannotStart."""
+    origin = origin_of(settings.audit.instance, 0)
+    keep = _keeper(asyncio.get_running_loop(), ledger)
+    try:
+        kept = await ledger.checkpoints.last(origin)
+
+        def open_and_sign() -> TileLog:
+            signer = Signer(origin, key.secret)
+            opened = open_log(settings.audit.dir, signer, kept.note if kept else None)
+            return TileLog(opened, clock=clock.monotonic, keep=keep)
+
+        # In a thread: the first checkpoint is signed here, and keeping it needs the loop.
+        return await asyncio.to_thread(open_and_sign)
+    except (AuditError, LedgerError) as error:
+        problem = Problem(error.code, str(error), place=origin, remedy=_LOG_REMEDIES.get(error.code, ""))
+    except OSError as error:
+        remedy = "Check audit.dir: space, mode, and that it is a directory."
+        problem = Problem("LOG_UNAVAILABLE", error.strerror or "", "audit.dir", origin, remedy)
+    raise CannotStart([problem])
+
+
+def _keeper(loop: asyncio.AbstractEventLoop, ledger: SQLLedger) -> Callable[[str], None]:
+    """Return what keeps a checkpoint in the ledger; for the log's thread, which waits for the loop."""
+
+    def keep(note: str) -> None:
+        checkpoint = parse_unverified(note)
+        kept = KeptCheckpoint(checkpoint.origin, note, checkpoint.size)
+        asyncio.run_coroutine_threadsafe(ledger.checkpoints.keep(kept), loop).result(KEEP_SECONDS)
+
+    return keep

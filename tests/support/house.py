@@ -1,0 +1,217 @@
+"""A gate of real parts: SQLite ledger and store, tile log on disk, the shipped policies. Only time and metrics are ours."""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from time import monotonic
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
+from fujie.adapters.logstart import open_log
+from fujie.adapters.stores.sql import SQLStore
+from fujie.adapters.stores.table import PhoneFormat, StoreTable
+from fujie.adapters.tilelog import TileLog
+from fujie.app.demo.customers import create_store
+from fujie.app.shipped import shipped_policies
+from fujie.audit.checkpoint import Signer, origin_of
+from fujie.audit.entry import Entry, parse_entry
+from fujie.audit.sealing import Place, SealKey, open_facts, unwrap_key, wrap_key
+from fujie.decision.decider import Decider
+from fujie.decision.tokens import Tokeniser
+from fujie.flows.directory import upsert_principal
+from fujie.flows.gate import Gate
+from fujie.flows.reply import PrincipalReply
+from fujie.model.customer import StoreKey
+from fujie.model.principal import Credential, Principal
+from fujie.model.request import LookupAsk, RequestContext
+from fujie.model.vocabulary import State
+from fujie.policy.bundle import Bundle
+from fujie.policy.compile import compile_bundle
+from fujie.ports import EvidenceLog
+
+BOOTSTRAP = Credential("bootstrap-admin", "test")
+ADMIN = Credential("administrator", "test")
+ROLES = {
+    "administrator": "administrator",
+    "support-agent": "support",
+    "marketer": "marketer",
+    "consent-desk": "consent_desk",
+    "privacy-officer": "privacy_officer",
+    "nobody-in-particular": "nothing",
+}
+FIELDS = {
+    "customer_no": "id", "name": "full_name", "gender": "gender", "phone": "mobile", "id_card": "id_number",
+    "bank_card": "card_number", "email": "email", "address": "address", "birthday": "birthday", "plate": "plate",
+}  # fmt: skip
+
+
+class Hands:
+    """A clock whose hands the test moves; monotonic time is real."""
+
+    def __init__(self) -> None:
+        self.time = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
+
+    def now(self) -> datetime:
+        self.time += timedelta(microseconds=1)
+        return self.time
+
+    def monotonic(self) -> float:
+        return monotonic()
+
+
+@dataclass(slots=True)
+class Counted:
+    """What the flows reported."""
+
+    decisions: list[tuple[str, str, str]] = field(default_factory=list)
+    stages: list[str] = field(default_factory=list)
+
+    def decided(self, action: str, effect: str, reason: str) -> None:
+        self.decisions.append((action, effect, reason))
+
+    def stage(self, name: str, seconds: float) -> None:
+        self.stages.append(name)
+
+
+class RecordingLog:
+    """Passes everything on to the real log, and remembers the leaves in order."""
+
+    def __init__(self, inner: EvidenceLog) -> None:
+        self._inner = inner
+        self.leaves: list[bytes] = []
+
+    @property
+    def origin(self) -> str:
+        return self._inner.origin
+
+    @property
+    def healthy(self) -> bool:
+        return self._inner.healthy
+
+    async def append(self, leaf: bytes) -> int:
+        index = await self._inner.append(leaf)
+        self.leaves.append(leaf)
+        return index
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """The policies in force, fixed."""
+
+    current: Decider
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """The gate under test, and what a test looks at."""
+
+    gate: Gate
+    ledger: SQLLedger
+    log: RecordingLog
+    hands: Hands
+    counted: Counted
+    seal: SealKey
+    root: Path
+
+    @property
+    def entries(self) -> list[Entry]:
+        return [parse_entry(leaf) for leaf in self.log.leaves]
+
+    async def personal_facts(self, entry: Entry) -> dict[str, object]:
+        """Return the sealed facts of an entry, opened with the customer's key."""
+        opened: dict[str, object] = {}
+        for sid, sealed in entry.sealed.items():
+            wrapped = await self.ledger.subject_key(sid)
+            assert wrapped is not None
+            key = SealKey(sid, unwrap_key(wrapped, self.seal, sid))
+            opened |= open_facts(sealed, key, Place(entry.origin, entry.uid, sid))
+        return opened
+
+    def with_policy(self, extra: Mapping[str, bytes]) -> "House":
+        return replace(self, gate=replace(self.gate, policies=InForce(Decider(bundle_of(extra)))))
+
+
+def bundle_of(extra: Mapping[str, bytes] | None = None) -> Bundle:
+    files = {path.name: path.read_bytes() for path in sorted((shipped_policies() / "base").glob("*.yaml"))}
+    bundle = compile_bundle(files | dict(extra or {}))
+    assert isinstance(bundle, Bundle), "\n".join(map(str, bundle))
+    return bundle
+
+
+def caller(name: str) -> Credential:
+    return Credential(name, "test")
+
+
+def ask(
+    *fields: str,
+    customer: str = "C00001",
+    purpose: str = "after_sales",
+    basis: str = "contract",
+    evidence: str = "order-7",
+    **context: str,
+) -> LookupAsk:
+    words = RequestContext(purpose=purpose, basis=basis, basis_evidence=evidence, **context)
+    return LookupAsk(StoreKey("crm", customer), "crm", words, tuple(sorted(fields)))
+
+
+@pytest.fixture(scope="session")
+def crm(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("store") / "crm.db"
+    create_store(path, 200)
+    return path
+
+
+@pytest.fixture
+async def house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
+    hands, counted = Hands(), Counted()
+    seal = SealKey("k1", os.urandom(32))
+    ids = SystemIdentifiers(hands)
+    ledger = open_ledger(
+        f"sqlite:///{tmp_path / 'ledger.db'}",
+        IndexKey("k1", os.urandom(32)),
+        ids,
+        lambda sid: wrap_key(os.urandom(32), seal, sid, os.urandom(12)),
+    )
+    log = TileLog(
+        open_log(tmp_path / "log", Signer(origin_of("test", 0), os.urandom(32))),
+        clock=monotonic,
+        keep=lambda note: None,
+    )
+    recording = RecordingLog(log)
+    store = SQLStore(
+        StoreTable(
+            "crm", f"sqlite:///{crm}", "customer", "id", "mobile", PhoneFormat.NATIONAL, FIELDS,
+            {"minor": "minor", "owner_department": "department"},
+        ),
+        hands,
+    )  # fmt: skip
+    gate = Gate(
+        directory=ledger.directory,
+        ledger=ledger,
+        stores={"crm": store},
+        log=recording,
+        policies=InForce(Decider(bundle_of())),
+        clock=hands,
+        ids=ids,
+        metrics=counted,
+        tokeniser=Tokeniser(os.urandom(32), "k1", "test"),
+        seal_key=seal,
+        zone=ZoneInfo("Asia/Shanghai"),
+        admins=frozenset({BOOTSTRAP.subject}),
+        controller="Test Ltd.",
+    )
+    for name, role in ROLES.items():
+        principal = Principal(name, roles=frozenset({role}), department="east", training=State.VALID)
+        by = BOOTSTRAP if role == "administrator" else ADMIN
+        assert isinstance(await upsert_principal(gate, by, RequestContext(), principal), PrincipalReply)
+    recording.leaves.clear()
+    counted.decisions.clear()
+    yield House(gate, ledger, recording, hands, counted, seal, tmp_path)
+    store.close()
+    ledger.close()
+    log.close()

@@ -1,0 +1,212 @@
+"""The tables of the documentation say what the code says. Run this file to write docs/reasons.md anew."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from fujie.model.data_class import DEFAULT_LADDERS
+from fujie.model.facts import BUILT_IN_FACTS
+from fujie.model.reason import BUILT_IN_REASONS, ReasonDefinition
+from fujie.model.vocabulary import Basis
+from fujie.policy.bundle import Bundle
+from fujie.policy.compile import KINDS, compile_bundle
+from fujie.transport.grpc.status import CODES
+
+ROOT = Path(__file__).parents[3]
+GUIDE = (ROOT / "docs" / "policy-guide.md").read_text()
+POLICIES = (ROOT / "policies" / "README.md").read_text()
+REASONS = ROOT / "docs" / "reasons.md"
+BASE = {path.name: path.read_bytes() for path in (ROOT / "policies" / "base").glob("*.yaml")}
+
+
+@cache
+def bundle() -> Bundle:
+    result = compile_bundle(BASE)
+    assert isinstance(result, Bundle), "\n".join(map(str, result))
+    return result
+
+
+def rows(text: str, first_column: str) -> list[list[str]]:
+    """Return the rows, without the head, of the table whose first column is headed so."""
+    lines = iter(text.splitlines())
+    for line in lines:
+        if line.startswith(f"| {first_column} |"):
+            break
+    next(lines)
+    found = []
+    for line in lines:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    assert found, f"no table headed {first_column}"
+    return found
+
+
+def test_facts_of_the_guide_are_those_of_the_code() -> None:
+    documented = {path.strip("`"): shape for path, shape, meaning in rows(GUIDE, "fact") if meaning}
+    assert documented == {
+        path: ", ".join(fact.states) or fact.kind.value for path, fact in BUILT_IN_FACTS.items()
+    }
+
+
+def test_ladders_of_the_guide_are_those_of_the_code() -> None:
+    documented = dict(rows(GUIDE, "class"))
+    assert documented == {name: str(ladder).strip("[]") for name, ladder in DEFAULT_LADDERS.items()}
+
+
+def test_attributes_that_the_guide_names_are_the_shipped_ones() -> None:
+    sentence = GUIDE[GUIDE.index("the shipped one adds") :].partition(".\n")[0].partition(". `consent`")[0]
+    assert set(re.findall(r"`((?:customer|principal)\.\w+)`", sentence)) == set(bundle().attributes)
+
+
+def test_guide_names_every_kind_and_basis() -> None:
+    for kind in KINDS:
+        assert f"**{kind}**" in GUIDE
+    for basis in Basis:
+        assert f"`{basis}`" in GUIDE
+
+
+ENVELOPE = "apiVersion: fujie.dev/v1\nkind: {kind}\nmetadata: {{name: probe}}\nspec: {spec}\n"
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec"),
+    [
+        ("Purposes", "{zzz: 1}"),
+        ("Purposes", "{purposes: [{zzz: 1}]}"),
+        ("FieldCatalog", "{zzz: 1}"),
+        ("FieldCatalog", "{classes: {mobile: {zzz: 1}}}"),
+        ("FieldCatalog", "{classes: {mobile: {}}, fields: {own: {zzz: 1}}}"),
+        ("FieldCatalog", "{attributes: {customer: {own: {zzz: 1}}}}"),
+        ("Reasons", "{reasons: [{zzz: 1}]}"),
+        ("Grant", "{zzz: 1}"),
+        ("Grant", "{match: {zzz: 1}}"),
+        ("Guard", "{zzz: 1}"),
+        ("Guard", "{match: {zzz: 1}}"),
+        ("Guard", "{match: {actions: [lookup]}, matchConditions: [{zzz: 1}]}"),
+        ("Guard", "{match: {actions: [lookup]}, variables: [{zzz: 1}]}"),
+        ("Guard", "{match: {actions: [lookup]}, validations: [{zzz: 1}]}"),
+    ],
+)
+def test_guide_names_every_key_that_the_loader_knows(kind: str, spec: str) -> None:
+    problems = compile_bundle({"probe.yaml": ENVELOPE.format(kind=kind, spec=spec).encode()})
+    assert isinstance(problems, tuple)
+    known = {
+        key
+        for problem in problems
+        if problem.code == "UNKNOWN_KEY" and "`zzz`" in problem.message
+        for key in problem.message.partition("known: ")[2].split(", ")
+    }
+    assert known
+    missing = {key for key in known if not re.search(rf"\b{key}\b", GUIDE)}
+    assert missing <= {"approval"}  # the other half of `outcome: approval`
+
+
+def fences(label: str) -> list[str]:
+    return re.findall(rf"^```{label}\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+
+
+def test_policies_of_the_guide_compile_on_top_of_base() -> None:
+    examples = fences("yaml")
+    assert examples
+    files = {f"example{number}.yaml": text.encode() for number, text in enumerate(examples)}
+    result = compile_bundle(BASE | files)
+    assert isinstance(result, Bundle), "\n".join(map(str, result))
+
+
+def test_refusal_of_the_guide_is_what_the_loader_says() -> None:
+    (refused,), (shown,) = fences("yaml refused"), fences("text")
+    problems = compile_bundle(BASE | {"example.yaml": refused.encode()})
+    assert isinstance(problems, tuple)
+    assert "\n".join(map(str, problems)) + "\n" == shown
+
+
+@pytest.mark.parametrize(
+    ("key", "spec"),
+    [
+        ("limits", "{match: {actions: [audit.read]}, roles: [a], limits: {rows_per_hour: 1}}"),
+        ("valid_from", "{match: {actions: [audit.read]}, roles: [a], valid_from: x}"),
+        ("valid_until", "{match: {actions: [audit.read]}, roles: [a], valid_until: x}"),
+    ],
+)
+def test_what_the_guide_calls_not_yet_enforced_is_refused(key: str, spec: str) -> None:
+    problems = compile_bundle({"probe.yaml": ENVELOPE.format(kind="Grant", spec=spec).encode()})
+    assert isinstance(problems, tuple)
+    assert [problem.code for problem in problems] == ["NOT_YET_ENFORCED"]
+    assert f"`{key}`" in GUIDE
+
+
+@pytest.mark.parametrize("kind", ["Lexicon", "PolicyTest"])
+def test_kinds_of_later_versions_are_refused(kind: str) -> None:
+    problems = compile_bundle({"probe.yaml": ENVELOPE.format(kind=kind, spec="{}").encode()})
+    assert isinstance(problems, tuple)
+    assert [problem.code for problem in problems] == ["NOT_YET_ENFORCED"]
+
+
+def citations() -> Iterator[tuple[str, str, bool]]:
+    """Yield article, guard/validation, and whether that guard denies."""
+    for guard in bundle().guards:
+        for validation in guard.validations:
+            for article in validation.hit.basis:
+                yield article, f"{guard.name}/{validation.name}", guard.enforced
+
+
+def test_article_table_is_that_of_the_bundle() -> None:
+    computed: dict[str, list[str]] = {}
+    for article, rule, denies in citations():
+        computed.setdefault(article, []).append(rule if denies else f"{rule} (warns)")
+    documented = {row[0]: row[3] for row in rows(POLICIES, "article")}
+    assert {k: v for k, v in documented.items() if not v.startswith("none")} == {
+        article: ", ".join(sorted(rules)) for article, rules in computed.items()
+    }
+
+
+def test_guards_deny_only_on_law_that_was_read() -> None:
+    marks = {row[0]: row[2] for row in rows(POLICIES, "article")}
+    assert set(marks.values()) <= {"read", "secondary", "unverified"}
+    assert {article for article, _, denies in citations() if denies and marks[article] != "read"} == set()
+
+
+def test_every_cited_law_has_a_name_and_every_validation_an_article() -> None:
+    laws = {row[0] for row in rows(POLICIES, "law")}
+    assert {article.partition("-")[0] for article, _, _ in citations()} <= laws
+    assert all(v.hit.basis for guard in bundle().guards for v in guard.validations)
+
+
+def test_reasons_page_is_that_of_the_code() -> None:
+    assert REASONS.read_text() == reasons_page(), "run this file to write the page anew"
+
+
+def reasons_page() -> str:
+    shipped = [reason for code, reason in bundle().reasons.items() if code not in BUILT_IN_REASONS]
+    return f"""# Reasons
+
+Every refusal and error carries one of these codes as `ErrorInfo.reason` and as a metric label. A code is never renamed
+or reused. The lower the priority, the earlier a reason stands; the first is the primary one. Citations name law and
+article, see [`policies/README.md`](../policies/README.md). This page is generated from the code and compared by a
+test.
+
+## Built in
+{_table(BUILT_IN_REASONS.values())}
+
+## Declared by the shipped base bundle
+{_table(shipped)}
+"""
+
+
+def _table(reasons: object) -> str:
+    assert hasattr(reasons, "__iter__")
+    lines = ["| code | priority | gRPC status | says | remedy | cites |", "|---|---|---|---|---|---|"]
+    ordered: list[ReasonDefinition] = sorted(reasons, key=lambda reason: (reason.priority, reason.code))
+    for reason in ordered:
+        says, remedy = (f"{t.en}<br>{t.zh}" if t.en else "" for t in (reason.message, reason.remedy))
+        status, cites = CODES[reason.outcome].name, ", ".join(reason.basis)
+        lines.append(f"| {reason.code} | {reason.priority} | {status} | {says} | {remedy} | {cites} |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    REASONS.write_text(reasons_page())
