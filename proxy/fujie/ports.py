@@ -1,6 +1,6 @@
 """What the edges must offer: Protocols that flows are written against and adapters satisfy.
 
-Every method that can fail raises the error of its port (`StoreError`, `LedgerError`, `LogError`)
+Every method that can fail raises the error of its port (`StoreError`, `LedgerError`, for the log `audit.errors.AuditError`)
 and nothing else; texts of errors hold no personal data.
 """
 
@@ -60,11 +60,17 @@ class CustomerStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What the ledger knows of a customer: `sid` is the one that was asked for, `others` hold
-    further aliases of the same person (negative state counts from all, positive only from `sid`)."""
+    """What the ledger knows of a customer: `sid` is the one that was asked for, `others` are those
+    that share one of its refs and may be the same person (negative state counts from all, positive
+    only from `sid`).
+
+    `is_shared` tells that the ref which led to `sid` is a number that several sids share: `sid` is
+    then only the earliest of them, and what speaks for one customer cannot be said of it.
+    """
 
     sid: str
     others: tuple[str, ...] = ()
+    is_shared: bool = False
 
     @property
     def sids(self) -> tuple[str, ...]:
@@ -73,18 +79,27 @@ class Identity:
 
 
 class Ledger(Protocol):
-    """fujie's own state about customers: subjects, aliases, consent events."""
+    """fujie's own state about customers: subjects, aliases, consent events.
+
+    A store key leads to one sid; a phone leads to every sid that it was enrolled with, since people
+    share numbers. The earliest is the one that the ref led to first.
+    """
 
     async def find(self, refs: Sequence[CustomerRef]) -> Identity | None:
-        """Return the identity under `refs`: `sid` from the first that is known, `others` from the rest; None when none is known."""
+        """Return the identity under `refs`; None when none of them is known.
+
+        `sid` is the earliest under the first known ref; `others` are all further sids that any of the
+        refs leads to, the earliest first. That is one step: the sids of these refs, not those of
+        other refs that these sids have. Pass every ref that is known of the customer.
+        """
         ...
 
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
-        """Like `find`, but give every unknown alias a subject.
+        """Like `find`, but make every ref lead to a sid first.
 
-        The first ref decides: when unknown it gets a new sid, and the other unknown refs join the
-        sid of the first. A ref that already belongs to another sid stays there (two people may have
-        had one number; merging needs evidence).
+        The first ref decides on `sid`: when unknown it gets a new one. Every other ref joins that
+        sid: a phone also when others have it already, a store key only when it is unknown. No sid
+        ever loses a ref, and none are merged: that needs evidence.
         """
         ...
 
@@ -97,10 +112,11 @@ class Ledger(Protocol):
     ) -> ConsentEvent:
         """Append the event; durable on return, and seen by the very next read.
 
-        A repeated non-empty `request_id` with the same digest returns the first event.
+        A repeated non-empty `request_id` of the same `event.actor` with the same digest returns the
+        first event; the ids of different actors have nothing to do with each other.
 
         Raises:
-            RequestError: REQUEST_ID_REUSED when the id came with another digest.
+            RequestError: REQUEST_ID_REUSED when the actor's id came with another digest.
 
         """
         ...
@@ -147,7 +163,7 @@ class EvidenceLog(Protocol):
         """Return the entry's index once its bytes are durable on disk.
 
         Raises:
-            LogError: the log has failed, now or before; nothing may be released.
+            LogUnavailable: the log has failed, now or before; nothing may be released.
 
         """
         ...

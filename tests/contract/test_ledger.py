@@ -92,13 +92,55 @@ async def test_all_refs_of_a_stranger_lead_to_one_random_sid(ledger: SQLLedger, 
         assert await reopen().find(refs) == identity
 
 
-async def test_a_number_that_belongs_to_another_stays_there(ledger: SQLLedger) -> None:
+async def test_a_number_that_two_share_leads_from_each_to_the_other(
+    ledger: SQLLedger, reopen: Open
+) -> None:
     first = await sid_of(ledger, KEY, PHONE)
-    other = StoreKey("crm", "C-1002")
-    assert await ledger.enrol([other, PHONE], NOW) == Identity(await sid_of(ledger, other), (first,))
-    assert await sid_of(ledger, other) != first
     assert await ledger.find([PHONE]) == Identity(first)
-    assert await ledger.find([PHONE, other]) == Identity(first, (await sid_of(ledger, other),))
+    second = await sid_of(ledger, OTHER, PHONE)
+    assert first != second
+    for reader in (ledger, reopen()):
+        assert await reader.find([KEY, PHONE]) == Identity(first, (second,))
+        assert await reader.find([OTHER, PHONE]) == Identity(second, (first,))
+        assert await reader.enrol([OTHER, PHONE], NOW) == Identity(second, (first,))
+        for refs in ([PHONE], [PHONE, OTHER], [PHONE, KEY], [STRANGER, PHONE]):
+            assert await reader.find(refs) == Identity(first, (second,), is_shared=True)
+        assert await reader.enrol([PHONE], NOW) == Identity(first, (second,), is_shared=True)
+
+
+async def test_the_earliest_of_a_number_is_the_one_that_had_it_first(ledger: SQLLedger) -> None:
+    """Else a repeated request by phone would name another sid once an older customer got the number."""
+    older, first = await sid_of(ledger, OTHER), await sid_of(ledger, KEY, PHONE)
+    assert await ledger.enrol([OTHER, PHONE], NOW) == Identity(older, (first,))
+    assert await ledger.find([PHONE]) == Identity(first, (older,), is_shared=True)
+
+
+async def test_others_come_by_age_and_once(ledger: SQLLedger) -> None:
+    keys, phones = [StoreKey("crm", str(n)) for n in range(4)], [PHONE, Phone("+8613900139000")]
+    sids = [await sid_of(ledger, key, *phones) for key in keys]
+    for n, key in enumerate(keys):
+        others = tuple(sid for sid in sids if sid != sids[n])
+        for refs in ([key, *phones], [key, *reversed(phones)], [key, phones[1], *keys]):
+            assert await ledger.find(refs) == Identity(sids[n], others)
+
+
+async def test_the_chain_of_shared_numbers_is_followed_one_step(ledger: SQLLedger) -> None:
+    bridge, far = Phone("+8613900139000"), StoreKey("crm", "C-1003")
+    near, middle = await sid_of(ledger, KEY, PHONE), await sid_of(ledger, OTHER, PHONE, bridge)
+    last = await sid_of(ledger, far, bridge)
+    assert await ledger.find([KEY, PHONE]) == Identity(near, (middle,))
+    assert await ledger.find([far, bridge]) == Identity(last, (middle,))
+    assert await ledger.find([KEY]) == Identity(near)
+
+
+async def test_a_store_key_of_another_stays_there(ledger: SQLLedger) -> None:
+    first, second = await sid_of(ledger, KEY), await sid_of(ledger, OTHER)
+    assert await ledger.enrol([KEY, OTHER], NOW) == Identity(first, (second,))
+    assert await ledger.enrol([PHONE, KEY, OTHER], NOW) == Identity(
+        await sid_of(ledger, PHONE), (first, second)
+    )
+    assert await ledger.find([KEY]) == Identity(first)
+    assert await ledger.find([OTHER]) == Identity(second)
 
 
 async def test_a_known_first_ref_takes_the_unknown_others(ledger: SQLLedger) -> None:
@@ -144,6 +186,17 @@ async def test_fifty_enrolments_at_once_agree_on_one_sid(ledger: SQLLedger, reop
     assert set(found) == {Identity(found[0].sid)}
 
 
+async def test_enrolments_at_once_lose_nobody_of_a_number(ledger: SQLLedger, reopen: Open) -> None:
+    ledgers, keys = (ledger, reopen()), [StoreKey("crm", str(n)) for n in range(6)]
+    await asyncio.gather(*(ledgers[i % 2].enrol([keys[i % 6], PHONE], NOW) for i in range(36)))
+    sids = {await sid_of(ledger, key) for key in keys}
+    shared = await ledger.find([PHONE])
+    assert shared is not None
+    assert shared.is_shared
+    assert sorted(shared.sids) == sorted(sids)
+    assert len(sids) == 6
+
+
 async def test_a_subject_has_the_key_that_was_made_for_its_sid(ledger: SQLLedger) -> None:
     sid = await sid_of(ledger)
     assert await ledger.subject_key(sid) == b"wrapped:" + sid.encode()
@@ -171,20 +224,28 @@ class EnrolMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.open = ADAPTERS[adapter](Path(self.directory.name))
         self.ledger = self.open()
-        self.known: dict[CustomerRef, str] = {}
+        self.links: list[tuple[CustomerRef, str]] = []  # in the order in which they were made
+
+    def sids(self, *refs: CustomerRef) -> list[str]:
+        return list(dict.fromkeys(sid for ref, sid in self.links if ref in refs))
 
     def expected(self, refs: list[CustomerRef]) -> Identity | None:
-        sids = tuple(dict.fromkeys(self.known[ref] for ref in refs if ref in self.known))
-        return Identity(sids[0], sids[1:]) if sids else None
+        for ref in refs:
+            if own := self.sids(ref):
+                others = tuple(sid for sid in self.sids(*refs) if sid != own[0])
+                return Identity(own[0], others, is_shared=len(own) > 1)
+        return None
 
     @rule(refs=refs)
     def enrol(self, refs: list[CustomerRef]) -> None:
         identity = self.runner.run(self.ledger.enrol(refs, NOW))
-        if refs[0] not in self.known:
-            assert identity.sid not in self.known.values()
-            self.known[refs[0]] = identity.sid
+        if not self.sids(refs[0]):
+            assert identity.sid not in {sid for _, sid in self.links}
+            self.links.append((refs[0], identity.sid))
+        sid = self.sids(refs[0])[0]
         for ref in refs:
-            self.known.setdefault(ref, self.known[refs[0]])
+            if isinstance(ref, Phone) and sid not in self.sids(ref) or not self.sids(ref):
+                self.links.append((ref, sid))
         assert identity == self.expected(refs)
 
     @rule(refs=refs)
@@ -197,8 +258,13 @@ class EnrolMachine(RuleBasedStateMachine):
         self.ledger = self.open()
 
     @invariant()
+    def a_store_key_leads_to_one_sid_and_is_never_shared(self) -> None:
+        for ref in {ref for ref, _ in self.links if isinstance(ref, StoreKey)}:
+            assert self.runner.run(self.ledger.find([ref])) == Identity(*self.sids(ref))
+
+    @invariant()
     def every_sid_has_its_key(self) -> None:
-        for sid in set(self.known.values()):
+        for sid in {sid for _, sid in self.links}:
             assert self.runner.run(self.ledger.subject_key(sid)) == b"wrapped:" + sid.encode()
 
     def teardown(self) -> None:
@@ -294,6 +360,49 @@ async def test_text_that_no_database_can_hold_is_refused_whole(ledger: SQLLedger
     assert list(await ledger.consent_events([sid], "")) == []
 
 
+# A number that two customers share.
+
+_GIVEN, _WITHDRAWN = ConsentEventType.GIVEN, ConsentEventType.WITHDRAWN
+_ACTS: tuple[tuple[str, tuple[CustomerRef, ...]], ...] = (
+    ("enrol", (KEY, PHONE)),
+    ("enrol", (OTHER, PHONE)),
+    ("give", (KEY,)),
+    ("give", (OTHER,)),
+)
+
+
+async def state_of(ledger: Ledger, refs: Sequence[CustomerRef]) -> State:
+    """Return what a look-up of the customer would see of its consent."""
+    identity = await ledger.enrol(refs, NOW)
+    events = await ledger.consent_events(identity.sids, "marketing")
+    return consent_of(events, identity.sid, "any", NOW + timedelta(days=1), None).state
+
+
+@pytest.mark.parametrize("other", [OTHER, StoreKey("shop", KEY.customer_id)], ids=["store", "stores"])
+@pytest.mark.parametrize("by", [KEY, OTHER, PHONE], ids=["one", "two", "phone"])
+async def test_a_withdrawal_closes_for_all_who_share_the_number(
+    tmp_path: Path, by: CustomerRef, other: StoreKey
+) -> None:
+    """Whoever was enrolled, gave consent and withdrew in whatever order, in one store or in two."""
+    swap = {OTHER: other}
+    acts = [*_ACTS, ("withdraw", (by,))]
+    for adapter in ADAPTERS.values():
+        for n, order in enumerate(permutations(acts)):
+            directory = tmp_path / f"{n}"
+            directory.mkdir()
+            ledger = adapter(directory)()
+            for act, refs in order:
+                refs = tuple(swap.get(ref, ref) for ref in refs)  # type: ignore[call-overload]
+                identity = await ledger.enrol(refs, NOW)
+                if act != "enrol":
+                    kind = _GIVEN if act == "give" else _WITHDRAWN
+                    minutes = 1 if act == "withdraw" else 0
+                    await ledger.record_consent(event(identity.sid, kind, minutes), "", "")
+            for refs in ((KEY, PHONE), (other, PHONE)):
+                assert await state_of(ledger, refs) is State.WITHDRAWN, order
+            ledger.close()
+
+
 # Idempotency.
 
 
@@ -310,10 +419,26 @@ async def test_a_repeated_request_records_once_and_gets_the_first_answer(
 async def test_a_request_id_of_another_request_is_refused(ledger: SQLLedger) -> None:
     sid = await sid_of(ledger)
     first = await ledger.record_consent(event(sid), "request-1", "digest-a")
+    await ledger.record_consent(replace(event(sid), actor="agent-2", purpose="other"), "request-1", "digest-c")
     with pytest.raises(RequestError) as refused:
         await ledger.record_consent(event(sid, ConsentEventType.WITHDRAWN), "request-1", "digest-b")
     assert refused.value.code == "REQUEST_ID_REUSED"
-    assert list(await ledger.consent_events([sid], "")) == [first]
+    assert list(await ledger.consent_events([sid], "marketing")) == [first]
+
+
+async def test_the_request_ids_of_two_principals_never_meet(ledger: SQLLedger, reopen: Open) -> None:
+    """Else one could learn of, block or pass for another's request by guessing its id."""
+    sid, digests = await sid_of(ledger), ("same", "same", "other")
+    drafts = [replace(event(sid, minutes=n), actor=actor) for n, actor in enumerate(("a", "b", "A"))]
+    recorded = [
+        await ledger.record_consent(draft, "request-1", digest)
+        for draft, digest in zip(drafts, digests, strict=True)
+    ]
+    assert recorded == drafts
+    for draft, digest in zip(drafts, digests, strict=True):
+        again = replace(draft, record_id=IDENTIFIERS.new_id())
+        assert await reopen().record_consent(again, "request-1", digest) == draft
+    assert list(await ledger.consent_events([sid], "")) == drafts
 
 
 async def test_requests_without_an_id_are_never_the_same(ledger: SQLLedger) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from support.house import ADMIN, BOOTSTRAP, FIELDS, House, RecordingLog, ask, caller
@@ -26,20 +27,19 @@ from fujie.ports import CustomerStore, Fetched
 
 SUPPORT, MARKETER, DESK = caller("support-agent"), caller("marketer"), caller("consent-desk")
 PHONE = Phone("+8613800131234")
+SHOWN = StoreKey("crm", "C00001")
 MARKETING = ask("name", "phone", purpose="marketing", basis="consent", evidence="")
 
 
 def draft(
-    kind: ConsentEventType = ConsentEventType.GIVEN, purpose: str = "marketing", **fields: object
+    kind: ConsentEventType = ConsentEventType.GIVEN, purpose: str = "marketing", **fields: Any
 ) -> ConsentEvent:
     event = ConsentEvent("", "", purpose, kind, NOW, NOW, "", explicit=True)
-    return replace(event, **fields)  # type: ignore[arg-type] # fields of ConsentEvent
+    return replace(event, **fields)
 
 
-async def given(
-    house: House, ref: CustomerRef = StoreKey("crm", "C00001"), **fields: object
-) -> ConsentReply:
-    reply = await record_consent(house.gate, DESK, ref, RequestContext(), draft(**fields))  # type: ignore[arg-type] # as above
+async def given(house: House, ref: CustomerRef = SHOWN, **fields: Any) -> ConsentReply:
+    reply = await record_consent(house.gate, DESK, ref, RequestContext(), draft(**fields))
     assert isinstance(reply, ConsentReply), reply
     return reply
 
@@ -70,19 +70,19 @@ class TestWhatLeaves:
         self, house: House
     ) -> None:
         reply = await shown(house, "support-agent", ask("phone"))
-        assert {"phone": "138****1234"} == dict(reply.customer)
+        assert dict(reply.customer) == {"phone": "138****1234"}
 
     async def test_a_field_that_no_grant_names_is_withheld_and_named(self, house: House) -> None:
         reply = await shown(house, "support-agent", ask("phone", "birthday"))
         assert {"phone"} == set(reply.customer)
-        assert "FIELD_NOT_GRANTED" == reply.treatments["birthday"].withheld
+        assert reply.treatments["birthday"].withheld == "FIELD_NOT_GRANTED"
 
     async def test_strict_refuses_instead_of_withholding(self, house: House) -> None:
         asked = replace(ask("phone", "birthday"), strict=True)
-        assert "FIELD_NOT_GRANTED" == await code(house, "support-agent", asked)
+        assert await code(house, "support-agent", asked) == "FIELD_NOT_GRANTED"
 
     async def test_only_withheld_fields_are_a_refusal(self, house: House) -> None:
-        assert "NO_FIELD_GRANTED" == await code(house, "support-agent", ask("birthday", "plate"))
+        assert await code(house, "support-agent", ask("birthday", "plate")) == "NO_FIELD_GRANTED"
 
     async def test_the_store_is_never_asked_for_a_column_that_no_grant_opens(self, house: House) -> None:
         spy = Spy(house.gate.stores["crm"])
@@ -96,7 +96,7 @@ class TestWhatLeaves:
     ) -> None:
         await given(house)
         reply = await shown(house, "marketer", MARKETING)
-        assert "138******34" == reply.customer["phone"]
+        assert reply.customer["phone"] == "138******34"
 
     async def test_by_phone_gives_the_same_as_by_id(self, house: House) -> None:
         by_id = await shown(house, "support-agent", ask("name", "phone"))
@@ -112,11 +112,11 @@ class TestClosedByDefault:
         gate = replace(house.gate, stores={"crm": spy})
         reply = await lookup(gate, caller("nobody-in-particular"), ask("phone"), 2.0)
         assert isinstance(reply, Refusal)
-        assert ("NO_GRANT", []) == (reply.reasons[0].code, spy.fields_asked)
+        assert (reply.reasons[0].code, spy.fields_asked) == ("NO_GRANT", [])
 
     async def test_an_unknown_principal_is_refused_with_an_entry(self, house: House) -> None:
-        assert "PRINCIPAL_UNKNOWN" == await code(house, "stranger", ask("phone"))
-        assert ("stranger", "DENY") == (house.entries[-1].principal, house.entries[-1].effect)
+        assert await code(house, "stranger", ask("phone")) == "PRINCIPAL_UNKNOWN"
+        assert (house.entries[-1].principal, house.entries[-1].effect) == ("stranger", "DENY")
 
     @pytest.mark.parametrize(
         ("asked", "expected"),
@@ -144,7 +144,7 @@ class TestClosedByDefault:
     async def test_a_caller_can_not_choose_its_law(self, house: House) -> None:
         await given(house)
         asked = ask("phone", purpose="marketing", basis="contract", evidence="order-7")
-        assert "BASIS_NOT_ACCEPTED" == await code(house, "marketer", asked)
+        assert await code(house, "marketer", asked) == "BASIS_NOT_ACCEPTED"
 
     async def test_an_attribute_that_a_guard_reads_and_the_row_lacks_refuses(self, house: House) -> None:
         policy = b"""
@@ -162,7 +162,7 @@ spec:
 """
         house = house.with_policy({"extra.yaml": policy})
         reply = await refusal(house, "support-agent", ask("phone"))
-        assert ("FACT_MISSING", "reads-vip") == (reply.reasons[0].code, reply.reasons[0].guard)
+        assert (reply.reasons[0].code, reply.reasons[0].guard) == ("FACT_MISSING", "reads-vip")
         assert "customer.vip" in reply.reasons[0].message.en
 
     @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ spec:
 """
         house = house.with_policy({"extra.yaml": policy.encode()})
         reply = await refusal(house, "support-agent", ask("phone"))
-        assert ("GUARD_ERROR", "broken") == (reply.reasons[0].code, reply.reasons[0].guard)
+        assert (reply.reasons[0].code, reply.reasons[0].guard) == ("GUARD_ERROR", "broken")
 
     @pytest.mark.parametrize(
         ("error", "expected"),
@@ -196,7 +196,7 @@ spec:
     async def test_no_time_left_is_a_refusal(self, house: House) -> None:
         reply = await lookup(house.gate, SUPPORT, ask("phone"), 0.0)
         assert isinstance(reply, Refusal)
-        assert "STORE_TIMEOUT" == reply.reasons[0].code
+        assert reply.reasons[0].code == "STORE_TIMEOUT"
 
 
 class TestConsent:
@@ -204,7 +204,7 @@ class TestConsent:
         self, house: House
     ) -> None:
         reason = (await refusal(house, "marketer", MARKETING)).reasons[0]
-        assert ("CONSENT_MISSING", True) == (reason.code, "PIPL-13" in reason.basis)
+        assert (reason.code, "PIPL-13" in reason.basis) == ("CONSENT_MISSING", True)
         assert all((reason.message.zh, reason.message.en, reason.remedy.zh, reason.remedy.en))
 
     async def test_recorded_consent_opens_the_very_next_call_and_a_withdrawal_closes_it(
@@ -213,69 +213,70 @@ class TestConsent:
         await given(house)
         await shown(house, "marketer", MARKETING)
         await withdrawn(house, StoreKey("crm", "C00001"))
-        assert "CONSENT_WITHDRAWN" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_WITHDRAWN"
 
     async def test_a_withdrawal_by_phone_closes_the_look_up_by_id(self, house: House) -> None:
         await given(house)
         await shown(house, "marketer", MARKETING)
         await withdrawn(house, PHONE)
-        assert "CONSENT_WITHDRAWN" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_WITHDRAWN"
 
     async def test_a_withdrawal_by_phone_before_anything_else_closes_too(self, house: House) -> None:
         await withdrawn(house, PHONE)
-        assert "CONSENT_WITHDRAWN" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_WITHDRAWN"
 
     async def test_consent_of_one_customer_opens_no_other(self, house: House) -> None:
         await given(house)
         other = replace(MARKETING, customer=StoreKey("crm", "C00002"))
-        assert "CONSENT_MISSING" == await code(house, "marketer", other)
+        assert await code(house, "marketer", other) == "CONSENT_MISSING"
 
     async def test_consent_for_one_purpose_opens_no_other(self, house: House) -> None:
         await given(house, purpose="after_sales")
-        assert "CONSENT_MISSING" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
 
     @pytest.mark.parametrize("fields", [{"explicit": False}, {"channel": "sms"}])
-    async def test_a_weaker_consent_is_none(self, house: House, fields: Mapping[str, object]) -> None:
+    async def test_a_weaker_consent_is_none(self, house: House, fields: Mapping[str, Any]) -> None:
         await given(house, **fields)
-        assert "CONSENT_MISSING" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
 
     async def test_consent_ends_with_its_validity_and_with_the_purpose(self, house: House) -> None:
         await given(house, valid_until=house.hands.time + timedelta(hours=1))
         await shown(house, "marketer", MARKETING)
         house.hands.time += timedelta(hours=1)
-        assert "CONSENT_MISSING" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
         await given(house)
         house.hands.time += timedelta(days=364)
         await shown(house, "marketer", MARKETING)
         house.hands.time += timedelta(days=1)
-        assert "CONSENT_MISSING" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
 
     async def test_an_older_consent_imported_later_does_not_lift_a_withdrawal(self, house: House) -> None:
         await withdrawn(house, StoreKey("crm", "C00001"))
         await given(house, event_time=house.hands.time - timedelta(days=30))
-        assert "CONSENT_WITHDRAWN" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_WITHDRAWN"
 
     async def test_an_event_in_the_future_is_refused(self, house: House) -> None:
         event = draft(event_time=house.hands.time + timedelta(minutes=1))
         reply = await record_consent(house.gate, DESK, PHONE, RequestContext(), event)
         assert isinstance(reply, Refusal)
-        assert "EVENT_IN_FUTURE" == reply.reasons[0].code
+        assert reply.reasons[0].code == "EVENT_IN_FUTURE"
 
     async def test_a_repeated_request_id_answers_like_the_first_and_another_body_is_refused(
         self, house: House
     ) -> None:
         context = RequestContext(request_id="r-1")
         first, again = [await record_consent(house.gate, DESK, PHONE, context, draft()) for _ in range(2)]
-        assert isinstance(first, ConsentReply) and isinstance(again, ConsentReply)
+        assert isinstance(first, ConsentReply)
+        assert isinstance(again, ConsentReply)
         assert first.event.record_id == again.event.record_id
         other = await record_consent(house.gate, DESK, PHONE, context, draft(purpose="after_sales"))
         assert isinstance(other, Refusal)
-        assert "REQUEST_ID_REUSED" == other.reasons[0].code
+        assert other.reasons[0].code == "REQUEST_ID_REUSED"
 
     async def test_a_minor_is_never_marketed_to(self, house: House) -> None:
         child = StoreKey("crm", "C00020")
         await given(house, ref=child)
-        assert "X_MINOR_MARKETING" == await code(house, "marketer", replace(MARKETING, customer=child))
+        assert await code(house, "marketer", replace(MARKETING, customer=child)) == "X_MINOR_MARKETING"
 
 
 class TestEmployment:
@@ -283,12 +284,12 @@ class TestEmployment:
         await shown(house, "support-agent", ask("phone"))
         reply = await offboard_principal(house.gate, ADMIN, RequestContext(), "support-agent")
         assert isinstance(reply, PrincipalReply)
-        assert "PRINCIPAL_OFFBOARDED" == await code(house, "support-agent", ask("phone"))
+        assert await code(house, "support-agent", ask("phone")) == "PRINCIPAL_OFFBOARDED"
 
     async def test_a_suspended_principal_is_refused_with_all_its_roles(self, house: House) -> None:
         suspended = Principal("support-agent", roles=frozenset({"support"}), employment=State.SUSPENDED)
         await upsert_principal(house.gate, ADMIN, RequestContext(), suspended)
-        assert "PRINCIPAL_SUSPENDED" == await code(house, "support-agent", ask("phone", ticket="T-1"))
+        assert await code(house, "support-agent", ask("phone", ticket="T-1")) == "PRINCIPAL_SUSPENDED"
 
     @pytest.mark.parametrize("who", [BOOTSTRAP, ADMIN, SUPPORT])
     async def test_nobody_writes_himself_a_role(self, house: House, who: object) -> None:
@@ -304,7 +305,7 @@ class TestEmployment:
             house.gate, BOOTSTRAP, RequestContext(), Principal("x", roles=frozenset({"a"}))
         )
         assert isinstance(reply, Refusal)
-        assert "PRINCIPAL_UNKNOWN" == reply.reasons[0].code
+        assert reply.reasons[0].code == "PRINCIPAL_UNKNOWN"
 
 
 class TestEvidence:
@@ -312,29 +313,29 @@ class TestEvidence:
         gate = replace(house.gate, log=BrokenLog(house.log))
         with pytest.raises(LogUnavailable):
             await lookup(gate, SUPPORT, ask("phone"), 2.0)
-        assert ("lookup", "DENY", "LOG_UNAVAILABLE") == house.counted.decisions[-1]
+        assert house.counted.decisions[-1] == ("lookup", "DENY", "LOG_UNAVAILABLE")
 
     async def test_the_entry_is_durable_before_the_record_is_opened(self, house: House) -> None:
         await shown(house, "support-agent", ask("phone"))
         stages = house.counted.stages
         assert stages.index("evidence") < stages.index("mask")
         entry = house.entries[-1]
-        assert (EntryKind.DECISION, "ALLOW", {"phone": "keep(3,4)"}) == (
+        assert (
             entry.kind,
             entry.effect,
             dict(entry.fields),
-        )
+        ) == (EntryKind.DECISION, "ALLOW", {"phone": "keep(3,4)"})
 
     async def test_a_write_that_can_not_be_evidenced_is_not_made(self, house: House) -> None:
         gate = replace(house.gate, log=BrokenLog(house.log))
         with pytest.raises(LogUnavailable):
             await record_consent(gate, DESK, PHONE, RequestContext(), draft())
-        assert "CONSENT_MISSING" == await code(house, "marketer", MARKETING)
+        assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
 
     async def test_writes_leave_admission_and_outcome(self, house: House) -> None:
         await given(house)
         kinds = [entry.kind for entry in house.entries[-2:]]
-        assert [EntryKind.ADMISSION, EntryKind.OUTCOME] == kinds
+        assert kinds == [EntryKind.ADMISSION, EntryKind.OUTCOME]
         assert house.entries[-1].decision_id == house.entries[-2].decision_id
 
     async def test_entries_hold_no_personal_data(self, house: House) -> None:
@@ -370,10 +371,10 @@ class TestEvidence:
             (house.entries[-2], MARKETING),
             (house.entries[-1], ask("birthday", customer="C00020", ticket="T-1")),
         ):
-            recorded = dict(entry.facts) | await house.personal_facts(entry)
+            recorded: dict[str, Any] = dict(entry.facts) | await house.personal_facts(entry)
             types = decider.bundle.facts
             facts = Facts({
-                path: State(value) if types[path].kind is Kind.STATE and isinstance(value, str) else value  # type: ignore[dict-item] # as recorded
+                path: State(value) if types[path].kind is Kind.STATE and isinstance(value, str) else value
                 for path, value in recorded.items()
             })  # fmt: skip
             roles = recorded["principal.roles"]
@@ -387,12 +388,12 @@ class TestEvidence:
         await shown(house, "support-agent", ask("phone"))
         entry = house.entries[-1]
         assert "customer.minor" not in entry.facts
-        assert {"customer.minor": False} == await house.personal_facts(entry)
+        assert await house.personal_facts(entry) == {"customer.minor": False}
 
     async def test_one_customer_has_one_sid_whatever_it_is_asked_by(self, house: House) -> None:
         await asyncio.gather(*(shown(house, "support-agent", ask("phone")) for _ in range(8)))
         await shown(house, "support-agent", replace(ask("phone"), customer=PHONE))
-        assert 1 == len({entry.sids for entry in house.entries})
+        assert len({entry.sids for entry in house.entries}) == 1
 
 
 class TestNoLeaksOnTheSide:
@@ -413,7 +414,7 @@ class TestNoLeaksOnTheSide:
                     reply.summary.warnings,
                 )
             )
-        assert 1 == len(answers)
+        assert len(answers) == 1
 
     async def test_other_peoples_customers_look_like_none_at_all(self, house: House) -> None:
         store = house.gate.stores["crm"]

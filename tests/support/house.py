@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -122,9 +123,9 @@ class House:
     def entries(self) -> list[Entry]:
         return [parse_entry(leaf) for leaf in self.log.leaves]
 
-    async def personal_facts(self, entry: Entry) -> dict[str, object]:
+    async def personal_facts(self, entry: Entry) -> dict[str, Any]:
         """Return the sealed facts of an entry, opened with the customer's key."""
-        opened: dict[str, object] = {}
+        opened: dict[str, Any] = {}
         for sid, sealed in entry.sealed.items():
             wrapped = await self.ledger.subject_key(sid)
             assert wrapped is not None

@@ -69,7 +69,7 @@ class Readiness:
         if log.signed.size >= log.size:
             self._signed_at = self._clock.monotonic()
         try:
-            await self._gate.ledger.checkpoints.last(self._gate.front.gate.log.origin)
+            await self._gate.ledger.checkpoints.last(log.origin)
         except LedgerError:
             self._is_ledger_readable = False
         else:

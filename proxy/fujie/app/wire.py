@@ -9,7 +9,7 @@ Opening goes in this order, and what is wrong is listed at once as far as later 
 import asyncio
 import json
 import os
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,23 +60,6 @@ _LOG_REMEDIES = {
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class OriginLog:
-    """A log as `ports.EvidenceLog`: its writer, under the name of its origin."""
-
-    origin: str
-    log: TileLog
-
-    @property
-    def healthy(self) -> bool:
-        """See `ports.EvidenceLog.healthy`."""
-        return self.log.healthy
-
-    def append(self, leaf: bytes) -> Coroutine[Any, Any, int]:
-        """See `ports.EvidenceLog.append`."""
-        return self.log.append(leaf)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class OpenGate:
     """Everything that is open. `front` is what the transport serves."""
 
@@ -122,7 +105,7 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
             directory=ledger.directory,
             ledger=ledger,
             stores=stores,
-            log=OriginLog(origin_of(settings.audit.instance, 0), log),
+            log=log,
             policies=policies,
             clock=clock,
             ids=ids,

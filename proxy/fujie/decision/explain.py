@@ -21,8 +21,8 @@ _MAX_CLAUSES = 64
 def explain(plan: Plan, request: Request, facts: Facts) -> Explanation:
     """Decide, and trace every grant for the action and every guard in scope. Never raises.
 
-    Personal facts are shown as `(personal)`, and so is every clause that reads one, since its
-    outcome would tell the value. Cost: about 0.1 ms a clause; not for the hot path.
+    Personal facts are shown as `(personal)`, and so is every clause that reads one. The outcome of a
+    rule is shown all the same: the decision tells it anyway, to whoever may explain. Cost: about 0.1 ms a clause; not for the hot path.
     """
     decision = decide(plan, request, facts)
     types = plan.bundle.facts
@@ -70,7 +70,7 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
         names = [f"matchConditions[{name}]" for name, _ in guard.conditions]
         names += [f"validations[{validation.name}]" for validation in guard.validations]
         for name, rule, verdict in zip(names, rules_of(guard), verdicts, strict=True):
-            if not applies and name.startswith("validations"):
+            if not applies and (verdict is False or name.startswith("validations")):
                 outcome = "does not apply"
             elif verdict is True:
                 outcome = "held"

@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.consent import consent_of
+from fujie.decision.decide import refuse
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ConsentReply, ConsentStateReply, Refusal
-from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
@@ -38,7 +39,10 @@ class ConsentQuery:
 async def record_consent(
     gate: Gate, caller: Credential, ref: CustomerRef, context: RequestContext, draft: ConsentEvent
 ) -> ConsentReply | Refusal:
-    """Append a consent event. `draft` needs no record id, sid, actor, controller or received_at: they are set here."""
+    """Append a consent event. `draft` needs no record id, sid, actor, controller or received_at: they are set here.
+
+    By a phone that several customers share only an event that closes is taken (else CUSTOMER_AMBIGUOUS).
+    """
     return await _append(open_case(gate, caller, context, Request(Action.CONSENT_RECORD)), ref, draft)
 
 
@@ -86,6 +90,10 @@ async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentR
         if event_time > case.now + _SKEW:
             raise RequestError(code="EVENT_IN_FUTURE", field="consent.event_time")
         identity = await gate.ledger.enrol((ref,), case.now)
+        if identity.is_shared and draft.type not in NEGATIVE:
+            # Whose consent it is must not be guessed; a withdrawal closes for all who share the number.
+            ambiguous = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS")
+            return await refused(case, ambiguous, Subject(identity.sids))
         event = replace(
             draft,
             record_id=gate.ids.new_id(),

@@ -44,12 +44,6 @@ class LedgerError(FujieError):
     code = "LEDGER_UNAVAILABLE"
 
 
-class LogError(FujieError):
-    """Evidence could not be made durable; nothing may be released."""
-
-    code = "LOG_UNAVAILABLE"
-
-
 class StartError(Exception):
     """The server must not start. `code` is UPPER_SNAKE, `remedy` says what to do next."""
 

@@ -87,11 +87,11 @@ class Rules:
         spec = document.spec
         match = self._match(spec, with_purposes=True)
         scope = self._variables(spec, match)
-        conditions = [
-            (name.text, rule)
-            for entry in spec.list_of_fields("matchConditions")
-            if (name := self._rule_name(entry)) and (rule := self._finished_rule(entry, scope))
-        ]
+        conditions: list[tuple[str, Rule]] = []
+        for entry in spec.list_of_fields("matchConditions"):
+            name, rule = self._rule_name(entry), self._finished_rule(entry, scope)
+            if name and rule:
+                conditions.append((name.text, rule))
         validations = self._validations(spec, document.name.text, scope)
         fields = self._catalogue.field_steps(spec)
         enforced, warns = self._mode(spec)

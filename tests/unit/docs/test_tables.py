@@ -86,7 +86,7 @@ ENVELOPE = "apiVersion: fujie.dev/v1\nkind: {kind}\nmetadata: {{name: probe}}\ns
         ("Grant", "{match: {zzz: 1}}"),
         ("Guard", "{zzz: 1}"),
         ("Guard", "{match: {zzz: 1}}"),
-        ("Guard", "{match: {actions: [lookup]}, matchConditions: [{zzz: 1}]}"),
+        ("Guard", "{match: {actions: [lookup]}, matchConditions: [{name: a, zzz: 1}]}"),
         ("Guard", "{match: {actions: [lookup]}, variables: [{zzz: 1}]}"),
         ("Guard", "{match: {actions: [lookup]}, validations: [{zzz: 1}]}"),
     ],

@@ -14,7 +14,7 @@ import pytest
 
 from fujie.decision.decide import decide, matching_grants, outcomes
 from fujie.decision.facts import Raw, derive
-from fujie.decision.plan import Plan, Planner, rules_of
+from fujie.decision.plan import Plan, Planner, rule_set, rules_of
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.decision import Decision
 from fujie.model.facts import Facts, Unknown, UnknownWhy
@@ -254,12 +254,11 @@ def test_every_grant_on_customers_is_seen_matched_and_not_matched() -> None:
 def verdicts(case: Case) -> Iterator[tuple[str, str]]:
     """Yield guard/rule and true, false or unknown. Validations of a guard whose condition is false do not count."""
     plan, facts = settled(case)
-    results = iter(outcomes(plan, plan.rules, plan.rule_programs, facts, plan.rule_roots))
     for guard in plan.guards:
         names = [name for name, _ in guard.conditions] + [
             validation.name for validation in guard.validations
         ]
-        found = [next(results) for _ in rules_of(guard)]
+        found = outcomes(bundle().engine, rule_set(bundle().engine, rules_of(guard)), facts)
         off = False in found[: len(guard.conditions)]
         for index, (name, verdict) in enumerate(zip(names, found, strict=True)):
             if index < len(guard.conditions) or not off:

@@ -89,8 +89,7 @@ def theirs(text: str, activation: Context) -> bool | str:
 
 
 def ours(engine: Engine, texts: tuple[str, ...], facts: Facts) -> list[bool | str]:
-    roots = frozenset(path.partition(".")[0] for path in facts.values)
-    results = engine.program(texts).run(engine.messages(facts, roots))
+    results = engine.program(texts).run(engine.messages(facts, facts.values))
     return [result if isinstance(result, bool) else ERROR for result in results]
 
 

@@ -101,7 +101,10 @@ def _answered(row: Sequence[Any]) -> tuple[str, ConsentEvent]:
 
 
 _BY_REQUEST = Query(
-    sa.select(*_COLUMNS, _C.request_digest).where(_C.request_id == sa.bindparam("request_id")), _answered
+    sa.select(*_COLUMNS, _C.request_digest).where(
+        _C.actor == sa.bindparam("actor"), _C.request_id == sa.bindparam("request_id")
+    ),
+    _answered,
 )
 
 
@@ -126,7 +129,8 @@ class Consents:
 
         def work(connection: Connection) -> ConsentEvent:
             if request_id:
-                for digest, first in _BY_REQUEST.within(connection, {"request_id": request_id}):
+                same = {"actor": event.actor, "request_id": request_id}
+                for digest, first in _BY_REQUEST.within(connection, same):
                     if digest != request_digest:
                         raise RequestError(code="REQUEST_ID_REUSED", field="context.request_id")
                     return first

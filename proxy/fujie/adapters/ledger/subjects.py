@@ -1,11 +1,11 @@
-"""Subjects and their aliases: from a phone number or a customer id to a random sid.
+"""Subjects and their aliases: from a phone number or a customer id to random sids.
 
 An alias is HMAC-SHA-256 under the `ledger_index` key of `kind 0x00 scope 0x00 value`, in full: with
 the file alone nobody can test whether a number is in it.
 """
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -36,16 +36,27 @@ class _Alias:
     scope: str
     digest: bytes
 
+    @property
+    def may_be_shared(self) -> bool:
+        """People share numbers; a store gives an id to one customer."""
+        return self.kind == _PHONE
+
+
+_PHONE, _STORE_KEY = "phone", "store_key"
+
+_Link = tuple[bytes, str]
+"""A digest and a sid that it is current for."""
+
 
 @lru_cache(maxsize=32)
-def _current(count: int) -> Query[tuple[bytes, str]]:
+def _current(count: int) -> Query[_Link]:
     select = sa.select(alias.c.digest, alias.c.sid).where(
         one_of(alias.c.digest, count), alias.c.valid_to.is_(None)
     )
-    return Query(select, _pair)
+    return Query(select.order_by(alias.c.change_seq), _link)
 
 
-def _pair(row: Sequence[Any]) -> tuple[bytes, str]:
+def _link(row: Sequence[Any]) -> _Link:
     return row[0], row[1]
 
 
@@ -76,8 +87,8 @@ class Subjects:
         if not refs:
             return None
         digests = [self._alias(ref).digest for ref in refs]
-        found = await self._database.rows(_current(padded_size(len(digests))), members(digests))
-        return _identity(digests, dict(found))
+        links = await self._database.rows(_current(padded_size(len(digests))), members(digests))
+        return _identity(digests, links)
 
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
         """See `ports.Ledger.enrol`; costs no write when every ref is known."""
@@ -86,18 +97,21 @@ class Subjects:
         aliases = {entry.digest: entry for entry in map(self._alias, refs)}
         digests = list(aliases)
         query, values = _current(padded_size(len(digests))), members(digests)
-        known = dict(await self._database.rows(query, values))
-        if known.keys() == aliases.keys():
-            return _known_identity(digests, known)
+        links = await self._database.rows(query, values)
+        identity = _identity(digests, links)
+        if identity is not None and not _joining(aliases.values(), identity.sid, links):
+            return identity
 
         def work(connection: Connection) -> Identity:
-            seen = dict(query.within(connection, values))  # again: another process may have been faster
-            sid = seen.get(digests[0]) or self._insert_subject(connection, now)
-            for digest in digests:
-                if digest not in seen:
-                    self._insert_alias(connection, aliases[digest], sid, now)
-                    seen[digest] = sid
-            return _known_identity(digests, seen)
+            links = query.within(connection, values)  # again: another process may have been faster
+            firsts = _sids(digests[0], links)
+            sid = firsts[0] if firsts else self._insert_subject(connection, now)
+            for entry in _joining(aliases.values(), sid, links):
+                self._insert_alias(connection, entry, sid, now)
+                links.append((entry.digest, sid))
+            identity = _identity(digests, links)
+            assert identity is not None, "the first ref is known here"
+            return identity
 
         return await self._database.write(work)
 
@@ -108,9 +122,9 @@ class Subjects:
 
     def _alias(self, ref: CustomerRef) -> _Alias:
         if isinstance(ref, Phone):
-            kind, scope, value = "phone", "", ref.e164
+            kind, scope, value = _PHONE, "", ref.e164
         else:
-            kind, scope, value = "store_key", ref.store, ref.customer_id
+            kind, scope, value = _STORE_KEY, ref.store, ref.customer_id
         if "\0" in scope:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
             raise LedgerError("the name of a store holds NUL", code="INTERNAL")
         message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
@@ -140,12 +154,24 @@ class Subjects:
         connection.execute(sa.insert(alias), row)
 
 
-def _identity(digests: Sequence[bytes], known: Mapping[bytes, str]) -> Identity | None:
-    sids = tuple(dict.fromkeys(known[digest] for digest in digests if digest in known))
-    return Identity(sids[0], sids[1:]) if sids else None
+def _sids(digest: bytes, links: Sequence[_Link]) -> list[str]:
+    return [sid for linked, sid in links if linked == digest]
 
 
-def _known_identity(digests: Sequence[bytes], known: Mapping[bytes, str]) -> Identity:
-    identity = _identity(digests, known)
-    assert identity is not None, "every digest is known here"
-    return identity
+def _joining(aliases: Iterable[_Alias], sid: str, links: Sequence[_Link]) -> list[_Alias]:
+    """Return the aliases that `sid` has yet to get."""
+    return [
+        entry
+        for entry in aliases
+        if sid not in (sids := _sids(entry.digest, links)) and (entry.may_be_shared or not sids)
+    ]
+
+
+def _identity(digests: Sequence[bytes], links: Sequence[_Link]) -> Identity | None:
+    """Return who the digests lead to; `links` come in the order in which they were made."""
+    for digest in digests:
+        sids = _sids(digest, links)
+        if sids:
+            others = dict.fromkeys(sid for _, sid in links if sid != sids[0])
+            return Identity(sids[0], tuple(others), is_shared=len(sids) > 1)
+    return None

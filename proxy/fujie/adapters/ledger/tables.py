@@ -58,19 +58,34 @@ alias = sa.Table(
     _text("scope"),
     sa.Column("key_version", sa.Text, primary_key=True),
     sa.Column("digest", sa.LargeBinary, primary_key=True),
-    _sid(),
+    sa.Column("sid", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
     sa.Column("valid_from", sa.BigInteger, primary_key=True, autoincrement=False),
     _instant("valid_to", nullable=True),
     _change_seq(),
 )
-"""`kind` is phone or store_key, `scope` the store of a store key, `key_version` the id of the index key."""
+"""`kind` is phone or store_key, `scope` the store of a store key, `key_version` the id of the index key.
+
+People share numbers: a phone may be current for several sids, a store key for one only.
+"""
+
+_IS_CURRENT = alias.c.valid_to.is_(None)
+_IS_CURRENT_STORE_KEY = sa.and_(_IS_CURRENT, alias.c.kind == "store_key")
 
 sa.Index(
     "uq_alias_current",
     alias.c.digest,
+    alias.c.sid,
     unique=True,
-    sqlite_where=alias.c.valid_to.is_(None),
-    postgresql_where=alias.c.valid_to.is_(None),
+    sqlite_where=_IS_CURRENT,
+    postgresql_where=_IS_CURRENT,
+)
+
+sa.Index(
+    "uq_alias_current_store_key",
+    alias.c.digest,
+    unique=True,
+    sqlite_where=_IS_CURRENT_STORE_KEY,
+    postgresql_where=_IS_CURRENT_STORE_KEY,
 )
 
 consent_event = sa.Table(
@@ -102,9 +117,10 @@ consent_event = sa.Table(
     _text("source"),
     _text("evidence_ref"),
     _text("schema_version"),
-    sa.Column("request_id", sa.Text, unique=True),
+    sa.Column("request_id", sa.Text),
     _text("request_digest"),
     _change_seq(),
+    sa.UniqueConstraint("actor", "request_id"),
 )
 """Append-only; the field set of ISO/IEC TS 27560:2023. `request_id` is NULL when the caller gave none."""
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from fujie.app.cli import offline, server
+from fujie.app.cli import client, demo, offline, server
 
 
 def build() -> typer.Typer:
@@ -19,6 +19,16 @@ def build() -> typer.Typer:
     )
     app.callback()(_options)
     app.command()(server.serve)
+    app.command()(demo.demo)
+    app.command()(client.lookup)
+    consent = _group(app, "consent", "Consent of customers.")
+    consent.command("record")(client.consent_record)
+    consent.command("withdraw")(client.consent_withdraw)
+    consent.command("show")(client.consent_show)
+    principal = _group(app, "principal", "Who is employed, and in which roles.")
+    principal.command("upsert")(client.principal_upsert)
+    principal.command("offboard")(client.principal_offboard)
+    principal.command("show")(client.principal_show)
     config = _group(app, "config", "The configuration.")
     config.command("check")(offline.config_check)
     config.command("show")(offline.config_show)
@@ -26,6 +36,7 @@ def build() -> typer.Typer:
     keys.command("init")(offline.keys_init)
     policy = _group(app, "policy", "The policies.")
     policy.command("check")(offline.policy_check)
+    policy.command("explain")(client.policy_explain)
     audit = _group(app, "audit", "The evidence log.")
     audit.command("verify")(offline.audit_verify)
     return app

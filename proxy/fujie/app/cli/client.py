@@ -3,18 +3,25 @@
 Each is one gRPC call with a token; the command line has no other right than that token.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.text import Text
 
-from fujie.app.cli.output import Format, Output, fail, show, show_fields
+from fujie.app.cli.output import Exit, Format, Output, fail, show, show_fields, show_json
+
+if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
+    from fujie.app.client import RefusalDetail, Stubs
+    from fujie.v1 import types_pb2 as types_v1
 
 Address = Annotated[str, typer.Option("--address", envvar="FUJIE_ADDRESS", help="host:port of the server.")]
 TokenFile = Annotated[
-    Path, typer.Option("--token-file", envvar="FUJIE_TOKEN_FILE", help="File that holds the bearer token.")
+    Path | None,
+    typer.Option("--token-file", envvar="FUJIE_TOKEN_FILE", help="File that holds the bearer token."),
 ]
 TLSRoot = Annotated[
     Path | None,
@@ -25,13 +32,380 @@ Customer = Annotated[str, typer.Argument(help="Customer id in the store, or a ph
 ByPhone = Annotated[bool, typer.Option("--phone", help="CUSTOMER is a phone number.")]
 Purpose = Annotated[str, typer.Option("--purpose", help="Purpose id of the catalogue.")]
 Basis = Annotated[str, typer.Option("--basis", help="Legal basis (PIPL art. 13): consent, contract, ...")]
-Evidence = Annotated[str, typer.Option("--basis-evidence", help="Evidence for the basis, an order id for example.")]
+Evidence = Annotated[
+    str, typer.Option("--basis-evidence", help="Evidence for the basis, an order id for example.")
+]
 Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that this serves.")]
 Channel = Annotated[str, typer.Option("--channel", help="sms, voice, email, wechat or any.")]
-FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas.")]
+FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas between.")]
+PrincipalId = Annotated[str, typer.Argument(help="Principal: the subject of its tokens.")]
 
-_DEFAULT_ADDRESS = "127.0.0.1:7443"
-_EXIT_OF_STATUS = {"NOT_FOUND": 3, "PERMISSION_DENIED": 4, "FAILED_PRECONDITION": 4, "RESOURCE_EXHAUSTED": 4, "INVALID_ARGUMENT": 2}
+LOCAL = "127.0.0.1:7443"
+_EXITS = {
+    "INVALID_ARGUMENT": Exit.USAGE,
+    "NOT_FOUND": Exit.NOT_FOUND,
+    "PERMISSION_DENIED": Exit.DENIED,
+    "FAILED_PRECONDITION": Exit.DENIED,
+    "RESOURCE_EXHAUSTED": Exit.DENIED,
+    "UNAUTHENTICATED": Exit.DENIED,
+}
 
-consent = typer.Typer(no_args_is_help=True, help="Record, withdraw and read consent.")
-principal = typer.Typer(no_args_is_help=True, help="Who is employed, and in which roles.")
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Which server to call, as whom, and how to print."""
+
+    address: str
+    token_file: Path | None
+    tls_root: Path | None
+    output: Format
+
+    @contextmanager
+    def stubs(self) -> Iterator["Stubs"]:
+        """Connect; a refusal, or no answer, ends the command with its exit code and the reasons."""
+        import grpc
+
+        from fujie.app.client import PlaintextRefused, connect, read_refusal
+
+        if self.token_file is None:
+            fail(
+                Exit.USAGE,
+                "give --token-file or FUJIE_TOKEN_FILE",
+                code="TOKEN_MISSING",
+                output=self.output,
+            )
+        try:
+            stubs = connect(self.address, self.token_file.read_text().strip(), self.tls_root)
+        except OSError as error:
+            fail(
+                Exit.USAGE,
+                f"{error.filename}: {error.strerror}",
+                code="FILE_UNREADABLE",
+                output=self.output,
+            )
+        except PlaintextRefused as error:
+            fail(Exit.USAGE, f"{error}: --tls-root", code="PLAINTEXT_REFUSED", output=self.output)
+        try:
+            yield stubs
+        except grpc.RpcError as error:
+            _refused(read_refusal(error), self.output)
+        finally:
+            stubs.channel.close()
+
+
+def lookup(
+    customer: Customer,
+    store: Store,
+    fields: FieldNames,
+    purpose: Purpose,
+    basis: Basis = "consent",
+    basis_evidence: Evidence = "",
+    ticket: Ticket = "",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    phone: ByPhone = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse when any field would be withheld.")
+    ] = False,
+) -> None:
+    """Look up fields of one customer, masked as the policy says.
+
+    Exit code 4 when refused: reasons, articles and remedies are printed in both languages.
+    """
+    from google.protobuf import json_format
+
+    context = _context(purpose, basis, basis_evidence, ticket)
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.customers.LookupCustomer(
+            _ask(_ref(customer, store, phone=phone), store, fields, context, strict=strict)
+        )
+    values = json_format.MessageToDict(reply.customer)
+    treatments = {name: t.withheld_reason or t.step for name, t in sorted(reply.treatments.items())}
+    plain = {"customer": values, "treatments": treatments, "decision_id": reply.decision.decision_id}
+    rows = [(name, _text(values.get(name, "")), step) for name, step in treatments.items()]
+    show(output, plain, ("field", "value", "step"), rows)
+    _warn(reply.decision.warnings, output)
+
+
+def consent_record(
+    customer: Customer,
+    purpose: Purpose,
+    store: Store = "",
+    channel: Channel = "any",
+    refused: Annotated[bool, typer.Option("--refused", help="The customer said no.")] = False,
+    separate: Annotated[
+        bool, typer.Option("--separate", help="A separate consent (PIPL 23, 29, 39).")
+    ] = False,
+    explicit: Annotated[bool, typer.Option("--explicit/--implied", help="Given by a clear act.")] = True,
+    notice: Annotated[str, typer.Option("--notice", help="id@version of the notice that was shown.")] = "",
+    source: Annotated[
+        str, typer.Option("--source", help="website, app, offline, agent, import, ...")
+    ] = "agent",
+    evidence_ref: Annotated[str, typer.Option("--evidence-ref", help="Where the evidence lies.")] = "",
+    request_id: Annotated[str, typer.Option("--request-id", help="Makes a repeat harmless.")] = "",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    phone: ByPhone = False,
+) -> None:
+    """Record that a customer gave, or refused, consent for a purpose."""
+    from fujie.v1 import consent_service_pb2 as consent_v1
+    from fujie.v1 import types_pb2 as types_v1
+
+    notice_id, _, version = notice.partition("@")
+    kind = consent_v1.CONSENT_EVENT_TYPE_REFUSED if refused else consent_v1.CONSENT_EVENT_TYPE_GIVEN
+    record = consent_v1.ConsentRecord(
+        purpose=purpose, channel=channel, type=kind, explicit=explicit, separate=separate, source=source,
+        notice=consent_v1.NoticeRef(id=notice_id, version=version), evidence_ref=evidence_ref,
+    )  # fmt: skip
+    request = consent_v1.RecordConsentRequest(
+        customer=_ref(customer, store, phone=phone),
+        context=types_v1.RequestContext(request_id=request_id),
+        consent=record,
+    )
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.consent.RecordConsent(request)
+    show_fields(output, _plain(reply.consent))
+
+
+def consent_withdraw(
+    customer: Customer,
+    purpose: Purpose,
+    store: Store = "",
+    channel: Channel = "any",
+    evidence_ref: Annotated[str, typer.Option("--evidence-ref", help="Where the evidence lies.")] = "",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    phone: ByPhone = False,
+) -> None:
+    """Record that a customer withdrew consent. It holds for the very next call."""
+    from fujie.v1 import consent_service_pb2 as consent_v1
+
+    request = consent_v1.WithdrawConsentRequest(
+        customer=_ref(customer, store, phone=phone),
+        purpose=purpose,
+        channel=channel,
+        evidence_ref=evidence_ref,
+    )
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.consent.WithdrawConsent(request)
+    show_fields(output, _plain(reply.consent))
+
+
+def consent_show(
+    customer: Customer,
+    purpose: Purpose,
+    store: Store = "",
+    channel: Channel = "any",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    phone: ByPhone = False,
+) -> None:
+    """Show the state of a customer's consent, and the event that governs it."""
+    from fujie.v1 import consent_service_pb2 as consent_v1
+
+    request = consent_v1.GetConsentRequest(
+        customer=_ref(customer, store, phone=phone), purpose=purpose, channel=channel
+    )
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.consent.GetConsent(request)
+    state = consent_v1.ConsentState.Name(reply.state).removeprefix("CONSENT_STATE_")
+    governing = _plain(reply.governing) if reply.HasField("governing") else {}
+    show_fields(
+        output, {"state": state, **({"governing": governing} if output is Format.JSON else governing)}
+    )
+
+
+def principal_upsert(
+    principal_id: PrincipalId,
+    role: Annotated[
+        list[str] | None, typer.Option("--role", help="A role; may be given several times.")
+    ] = None,
+    department: Annotated[str, typer.Option("--department")] = "",
+    training: Annotated[str, typer.Option("--training", help="valid, lapsed or none.")] = "none",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    service: Annotated[bool, typer.Option("--service", help="A service, not an employee.")] = False,
+    suspended: Annotated[
+        bool, typer.Option("--suspended", help="Known, but may do nothing for now.")
+    ] = False,
+) -> None:
+    """Write the whole record of a principal. Nobody writes his own."""
+    from fujie.v1 import directory_service_pb2 as directory_v1
+
+    known = {
+        "valid": directory_v1.TRAINING_VALID,
+        "lapsed": directory_v1.TRAINING_LAPSED,
+        "none": directory_v1.TRAINING_NONE,
+    }
+    if training not in known:
+        fail(Exit.USAGE, f"--training is one of {', '.join(known)}", code="ARGUMENT_INVALID", output=output)
+    principal = directory_v1.Principal(
+        id=principal_id,
+        kind=directory_v1.PRINCIPAL_KIND_SERVICE if service else directory_v1.PRINCIPAL_KIND_EMPLOYEE,
+        roles=role or [],
+        department=department,
+        employment=directory_v1.EMPLOYMENT_SUSPENDED if suspended else directory_v1.EMPLOYMENT_ACTIVE,
+        training=known[training],
+    )
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.directory.UpsertPrincipal(directory_v1.UpsertPrincipalRequest(principal=principal))
+    show_fields(output, _plain(reply.principal))
+
+
+def principal_offboard(
+    principal_id: PrincipalId,
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """End the employment of a principal and drop its roles. It holds for the very next call."""
+    from fujie.v1 import directory_service_pb2 as directory_v1
+
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.directory.OffboardPrincipal(directory_v1.OffboardPrincipalRequest(id=principal_id))
+    show_fields(output, _plain(reply.principal))
+
+
+def principal_show(
+    principal_id: PrincipalId,
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show a principal as the directory holds it."""
+    from fujie.v1 import directory_service_pb2 as directory_v1
+
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.directory.GetPrincipal(directory_v1.GetPrincipalRequest(id=principal_id))
+    show_fields(output, _plain(reply.principal))
+
+
+def policy_explain(
+    customer: Customer,
+    store: Store,
+    fields: FieldNames,
+    purpose: Purpose,
+    principal: Annotated[
+        str, typer.Option("--principal", help="Whose look-up; your own when left out.")
+    ] = "",
+    basis: Basis = "consent",
+    basis_evidence: Evidence = "",
+    ticket: Ticket = "",
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    output: Output = Format.TABLE,
+    *,
+    phone: ByPhone = False,
+) -> None:
+    """Say what a look-up would decide, and why, clause by clause. Releases nothing."""
+    from fujie.v1 import policy_service_pb2 as policy_v1
+    from fujie.v1 import types_pb2 as types_v1
+
+    context = _context(purpose, basis, basis_evidence, ticket)
+    ask = _ask(_ref(customer, store, phone=phone), store, fields, context, strict=False)
+    with Server(address, token_file, tls_root, output).stubs() as stubs:
+        reply = stubs.policy.Explain(policy_v1.ExplainRequest(lookup=ask, principal=principal))
+    if output is Format.JSON:
+        show_json(_plain(reply))
+        return
+    effect = types_v1.Effect.Name(reply.effect).removeprefix("EFFECT_")
+    codes = ", ".join(reason.code for reason in reply.reasons)
+    show(output, None, (effect, codes, ""), _trace_rows(reply.rules))
+
+
+def _trace_rows(rules: Any) -> list[tuple[str | Text, ...]]:
+    rows: list[tuple[str | Text, ...]] = []
+    for rule in rules:
+        bad = rule.outcome not in ("matched", "held", "tightens", "does not apply")
+        head = Text(f"{rule.kind} {rule.name} {rule.part}", style="bold")
+        rows.append(
+            (head, Text(rule.outcome, style="yellow" if bad else "green"), Text(rule.place, style="dim"))
+        )
+        for clause in rule.clauses:
+            reads = ", ".join(f"{path} = {value}" for path, value in sorted(clause.reads.items()))
+            rows.append(
+                (f"{'  ' * (clause.depth + 1)}{clause.text}", clause.value, Text(reads, style="dim"))
+            )
+    return rows
+
+
+def _ask(
+    ref: "types_v1.CustomerRef",
+    store: str,
+    fields: str,
+    context: "types_v1.RequestContext",
+    *,
+    strict: bool,
+) -> Any:  # the message type is only known once grpc is imported
+    from google.protobuf.field_mask_pb2 import FieldMask
+
+    from fujie.v1 import customer_data_service_pb2 as customer_v1
+
+    names = [name.strip() for name in fields.split(",") if name.strip()]
+    return customer_v1.LookupCustomerRequest(
+        customer=ref, store=store, context=context, read_mask=FieldMask(paths=names), strict=strict
+    )
+
+
+def _context(purpose: str, basis: str, evidence: str, ticket: str) -> "types_v1.RequestContext":
+    from fujie.v1 import types_pb2 as types_v1
+
+    return types_v1.RequestContext(purpose=purpose, basis=basis, basis_evidence=evidence, ticket=ticket)
+
+
+def _ref(customer: str, store: str, *, phone: bool) -> "types_v1.CustomerRef":
+    from fujie.v1 import types_pb2 as types_v1
+
+    if phone:
+        return types_v1.CustomerRef(phone=customer)
+    return types_v1.CustomerRef(store_key=types_v1.StoreKey(store=store, customer_id=customer))
+
+
+def _refused(detail: "RefusalDetail", output: Format) -> None:
+    exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
+    details: dict[str, Any] = {"decision_id": detail.decision_id or detail.incident_id}
+    for reason in detail.detail.reasons if detail.detail else ():
+        lines = [
+            " ".join(reason.basis), reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh,
+        ]  # fmt: skip
+        where = f"{reason.guard}/{reason.validation}" if reason.guard else ""
+        details[reason.code] = " | ".join(line for line in (where, *lines) if line)
+    if detail.fields:
+        details["fields"] = ", ".join(detail.fields)
+    message = detail.message or detail.code.name
+    fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)
+
+
+def _warn(warnings: Any, output: Format) -> None:
+    if output is Format.TABLE:
+        for reason in warnings:
+            typer.echo(f"warning {reason.code}: {reason.message.en} {reason.message.zh}", err=True)
+
+
+def _plain(message: Any) -> dict[str, Any]:
+    from google.protobuf import json_format
+
+    plain: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return plain
+
+
+def _text(value: object) -> str:
+    return "null" if value is None else str(value)

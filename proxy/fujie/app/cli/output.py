@@ -40,9 +40,16 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("--output", help="table for people, json for programs.")]
 
 
+_PIPED_WIDTH = 10_000
+"""A line for a program is never folded: rich would take 80 columns for what is not a terminal."""
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return the console for stdout or stderr; long lines are never cut."""
-    return Console(stderr=stderr, highlight=False, soft_wrap=True)
+    """Return the console for stdout or stderr; nothing is ever cut."""
+    made = Console(stderr=stderr, highlight=False, soft_wrap=True)
+    if not made.is_terminal:
+        made.width = _PIPED_WIDTH
+    return made
 
 
 def show(
@@ -65,10 +72,10 @@ def show_fields(output: Format, fields: Mapping[str, Any]) -> None:
     if output is Format.JSON:
         show_json(fields)
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
+    width = max(map(len, fields), default=0)
     for name, value in fields.items():
-        table.add_row(Text(name, style="bold"), Text(value if isinstance(value, str) else _json(value)))
-    console().print(table)
+        text = value if isinstance(value, str) else _json(value)
+        console().print(Text.assemble((f"{name:<{width}}", "bold"), f"  {text}"))
 
 
 def show_json(plain: object) -> None:

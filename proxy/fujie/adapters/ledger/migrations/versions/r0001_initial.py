@@ -83,16 +83,24 @@ def _create_people() -> None:
         sa.Column("valid_to", sa.BigInteger(), nullable=True),
         sa.Column("change_seq", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["sid"], ["subject.sid"], name="fk_alias_sid"),
-        sa.PrimaryKeyConstraint("key_version", "digest", "valid_from", name="pk_alias"),
+        sa.PrimaryKeyConstraint("key_version", "digest", "sid", "valid_from", name="pk_alias"),
         sa.UniqueConstraint("change_seq", name="uq_alias_change_seq"),
     )
     op.create_index(
         "uq_alias_current",
         "alias",
-        ["digest"],
+        ["digest", "sid"],
         unique=True,
         sqlite_where=sa.text("valid_to IS NULL"),
         postgresql_where=sa.text("valid_to IS NULL"),
+    )
+    op.create_index(
+        "uq_alias_current_store_key",
+        "alias",
+        ["digest"],
+        unique=True,
+        sqlite_where=sa.text("valid_to IS NULL AND kind = 'store_key'"),
+        postgresql_where=sa.text("valid_to IS NULL AND kind = 'store_key'"),
     )
 
 
@@ -131,7 +139,7 @@ def _create_consents() -> None:
         sa.ForeignKeyConstraint(["sid"], ["subject.sid"], name="fk_consent_event_sid"),
         sa.PrimaryKeyConstraint("record_id", name="pk_consent_event"),
         sa.UniqueConstraint("change_seq", name="uq_consent_event_change_seq"),
-        sa.UniqueConstraint("request_id", name="uq_consent_event_request_id"),
+        sa.UniqueConstraint("actor", "request_id", name="uq_consent_event_actor_request_id"),
     )
     op.create_index(
         "ix_consent_event_sid_purpose_event_time",
@@ -145,6 +153,12 @@ def downgrade() -> None:
 
     op.drop_index("ix_consent_event_sid_purpose_event_time", table_name="consent_event")
     op.drop_table("consent_event")
+    op.drop_index(
+        "uq_alias_current_store_key",
+        table_name="alias",
+        sqlite_where=sa.text("valid_to IS NULL AND kind = 'store_key'"),
+        postgresql_where=sa.text("valid_to IS NULL AND kind = 'store_key'"),
+    )
     op.drop_index(
         "uq_alias_current",
         table_name="alias",

@@ -1,0 +1,252 @@
+"""Small bundles made by code, and what to ask them: documents as text, strategies for all that a decision reads."""
+
+import json
+from collections.abc import Mapping, Sequence
+
+from hypothesis import strategies as st
+
+from fujie.model.diagnostic import Diagnostic
+from fujie.model.facts import BUILT_IN_FACTS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.request import Request
+from fujie.model.vocabulary import Action, State
+from fujie.policy.bundle import Bundle
+from fujie.policy.compile import compile_bundle
+
+CUSTOMER_FACTS = {
+    "customer.minor": FactType(Kind.BOOL, personal=True),
+    "customer.owner": FactType(Kind.STRING),
+    "customer.tags": FactType(Kind.STRINGS),
+    "customer.points": FactType(Kind.INT),
+}
+FACTS: Mapping[str, FactType] = {**BUILT_IN_FACTS, **CUSTOMER_FACTS}
+"""Every fact of the catalogue below."""
+
+LADDERS = {
+    "phone": ("reveal", "keep(3,4)", "keep(3,2)", "token", "omit"),
+    "name": ("reveal", "keep(1,0)", "token", "omit"),
+    "id_card": ("reveal", "keep(1,1)", "token", "omit"),
+}
+"""Field to the steps of its class, from open to closed; id_card has the floor keep(1,1)."""
+
+RULES = (
+    "true",
+    "consent.state == GIVEN",
+    "consent.state in [GIVEN, REQUESTED] && consent.explicit",
+    "!customer.minor",
+    "customer.owner == principal.department || request.has_ticket",
+    "customer.tags.all(tag, tag != 'blocked')",
+    "24 / time.hour > 1",  # an error at midnight
+    "customer.tags[0] == 'vip'",  # an error without tags
+    "principal.kind == EMPLOYEE",
+    "principal.training == VALID",
+    "time.weekday <= 5",
+    "customer.points > 10",
+)
+"""Rules over every kind of fact; some fail on some values."""
+
+
+def document(kind: str, name: str, spec: Mapping[str, object]) -> str:
+    """Return one policy document; JSON is YAML."""
+    content = {"apiVersion": "fujie.dev/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+    return json.dumps(content, ensure_ascii=False)
+
+
+def purpose(name: str, bases: Mapping[str, object]) -> dict[str, object]:
+    """Return one entry of a Purposes document."""
+    return {"id": name, "label": {"zh": "目的", "en": "purpose"}, "bases": bases}
+
+
+CATALOGUE = (
+    document(
+        "Purposes",
+        "purposes",
+        {
+            "purposes": [
+                purpose("marketing", {"consent": {}}),
+                purpose("care", {"consent": {}, "contract": {"evidence": "order_id"}}),
+            ]
+        },
+    ),
+    document(
+        "FieldCatalog",
+        "fields",
+        {
+            "classes": {
+                "mobile": {"ladder": LADDERS["phone"]},
+                "person_name": {"ladder": LADDERS["name"]},
+                "resident_id": {"ladder": LADDERS["id_card"], "floor": "keep(1,1)"},
+            },
+            "fields": {
+                "phone": {"class": "mobile"},
+                "name": {"class": "person_name"},
+                "id_card": {"class": "resident_id"},
+            },
+            "attributes": {
+                "customer": {
+                    "minor": {"type": "bool", "personal": True},
+                    "owner": {"type": "string"},
+                    "tags": {"type": "strings"},
+                    "points": {"type": "int"},
+                }
+            },
+        },
+    ),
+)
+"""Purposes marketing and care, three fields, four attributes."""
+
+
+def grant(
+    name: str = "grant",
+    *,
+    actions: Sequence[str] = ("lookup",),
+    roles: Sequence[str] = ("agent",),
+    purposes: Sequence[str] = ("marketing", "care"),
+    fields: Mapping[str, str] | None = None,
+    condition: str = "",
+    match: Mapping[str, object] | None = None,
+) -> str:
+    """Return a Grant; `match` holds stores and keys."""
+    spec: dict[str, object] = {"match": {"actions": actions, **(match or {})}, "roles": roles}
+    if purposes:
+        spec["purposes"] = purposes
+        spec["fields"] = {"phone": "reveal"} if fields is None else fields
+    if condition:
+        spec["condition"] = condition
+    return document("Grant", name, spec)
+
+
+def guard(
+    name: str = "guard",
+    *rules: str,
+    conditions: Sequence[str] = (),
+    fields: Mapping[str, str] | None = None,
+    mode: str = "Deny",
+    match: Mapping[str, object] | None = None,
+) -> str:
+    """Return a Guard whose validations are `rules`."""
+    spec: dict[str, object] = {"match": {"actions": ["lookup", "export"], **(match or {})}}
+    if conditions:
+        spec["matchConditions"] = [{"name": f"c{i}", "expression": e} for i, e in enumerate(conditions)]
+    if rules:
+        spec["validations"] = [{"name": f"v{i}", "expression": e} for i, e in enumerate(rules)]
+    if fields:
+        spec["fields"] = fields
+    if mode != "Deny":
+        spec["validationActions"] = [mode]
+    return document("Guard", name, spec)
+
+
+def compiled(*documents: str) -> Bundle:
+    """Compile documents together with the catalogue; they must be sound."""
+    result = compile_bundle({"bundle.yaml": "\n---\n".join((*CATALOGUE, *documents)).encode()})
+    assert isinstance(result, Bundle), "\n".join(map(str, result))
+    return result
+
+
+def problems(*documents: str) -> tuple[Diagnostic, ...]:
+    """Compile documents together with the catalogue; they must not be sound. The places are those of file `own`."""
+    catalogue = "\n---\n".join(CATALOGUE).encode()
+    result = compile_bundle({"catalogue": catalogue, "own": "\n---\n".join(documents).encode()})
+    assert not isinstance(result, Bundle)
+    return result
+
+
+def _some(values: Sequence[str], *, least: int = 1) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), min_size=least, unique=True)
+
+
+def _steps(draw: st.DrawFn, *, least: int = 0) -> dict[str, str]:
+    names = draw(_some(tuple(LADDERS), least=least))
+    return {name: draw(st.sampled_from(LADDERS[name])) for name in names}
+
+
+def _match(draw: st.DrawFn) -> dict[str, object]:
+    match: dict[str, object] = {}
+    if draw(st.booleans()):
+        match["stores"] = draw(_some(("crm", "erp")))
+    if draw(st.booleans()):
+        match["keys"] = draw(_some(("customer_id", "phone")))
+    return match
+
+
+@st.composite
+def grants(draw: st.DrawFn, name: str = "grant") -> str:
+    """Return any grant for look-ups, exports or both."""
+    return grant(
+        name,
+        actions=draw(_some(("lookup", "export"))),
+        roles=draw(_some(("agent", "marketer", "lead"))),
+        purposes=draw(_some(("marketing", "care"))),
+        fields=_steps(draw, least=1),
+        condition=draw(st.sampled_from(("", *RULES))),
+        match=_match(draw),
+    )
+
+
+@st.composite
+def guards(draw: st.DrawFn, name: str = "guard", modes: Sequence[str] = ("Deny",)) -> str:
+    """Return any guard."""
+    mode = draw(st.sampled_from(tuple(modes)))
+    match = _match(draw)
+    if draw(st.booleans()):
+        match["purposes"] = draw(_some(("marketing", "care")))
+    rules = draw(st.lists(st.sampled_from(RULES), min_size=1, max_size=3))
+    conditions = draw(st.lists(st.sampled_from(RULES), max_size=2))
+    fields = _steps(draw) if mode == "Deny" else None
+    return guard(name, *rules, conditions=conditions, fields=fields, mode=mode, match=match)
+
+
+@st.composite
+def rule_documents(draw: st.DrawFn) -> list[str]:
+    """Return a few grants and guards with names of their own."""
+    found = [draw(grants(f"grant-{i}")) for i in range(draw(st.integers(1, 3)))]
+    return found + [draw(guards(f"guard-{i}")) for i in range(draw(st.integers(0, 3)))]
+
+
+def requests(*, actions: Sequence[Action] = (Action.LOOKUP, Action.EXPORT)) -> st.SearchStrategy[Request]:
+    """Return requests, most of them sensible."""
+    names = st.lists(st.sampled_from((*LADDERS, *LADDERS, "shoe_size")), unique=True).map(
+        lambda names: tuple(sorted(names))
+    )
+    return st.builds(
+        Request,
+        action=st.sampled_from(tuple(actions)),
+        purpose=st.sampled_from(("marketing", "care", "care", "care", "gossip", "")),
+        basis=st.sampled_from(("consent", "consent", "contract", "legal_duty", "")),
+        store=st.sampled_from(("crm", "crm", "erp", "nowhere")),
+        key_kind=st.sampled_from(("customer_id", "phone")),
+        fields=names,
+        strict=st.booleans(),
+        has_basis_evidence=st.booleans(),
+        has_ticket=st.booleans(),
+        delegated=st.just(value=False),
+    )
+
+
+def values(kind: FactType) -> st.SearchStrategy[FactValue]:
+    """Return values of one declared type."""
+    known: Mapping[Kind, st.SearchStrategy[FactValue]] = {
+        Kind.BOOL: st.booleans(),
+        Kind.INT: st.integers(0, 23),
+        Kind.STRING: st.sampled_from(("", "east", "west")),
+        Kind.STRINGS: st.lists(st.sampled_from(("vip", "blocked", "new")), max_size=3).map(tuple),
+        Kind.STATE: st.sampled_from(kind.states or (State.UNSPECIFIED,)),
+    }
+    return known[kind.kind]
+
+
+UNKNOWN = st.sampled_from(UnknownWhy).map(Unknown)
+
+
+@st.composite
+def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
+    """Return facts of the declared types, now and then Unknown; the principal is ACTIVE unless told otherwise."""
+    found: dict[str, FactValue] = {path: draw(values(kind)) for path, kind in FACTS.items()}
+    for path in draw(st.lists(st.sampled_from(tuple(FACTS)), max_size=2)):
+        found[path] = draw(UNKNOWN)
+    if active:
+        found["principal.employment"] = State.ACTIVE
+    return Facts(found)
+
+
+ROLES = st.frozensets(st.sampled_from(("agent", "marketer", "lead", "nobody")))
