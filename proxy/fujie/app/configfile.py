@@ -60,8 +60,8 @@ def _file(path: Path, places: dict[KeyPath, str], problems: list[Problem]) -> di
         raise CannotStart(
             [Problem("CONFIG_UNREADABLE", error.strerror or "", place=str(path), remedy=remedy)]
         ) from None
-    loader = yaml.SafeLoader(content)
     try:
+        loader = yaml.SafeLoader(content)
         node = loader.get_single_node()
         if node is not None:
             _walk(node, (), str(path), places, problems)
@@ -95,6 +95,7 @@ def _walk(
         path, place = (*key, name), f"{file}:{mark.line + 1}:{mark.column + 1}"
         if path in places:
             problems.append(Problem("DUPLICATE_KEY", "stands here a second time", ".".join(path), place))
+            continue
         places[path] = place
         _walk(child, path, file, places, problems)
 

@@ -93,7 +93,7 @@ def read_files(paths: Sequence[Path]) -> Files:
     """Return every policy file at or below `paths`, as one generation: two readings in a row must agree.
 
     Raises:
-        CannotStart: POLICY_MISSING when a path does not exist or holds none, POLICY_UNREADABLE.
+        CannotStart: POLICY_MISSING when a path holds none, POLICY_UNREADABLE when it can not be read.
 
     """
     files = _read_once(paths)

@@ -61,6 +61,16 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
     }
+    for path, fact_type in bundle.attributes.items():
+        root, _, name = path.partition(".")
+        if root == "principal":
+            values[path] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
+    return with_customer(bundle, request, Facts(values), raw, now)
+
+
+def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now: datetime) -> Facts:
+    """Return the facts of `asker` with those of the customer in `raw`: what `derive` would give for it."""
+    values = dict(asker.values)
     if raw.events is not None:
         purpose = bundle.purposes.get(request.purpose)
         ttl = purpose.consent_ttl if purpose else None
@@ -70,12 +80,9 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         values["consent.separate"] = consent.separate
     for path, fact_type in bundle.attributes.items():
         root, _, name = path.partition(".")
-        if root == "principal":
-            values[path] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
-        elif raw.attributes is None:
-            values[path] = _NO_CUSTOMER
-        else:
-            values[path] = _typed(raw.attributes.get(name, _NOT_MAPPED), fact_type)
+        if root == "customer":
+            value = _NO_CUSTOMER if raw.attributes is None else raw.attributes.get(name, _NOT_MAPPED)
+            values[path] = _typed(value, fact_type)
     return Facts(values)
 
 

@@ -1,10 +1,10 @@
 """Entries: what a case leaves in the log before anything leaves the gate (promise 2)."""
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from fujie.audit.canon import canonical
 from fujie.audit.entry import Entry, EntryKind, leaf_bytes
 from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
 from fujie.flows.gate import Case
@@ -43,7 +43,7 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
     }
     entry = Entry(
         uid=uid,
-        time=case.now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        time=case.now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
         origin=gate.log.origin,
         kind=kind,
         decision_id=case.decision_id,
@@ -74,11 +74,20 @@ def request_digest(case: Case, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
     request = case.request
-    parts = [
-        request.action.value, request.purpose, request.basis, request.store, request.key_kind, list(request.fields),
-        request.strict, request.has_basis_evidence, request.has_ticket, case.caller.subject, list(sids),
-    ]  # fmt: skip
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False, separators=(",", ":")).encode()).hexdigest()
+    said = {
+        "action": request.action.value,
+        "purpose": request.purpose,
+        "basis": request.basis,
+        "store": request.store,
+        "key": request.key_kind,
+        "fields": request.fields,
+        "strict": request.strict,
+        "basis_evidence": request.has_basis_evidence,
+        "ticket": request.has_ticket,
+        "principal": case.caller.subject,
+        "sids": sids,
+    }
+    return hashlib.sha256(canonical(said)).hexdigest()
 
 
 def _codes(decision: Decision) -> tuple[str, ...]:

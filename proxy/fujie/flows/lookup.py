@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.decide import precheck, refuse
-from fujie.decision.facts import Raw, derive
+from fujie.decision.facts import Raw, derive, with_customer
 from fujie.decision.mask import mask
 from fujie.decision.plan import Plan
 from fujie.flows.evidence import Subject, record
@@ -64,13 +64,13 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
         if isinstance(principal, Decision):
             return await refused(case, principal)
         plan = case.decider.plan(case.request, principal.roles)
-        facts = derive(plan.bundle, case.request, Raw(principal), case.now, gate.zone)
-        closed = precheck(plan, case.request, facts) or _unmapped(case, ask)
+        asker = derive(plan.bundle, case.request, Raw(principal), case.now, gate.zone)
+        closed = precheck(plan, case.request, asker) or _unmapped(case, ask)
         case.watch.lap("precheck")
         if closed:
             return await refused(case, closed)
         seen = await observe(case, plan, principal, ask, timeout_s)  # 2, 3
-        facts = derive(plan.bundle, case.request, seen.raw, case.now, gate.zone)
+        facts = with_customer(plan.bundle, case.request, asker, seen.raw, case.now)
         decision = case.decider.decide(plan, case.request, facts)  # 4
         case.watch.lap("decide")
         # A rule that could not read a customer who is not there says nothing; any other reason comes first.

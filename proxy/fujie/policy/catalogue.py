@@ -166,6 +166,8 @@ class Catalogue:
             self._report.problem(
                 kind.place, "UNKNOWN_TYPE", f"`{kind.text}` is not a type; known: {', '.join(_KINDS)}"
             )
+        elif any(path.text != known and _folded(path.text) == _folded(known) for known in self.facts):
+            self._report.problem(path.place, "DUPLICATE_NAME", f"`{path.text}` differs by `_` alone from another")
         elif kind and self._new(
             path, self.facts, "attribute", pattern=re.compile(rf"(customer|principal)\.{_NAME.pattern}")
         ):
@@ -211,6 +213,11 @@ class Catalogue:
             )
             return False
         return True
+
+
+def _folded(path: str) -> str:
+    # Protobuf, which carries facts into the engine, takes `a_1` and `a1` for one name.
+    return path.replace("_", "")
 
 
 def read_localized(owner: Fields, key: str, report: Report, *, required: bool = False) -> LocalizedText:

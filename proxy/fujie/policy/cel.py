@@ -135,6 +135,8 @@ class Engine:
             root, name = self._names[path]
             fields = values.setdefault(root, {})
             value = facts.get(path)
+            if value is None:  # protobuf would leave it at its default: absent read as false
+                raise ValueError("a fact is None")
             if not isinstance(value, Unknown):
                 fields[name] = STATE_NUMBERS[value] if isinstance(value, State) else value
         try:
@@ -217,7 +219,6 @@ def _pool_of(fact_types: Mapping[str, FactType]) -> descriptor_pool.DescriptorPo
         field = roots[root].field.add(
             name=name, number=len(roots[root].field) + 1, label=label, type=_WIRE[fact.kind]
         )
-        field.json_name = name  # the default one folds `a_1` and `a1` into a clash
         if fact.kind is Kind.STATE:
             field.type_name = f".{_STATE}"
     return _pool(file)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fujie.adapters.ledger.database import members, one_of, padded_size
-from fujie.adapters.ledger.tables import metadata, subject
+from fujie.adapters.ledger.tables import alias, metadata, subject
 
 
 @given(st.lists(st.integers(), min_size=1, max_size=300))
@@ -28,3 +28,13 @@ def test_the_tables_port_to_postgresql() -> None:
         assert "CREATE TABLE" in ddl
         for index in table.indexes:
             sa.schema.CreateIndex(index).compile(dialect=dialect)
+
+
+def test_a_partial_index_is_partial_in_every_database() -> None:
+    for name in ("sqlite://", "postgresql+psycopg://"):
+        dialect = sa.make_url(name).get_dialect()()
+        ddl = {str(sa.schema.CreateIndex(index).compile(dialect=dialect)) for index in alias.indexes}
+        assert ddl == {
+            "CREATE UNIQUE INDEX uq_alias_current ON alias (digest, sid) WHERE valid_to IS NULL",
+            "CREATE UNIQUE INDEX uq_alias_current_store_key ON alias (digest) WHERE valid_to IS NULL AND kind = 'store_key'",
+        }

@@ -1,0 +1,183 @@
+"""Metrics: the names that alerts use, bounded labels, all there before anything happened. Run this file to write docs/metrics.md anew."""
+
+import re
+import socket
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fujie.adapters.metrics import (
+    MOST_DECISION_SERIES,
+    OTHER,
+    STAGES,
+    TABLE,
+    LogState,
+    PrometheusMetrics,
+    metrics_table,
+)
+from fujie.model.errors import StartError
+from fujie.ports import Metrics
+
+ROOT = Path(__file__).parents[3]
+PAGE = ROOT / "docs" / "metrics.md"
+DECISIONS = "fujie_decisions_total"
+
+
+@pytest.fixture
+def metrics() -> PrometheusMetrics:
+    return PrometheusMetrics("1.2.3", "engine/1")
+
+
+def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float | None:
+    return metrics._registry.get_sample_value(name, labels)
+
+
+def scraped(metrics: PrometheusMetrics) -> str:
+    port, stop = metrics.expose("127.0.0.1", 0)
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
+            body: bytes = response.read()
+    finally:
+        stop()
+    return body.decode()
+
+
+def test_every_metric_of_the_table_is_exposed_and_nothing_else(metrics: PrometheusMetrics) -> None:
+    metrics.bundle_loaded("sha256:a", [], 1.0)
+    metrics.unsafe("server.unsafe_plaintext", is_on=False)
+    text = scraped(metrics)
+    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
+    assert types == {row.name: row.kind for row in TABLE}
+    for row in TABLE:
+        (labels,) = {
+            tuple(sorted(set(re.findall(r'(\w+)="', series)) - {"le"}))
+            for series in re.findall(rf"^{row.name}(?:_bucket)?(?:{{(.*)}})? \S+$", text, re.MULTILINE)
+        }
+        assert labels == tuple(sorted(row.labels)), row.name
+
+
+def test_alerts_and_dashboards_use_metrics_of_the_table() -> None:
+    text = (ROOT / "deploy/prometheus/rules.yaml").read_text("utf-8")
+    text += (ROOT / "deploy/grafana/fujie.json").read_text("utf-8")
+    spoken_of = {name.removesuffix("_bucket") for name in re.findall(r"\bfujie_[a-z_]+", text)}
+    assert spoken_of <= {row.name for row in TABLE}
+
+
+def test_every_stage_that_flows_report_is_known() -> None:
+    flows = "".join(path.read_text("utf-8") for path in (ROOT / "proxy/fujie/flows").glob("*.py"))
+    reported = set(re.findall(r'(?:lap|stage)\("(\w+)"', flows))
+    assert reported
+    assert reported <= set(STAGES)
+
+
+def test_counters_stand_at_zero_before_anything_happened(metrics: PrometheusMetrics) -> None:
+    assert value(metrics, "fujie_log_failures_total") == 0
+    assert value(metrics, "fujie_bundle_reload_failures_total") == 0
+    assert value(metrics, DECISIONS, action="lookup", effect="ALLOW", reason="") == 0
+    assert value(metrics, DECISIONS, action="lookup", effect="DENY", reason="NO_GRANT") == 0
+    assert value(metrics, "fujie_stage_seconds_count", stage="evidence") == 0
+
+
+def test_a_reason_is_a_label_only_when_it_is_declared(metrics: PrometheusMetrics) -> None:
+    metrics.decided("lookup", "DENY", "CONSENT_MISSING")
+    metrics.decided("lookup", "DENY", "X_QUIET_HOURS")
+    metrics.bundle_loaded("sha256:a", ["X_QUIET_HOURS"], 1.0)
+    metrics.decided("lookup", "DENY", "X_QUIET_HOURS")
+    metrics.decided("lookup", "DENY", "13800138000")
+    found = {
+        reason: value(metrics, DECISIONS, action="lookup", effect="DENY", reason=reason)
+        for reason in ("CONSENT_MISSING", "X_QUIET_HOURS", OTHER, "13800138000")
+    }
+    assert found == {"CONSENT_MISSING": 1, "X_QUIET_HOURS": 1, OTHER: 2, "13800138000": None}
+
+
+@given(st.lists(st.text(max_size=20), max_size=30))
+def test_no_text_of_a_caller_ever_becomes_a_label(reasons: list[str]) -> None:
+    metrics = PrometheusMetrics("0", "e")
+    before = {s.labels.get("reason") for m in metrics._registry.collect() for s in m.samples}
+    for reason in reasons:
+        metrics.decided("lookup", "DENY", f"x{reason}")
+        metrics.stage(f"x{reason}", 0.1)
+    after = {s.labels.get("reason") for m in metrics._registry.collect() for s in m.samples}
+    assert after <= before | {OTHER}
+    assert value(metrics, "fujie_stage_seconds_count", stage=OTHER) == len(reasons)
+
+
+def test_series_of_decisions_are_bounded_even_by_a_bundle_that_declares_too_much(
+    metrics: PrometheusMetrics,
+) -> None:
+    many = [f"X_{i}" for i in range(MOST_DECISION_SERIES * 2)]
+    metrics.bundle_loaded("sha256:a", many, 1.0)
+    for reason in many:
+        metrics.decided("lookup", "DENY", reason)
+    (family,) = (m for m in metrics._registry.collect() if m.name == "fujie_decisions")
+    assert len(family.samples) <= MOST_DECISION_SERIES + 1
+    assert sum(sample.value for sample in family.samples) == len(many)
+
+
+def test_one_bundle_is_in_force_at_a_time(metrics: PrometheusMetrics) -> None:
+    for digest in ("sha256:a", "sha256:b", "sha256:b"):
+        metrics.bundle_loaded(digest, [], 7.0)
+    assert value(metrics, "fujie_bundle_info", digest="sha256:a") is None
+    assert value(metrics, "fujie_bundle_info", digest="sha256:b") == 1
+    assert value(metrics, "fujie_bundle_last_reload_timestamp_seconds") == 7
+
+
+def test_the_state_is_read_at_every_scrape(metrics: PrometheusMetrics) -> None:
+    state = {"serving": True, "entries": 3}
+    metrics.watch(
+        LogState(lambda: bool(state["serving"]), lambda: 1, lambda: int(state["entries"]), lambda: 0.5)
+    )
+    assert value(metrics, "fujie_serving") == 1
+    state.update(serving=False, entries=4)
+    assert value(metrics, "fujie_serving") == 0
+    assert value(metrics, "fujie_log_entries") == 4
+    assert value(metrics, "fujie_log_backlog_entries") == 1
+    assert value(metrics, "fujie_log_checkpoint_age_seconds") == 0.5
+
+
+def test_a_short_stage_is_told_from_a_shorter_one(metrics: PrometheusMetrics) -> None:
+    metrics.stage("decide", 9e-6)
+    metrics.stage("decide", 20e-6)
+    assert value(metrics, "fujie_stage_seconds_bucket", stage="decide", le="1e-05") == 1
+
+
+def test_a_taken_port_is_a_start_error(metrics: PrometheusMetrics) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(StartError) as refused:
+            metrics.expose("127.0.0.1", taken.getsockname()[1])
+    assert refused.value.code == "LISTEN_FAILED"
+
+
+def test_it_is_what_flows_ask_for(metrics: PrometheusMetrics) -> None:
+    port: Metrics = metrics
+    report: Callable[[str, str, str], None] = port.decided
+    report("lookup", "ALLOW", "")
+    assert value(metrics, DECISIONS, action="lookup", effect="ALLOW", reason="") == 1
+
+
+def test_the_page_of_metrics_is_that_of_the_code() -> None:
+    assert PAGE.read_text("utf-8") == page(), "run this file to write the page anew"
+
+
+def page() -> str:
+    return f"""# Metrics
+
+Prometheus text on `server.metrics_listen`, path `/metrics`, served off the event loop. No label holds anything of a
+customer or a principal; what is not known beforehand counts as `other`. Alert rules: `deploy/prometheus/rules.yaml`,
+one runbook per alert in `docs/runbooks/`; dashboard: `deploy/grafana/fujie.json`. This table is generated from the code
+and compared by a test.
+
+{metrics_table()}
+Stages: {", ".join(f"`{stage}`" for stage in STAGES)}; buckets from 10 µs to 1 s. Reasons: `docs/reasons.md`.
+"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), "utf-8")

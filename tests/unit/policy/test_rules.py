@@ -1,0 +1,194 @@
+"""Grants and guards: what is said must be enforced, and what is meant must be said."""
+
+import json
+from collections.abc import Mapping
+
+import pytest
+
+from support.bundles import compiled, document, grant, guard, problems
+
+OPENING: Mapping[str, object] = {
+    "match": {"actions": ["lookup"]},
+    "roles": ["agent"],
+    "purposes": ["care"],
+    "fields": {"phone": "keep(3,4)"},
+}
+CLOSING: Mapping[str, object] = {
+    "match": {"actions": ["lookup"]},
+    "validations": [{"name": "v", "expression": "true"}],
+}
+
+
+def validation(**more: object) -> dict[str, object]:
+    return {"validations": [{"name": "v", "expression": "true", **more}]}
+
+
+def variables(*expressions: str, rule: str = "true") -> dict[str, object]:
+    entries = [{"name": f"v{i}", "expression": text} for i, text in enumerate(expressions)]
+    return {"variables": entries, "validations": [{"name": "v", "expression": rule}]}
+
+
+def codes(kind: str, spec: Mapping[str, object]) -> list[str]:
+    return [problem.code for problem in problems(document(kind, "own", spec))]
+
+
+GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
+    ({"limits": {"rows_per_hour": 1}}, ["NOT_YET_ENFORCED"]),
+    ({"limits": None}, ["NOT_YET_ENFORCED"]),
+    ({"valid_from": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
+    ({"valid_until": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
+    ({"params": {}}, ["UNKNOWN_KEY"]),
+    ({"validUntil": "2026-01-01"}, ["UNKNOWN_KEY"]),
+    ({"purposes": []}, ["EMPTY_LIST"]),
+    ({"purposes": None}, ["WRONG_TYPE"]),
+    ({"purposes": "care"}, ["WRONG_TYPE"]),
+    ({"purposes": ["caer"]}, ["UNKNOWN_PURPOSE"]),
+    ({"purposes": ["care", "care"]}, ["DUPLICATE_ITEM"]),
+    ({"roles": []}, ["EMPTY_LIST"]),
+    ({"roles": [""]}, ["EMPTY_TEXT"]),
+    ({"roles": None}, ["WRONG_TYPE"]),
+    ({"roles": [True]}, ["WRONG_TYPE"]),
+    ({"match": {"actions": []}}, ["EMPTY_LIST"]),
+    ({"match": {"actions": ["lokup"]}}, ["UNKNOWN_ACTION"]),
+    ({"match": {"actions": ["*"]}}, ["UNKNOWN_ACTION"]),
+    ({"match": {"actions": ["lookup"], "stores": []}}, ["EMPTY_LIST"]),
+    ({"match": {"actions": ["lookup"], "keys": []}}, ["EMPTY_LIST"]),
+    ({"match": {"actions": ["lookup"], "keys": ["id_card"]}}, ["UNKNOWN_KEY_KIND"]),
+    ({"match": {"actions": ["lookup"], "purposes": ["care"]}}, ["UNKNOWN_KEY"]),
+    ({"match": {"actions": ["lookup"], "store": ["crm"]}}, ["UNKNOWN_KEY"]),
+    ({"match": {"actions": ["lookup", "principal.read"]}}, ["MIXED_ACTIONS"]),
+    ({"match": {"actions": ["principal.read"]}}, ["NOT_APPLICABLE"]),
+    ({"match": {}}, ["MISSING_KEY"]),
+    ({"fields": {"phone": "keep(3,4)", "phon": "omit"}}, ["UNKNOWN_FIELD"]),
+    ({"fields": {"*": "reveal"}}, ["UNKNOWN_FIELD"]),
+    ({"fields": {"phone": "keep(3,3)"}}, ["STEP_NOT_ON_LADDER"]),
+    ({"fields": {"phone": "show"}}, ["UNKNOWN_STEP"]),
+    ({"fields": {"phone": True}}, ["WRONG_TYPE"]),
+    ({"fields": ["phone"]}, ["WRONG_TYPE"]),
+    ({"condition": "time.hour"}, ["NOT_BOOLEAN"]),
+    ({"condition": "customer.tags"}, ["NOT_BOOLEAN"]),
+    ({"condition": "{}"}, ["NOT_BOOLEAN"]),
+    ({"condition": "null"}, ["NOT_BOOLEAN"]),
+    ({"condition": "customer.minro"}, ["EXPRESSION_INVALID"]),
+    ({"condition": "variables.x"}, ["EXPRESSION_INVALID"]),
+    ({"condition": True}, ["WRONG_TYPE"]),
+    ({"condition": ""}, ["EMPTY_TEXT"]),
+    ({"condition": "(" * 31 + "true" + ")" * 31}, ["EXPRESSION_TOO_DEEP"]),
+    ({"condition": "+".join(["1"] * 31) + " > 0"}, ["EXPRESSION_TOO_DEEP"]),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), GRANTS, ids=lambda value: json.dumps(value)[:50])
+def test_a_grant_that_is_not_exactly_right_is_refused(change: Mapping[str, object], expected: list[str]) -> None:
+    assert codes("Grant", {**OPENING, **change}) == expected
+
+
+@pytest.mark.parametrize("key", ["match", "roles", "purposes", "fields"])
+def test_a_grant_without_a_part_that_narrows_it_is_refused(key: str) -> None:
+    """Left out, each would be read as any."""
+    assert codes("Grant", {name: value for name, value in OPENING.items() if name != key})[0] == "MISSING_KEY"
+
+
+GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
+    ({"limits": {"rows_per_hour": 1}}, ["NOT_YET_ENFORCED"]),
+    ({"params": {"kind": "x"}}, ["NOT_YET_ENFORCED"]),
+    (validation(outcome="approval", approval={"roles": ["x"]}), ["NOT_YET_ENFORCED"]),
+    (validation(outcome="deny", approval={"roles": ["x"]}), ["NOT_APPLICABLE"]),
+    (validation(outcome="allow"), ["UNKNOWN_OUTCOME"]),
+    (validation(reason="X_NOBODY"), ["UNKNOWN_REASON"]),
+    (validation(reason="INTERNAL"), ["UNKNOWN_REASON"]),
+    (validation(reason="NOT_FOUND"), ["UNKNOWN_REASON"]),
+    (validation(message={"en": "x"}), ["MISSING_KEY"]),
+    (validation(message={"en": "{notice}", "zh": "文"}), ["NOT_YET_ENFORCED"]),
+    (validation(messageExpression="'x'"), ["UNKNOWN_KEY"]),
+    ({"failurePolicy": "Ignore"}, ["UNKNOWN_KEY"]),
+    ({"validations": []}, ["EMPTY_LIST"]),
+    ({"validations": {}}, ["WRONG_TYPE"]),
+    ({"validations": ["true"]}, ["WRONG_TYPE"]),
+    ({"validations": [{"name": "v"}]}, ["MISSING_KEY"]),
+    ({"validations": [{"expression": "true"}]}, ["MISSING_KEY"]),
+    ({"validations": [{"name": "V", "expression": "true"}]}, ["NAME_INVALID"]),
+    ({"validations": [{"name": "v", "expression": "true"}] * 2}, ["DUPLICATE_NAME"]),
+    ({"matchConditions": [{"name": "c", "expression": "1"}]}, ["NOT_BOOLEAN"]),
+    ({"matchConditions": [{"name": "c", "expresion": "true"}]}, ["MISSING_KEY", "UNKNOWN_KEY"]),
+    ({"matchConditions": [{"name": "c", "expression": "true"}] * 2}, ["DUPLICATE_NAME"]),
+    ({"matchConditions": []}, ["EMPTY_LIST"]),
+    ({"validationActions": ["Deny", "Warn"]}, ["CONTRADICTION"]),
+    ({"validationActions": []}, ["EMPTY_LIST"]),
+    ({"validationActions": ["deny"]}, ["UNKNOWN_VALIDATION_ACTION"]),
+    ({"validationActions": "Audit"}, ["WRONG_TYPE"]),
+    ({"validationActions": ["Audit"], "fields": {"phone": "omit"}}, ["NOT_APPLICABLE"]),
+    ({"validationActions": ["Warn"], "fields": {"phone": "omit"}}, ["NOT_APPLICABLE"]),
+    ({"match": {"actions": ["lookup"], "purposes": []}}, ["EMPTY_LIST"]),
+    ({"match": {"actions": ["lookup"], "roles": ["agent"]}}, ["UNKNOWN_KEY"]),
+    ({"fields": {"phone": "keep(9,9)"}}, ["STEP_NOT_ON_LADDER"]),
+    ({"match": {"actions": ["lookup", "principal.read"]}, **variables("customer.minor")}, ["FACT_NOT_AVAILABLE"]),
+    ({"match": {"actions": ["audit.read"]}, **variables(rule="consent.explicit")}, ["FACT_NOT_AVAILABLE"]),
+    (variables("variables.v0"), ["VARIABLE_CYCLE"]),
+    (variables("variables.v1", "variables.v0"), ["VARIABLE_CYCLE", "EXPRESSION_INVALID"]),
+    (variables("[1].exists(x, variables . v1)", "true"), ["VARIABLE_CYCLE"]),
+    (variables("customer.tags"), ["VARIABLE_TYPE"]),
+    (variables("consent.state"), ["STATE_MISUSE"]),
+    (variables("GIVEN"), ["STATE_MISUSE"]),
+    (variables("3", rule="consent.state == variables.v0"), ["STATE_MISUSE"]),
+    (variables("'('", rule="customer.owner.matches(variables.v0)"), ["REGEX_INVALID"]),
+    (variables("(" * 20 + "true" + ")" * 20, rule="(" * 12 + "variables.v0" + ")" * 12), ["EXPRESSION_INVALID"]),
+    (variables(rule="variables.nobody"), ["EXPRESSION_INVALID"]),
+    (variables("time.hour + 1", rule="variables.v0 == 'a'"), ["EXPRESSION_INVALID"]),
+    ({"variables": [{"name": "a b", "expression": "true"}]}, ["NAME_INVALID"]),
+    ({"variables": [{"name": "a", "expression": "true"}] * 2}, ["DUPLICATE_NAME"]),
+]
+
+
+@pytest.mark.parametrize(("change", "expected"), GUARDS, ids=lambda value: json.dumps(value)[:50])
+def test_a_guard_that_is_not_exactly_right_is_refused(change: Mapping[str, object], expected: list[str]) -> None:
+    assert codes("Guard", {**CLOSING, **change}) == expected
+
+
+def test_a_guard_that_guards_nothing_is_refused() -> None:
+    assert codes("Guard", {"match": {"actions": ["lookup"]}}) == ["MISSING_KEY"]
+    assert codes("Guard", {"match": {"actions": ["lookup"]}, "fields": {}}) == ["MISSING_KEY"]
+
+
+def test_a_variable_counts_with_what_it_reads() -> None:
+    bundle = compiled(document("Guard", "own", {**CLOSING, **variables("customer.minor", "!variables.v0", rule="variables.v1")}))
+    (found,) = bundle.guards[0].validations
+    assert found.rule.reads == {"customer.minor"}
+    assert found.rule.text == "variables.v1"
+
+
+def test_a_variable_counts_only_where_it_is_used() -> None:
+    bundle = compiled(document("Guard", "own", {**CLOSING, **variables("customer.minor", rule="time.hour > 1")}))
+    assert bundle.guards[0].validations[0].rule.reads == {"time.hour"}
+
+
+def test_variables_that_double_each_other_are_stopped_before_they_fill_the_memory() -> None:
+    """Forty doublings of one code point are a terabyte."""
+    doubling = [f"variables.v{i} + variables.v{i}" for i in range(60)]
+    found = codes("Guard", {**CLOSING, **variables("1", *doubling)})
+    assert found[0] == "EXPRESSION_TOO_LONG"
+
+
+def test_a_problem_of_a_variable_is_reported_at_the_variable() -> None:
+    found = problems(
+        "apiVersion: fujie.dev/v1\nkind: Guard\nmetadata: {name: g}\nspec:\n  match: {actions: [lookup]}\n"
+        "  variables:\n    - name: a\n      expression: customer.minro\n"
+        "  validations:\n    - {name: v, expression: 'true'}\n"
+    )
+    assert [(d.file, d.line, d.column) for d in found] == [("own", 8, 27)]
+
+
+def test_a_rule_says_where_it_stands() -> None:
+    bundle = compiled(
+        "apiVersion: fujie.dev/v1\nkind: Guard\nmetadata: {name: g}\nspec:\n  match: {actions: [lookup]}\n"
+        "  validations:\n    - name: v\n      expression: |\n        true\n"
+    )
+    place = bundle.guards[0].validations[0].rule.where
+    lines = len("\n---\n".join(())) + 5  # the two documents of the catalogue, one line each, and separators
+    assert place == f"bundle.yaml:{lines + 8}:9"
+
+
+def test_the_deepest_rule_that_is_accepted_can_be_planned() -> None:
+    deep = "(" * 30 + "true" + ")" * 30
+    bundle = compiled(grant(condition=deep), guard("g", deep))
+    assert bundle.engine.program([deep] * 10).run({}) == [True] * 10
