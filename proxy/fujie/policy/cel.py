@@ -136,7 +136,7 @@ class Engine:
             fields = values.setdefault(root, {})
             value = facts.get(path)
             if value is None:  # protobuf would leave it at its default: absent read as false
-                raise ValueError("a fact is None")
+                raise ValueError("a fact has no value")
             if not isinstance(value, Unknown):
                 fields[name] = STATE_NUMBERS[value] if isinstance(value, State) else value
         try:

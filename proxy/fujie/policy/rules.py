@@ -87,11 +87,7 @@ class Rules:
         spec = document.spec
         match = self._match(spec, with_purposes=True)
         scope = self._variables(spec, match)
-        conditions: list[tuple[str, Rule]] = []
-        for entry in spec.list_of_fields("matchConditions"):
-            name, rule = self._rule_name(entry), self._finished_rule(entry, scope)
-            if name and rule:
-                conditions.append((name.text, rule))
+        conditions = self._conditions(spec, scope)
         validations = self._validations(spec, document.name.text, scope)
         fields = self._catalogue.field_steps(spec)
         enforced, warns = self._mode(spec)
@@ -105,9 +101,22 @@ class Rules:
                 "fields tighten; a guard that only warns or records can not",
             )
         return Guard(
-            document.name.text, match, tuple(conditions), validations, MappingProxyType(fields), enforced, warns,
+            document.name.text, match, conditions, validations, MappingProxyType(fields), enforced, warns,
             _where(document.name),
         )  # fmt: skip
+
+    def _conditions(self, spec: Fields, scope: _Scope) -> tuple[tuple[str, Rule], ...]:
+        found: dict[str, Rule] = {}
+        for entry in spec.list_of_fields("matchConditions"):
+            name = self._rule_name(entry)
+            rule = self._finished_rule(entry, scope)
+            if name and name.text in found:
+                self._report.problem(
+                    name.place, "DUPLICATE_NAME", f"the condition `{name.text}` stands here a second time"
+                )
+            elif name and rule:
+                found[name.text] = rule
+        return tuple(found.items())
 
     def _validations(self, spec: Fields, guard: str, scope: _Scope) -> tuple[Validation, ...]:
         found: dict[str, Validation] = {}
@@ -120,7 +129,7 @@ class Rules:
                 )
             elif outcome and outcome.text != "deny":
                 self._report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny or approval")
-            entry.skip("approval")
+            self._not_yet(entry, "approval")
             hit = self._hit(entry, guard, name.text if name else "")
             rule = self._finished_rule(entry, scope)
             if name and name.text in found:
