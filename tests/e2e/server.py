@@ -12,13 +12,14 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -142,6 +143,14 @@ class Site:
         site.write()
         return site
 
+    def copied(self, root: Path) -> "Site":
+        """Return the same site, as it is now, in another directory. No server may be running on it."""
+        shutil.copytree(self.root, root)
+        values = json.loads(json.dumps(self.values).replace(str(self.root), str(root)))
+        site = replace(self, root=root, values=values, environ=dict(self.environ))
+        site.write()
+        return site
+
     @property
     def config(self) -> Path:
         return self.root / "fujie.yaml"
@@ -183,6 +192,7 @@ class Site:
         assert done.returncode == 5, (done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr
         lines = [json.loads(line) for line in done.stderr.splitlines()]
+        assert "ready" not in {line["event"] for line in lines}
         return [line for line in lines if line["event"] == "cannot_start"]
 
     @contextmanager
@@ -283,7 +293,9 @@ class Server:
         return self.process.wait(START_S)
 
 
-def lookup(customer_id: str, *fields: str, purpose: str = "after_sales") -> customer_v1.LookupCustomerRequest:
+def lookup(
+    customer_id: str, *fields: str, purpose: str = "after_sales"
+) -> customer_v1.LookupCustomerRequest:
     """Return a look-up that the site's policies allow to `support`, for a customer of the store."""
     basis = {"after_sales": ("contract", "order-1"), "marketing": ("consent", "")}[purpose]
     ask = customer_v1.LookupCustomerRequest(

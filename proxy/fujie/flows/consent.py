@@ -70,7 +70,9 @@ async def get_consent(gate: Gate, caller: Credential, query: ConsentQuery) -> Co
         events = await gate.ledger.consent_events(sids, query.purpose) if sids else ()
         case.watch.lap("ledger")
         summary = await record(case, EntryKind.DECISION, decision, Subject(sids))
-        consent = consent_of(events, sids[0] if sids else "", query.channel, case.now, purpose.consent_ttl)
+        # A number that several customers share proves nobody's consent.
+        sid = identity.sid if identity and not identity.is_shared else ""
+        consent = consent_of(events, sid, query.channel, case.now, purpose.consent_ttl)
         case.watch.stop()
         return ConsentStateReply(summary, consent.state, consent.governing)
 

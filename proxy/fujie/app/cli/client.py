@@ -3,30 +3,17 @@
 Each is one gRPC call with a token; the command line has no other right than that token.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
+from fujie.app.cli.connection import LOCAL, Address, Server, TLSRoot, TokenFile
 from fujie.app.cli.output import Exit, Format, Output, fail, show, show_fields, show_json
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
-    from fujie.app.client import RefusalDetail, Stubs
     from fujie.v1 import types_pb2 as types_v1
 
-Address = Annotated[str, typer.Option("--address", envvar="FUJIE_ADDRESS", help="host:port of the server.")]
-TokenFile = Annotated[
-    Path | None,
-    typer.Option("--token-file", envvar="FUJIE_TOKEN_FILE", help="File that holds the bearer token."),
-]
-TLSRoot = Annotated[
-    Path | None,
-    typer.Option("--tls-root", envvar="FUJIE_TLS_ROOT", help="Root certificate; needed off this machine."),
-]
 Store = Annotated[str, typer.Option("--store", help="Store that the customer is in.")]
 Customer = Annotated[str, typer.Argument(help="Customer id in the store, or a phone number with --phone.")]
 ByPhone = Annotated[bool, typer.Option("--phone", help="CUSTOMER is a phone number.")]
@@ -39,58 +26,6 @@ Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that this serves."
 Channel = Annotated[str, typer.Option("--channel", help="sms, voice, email, wechat or any.")]
 FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas between.")]
 PrincipalId = Annotated[str, typer.Argument(help="Principal: the subject of its tokens.")]
-
-LOCAL = "127.0.0.1:7443"
-_EXITS = {
-    "INVALID_ARGUMENT": Exit.USAGE,
-    "NOT_FOUND": Exit.NOT_FOUND,
-    "PERMISSION_DENIED": Exit.DENIED,
-    "FAILED_PRECONDITION": Exit.DENIED,
-    "RESOURCE_EXHAUSTED": Exit.DENIED,
-    "UNAUTHENTICATED": Exit.DENIED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Which server to call, as whom, and how to print."""
-
-    address: str
-    token_file: Path | None
-    tls_root: Path | None
-    output: Format
-
-    @contextmanager
-    def stubs(self) -> Iterator["Stubs"]:
-        """Connect; a refusal, or no answer, ends the command with its exit code and the reasons."""
-        import grpc
-
-        from fujie.app.client import PlaintextRefused, connect, read_refusal
-
-        if self.token_file is None:
-            fail(
-                Exit.USAGE,
-                "give --token-file or FUJIE_TOKEN_FILE",
-                code="TOKEN_MISSING",
-                output=self.output,
-            )
-        try:
-            stubs = connect(self.address, self.token_file.read_text().strip(), self.tls_root)
-        except OSError as error:
-            fail(
-                Exit.USAGE,
-                f"{error.filename}: {error.strerror}",
-                code="FILE_UNREADABLE",
-                output=self.output,
-            )
-        except PlaintextRefused as error:
-            fail(Exit.USAGE, f"{error}: --tls-root", code="PLAINTEXT_REFUSED", output=self.output)
-        try:
-            yield stubs
-        except grpc.RpcError as error:
-            _refused(read_refusal(error), self.output)
-        finally:
-            stubs.channel.close()
 
 
 def lookup(
@@ -377,21 +312,6 @@ def _ref(customer: str, store: str, *, phone: bool) -> "types_v1.CustomerRef":
     if phone:
         return types_v1.CustomerRef(phone=customer)
     return types_v1.CustomerRef(store_key=types_v1.StoreKey(store=store, customer_id=customer))
-
-
-def _refused(detail: "RefusalDetail", output: Format) -> None:
-    exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
-    details: dict[str, Any] = {"decision_id": detail.decision_id or detail.incident_id}
-    for reason in detail.detail.reasons if detail.detail else ():
-        lines = [
-            " ".join(reason.basis), reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh,
-        ]  # fmt: skip
-        where = f"{reason.guard}/{reason.validation}" if reason.guard else ""
-        details[reason.code] = " | ".join(line for line in (where, *lines) if line)
-    if detail.fields:
-        details["fields"] = ", ".join(detail.fields)
-    message = detail.message or detail.code.name
-    fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)
 
 
 def _warn(warnings: Any, output: Format) -> None:

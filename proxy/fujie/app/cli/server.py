@@ -21,6 +21,8 @@ def serve(config: Config = CONFIG) -> None:
     Logs are JSON lines on stderr; the event `ready` names the addresses. Exit code 5 when anything is wrong at
     start: all problems are listed.
     """
+    # gRPC core would write lines of its own between ours, before any handler sees them.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from fujie.app import lifecycle, logs
     from fujie.app.settings import load_settings
 

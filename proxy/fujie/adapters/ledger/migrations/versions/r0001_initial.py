@@ -9,7 +9,8 @@ down_revision = None
 
 def upgrade() -> None:
     _create_state_of_the_ledger()
-    _create_people()
+    _create_principals()
+    _create_customers()
     _create_consents()
     op.execute("INSERT INTO change_counter (id, value) VALUES (1, 0)")
 
@@ -41,7 +42,7 @@ def _create_state_of_the_ledger() -> None:
     )
 
 
-def _create_people() -> None:
+def _create_principals() -> None:
     op.create_table(
         "principal",
         sa.Column("id", sa.Text(), nullable=False),
@@ -63,6 +64,9 @@ def _create_people() -> None:
         ["is_administrator", "employment"],
         unique=False,
     )
+
+
+def _create_customers() -> None:
     op.create_table(
         "subject",
         sa.Column("sid", sa.Text(), nullable=False),

@@ -1,0 +1,194 @@
+"""The product's face, as a stranger meets it: the demo, the client commands, and the blocks of the README."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from fujie.app.demo.server import running
+from fujie.app.demo.site import Site, create_site
+from fujie.app.demo.story import ADMIN, DESK, MARKETER, OFFICER, ROLES, SUPPORT, scenes
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+FUJIE = [sys.executable, "-m", "fujie"]
+
+
+def run(
+    *arguments: str, cwd: Path = ROOT, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("FUJIE")}
+    return subprocess.run(
+        [*FUJIE, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**plain, **(env or {})},
+        timeout=120,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A running site, after the demo's story, and the command line in front of it."""
+
+    site: Site
+
+    def fujie(self, who: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        env = {"FUJIE_ADDRESS": self.site.grpc, "FUJIE_TOKEN_FILE": str(self.site.tokens[who])}
+        return run(*arguments, env=env)
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    site = create_site(
+        tmp_path_factory.mktemp("demo") / "site", tuple(ROLES), datetime.now(UTC), customers=200
+    )
+    with running(site, site.root / "server.log"):
+        for scene in scenes(site, site.root / "copy"):
+            assert scene.good, scene
+        yield Desk(site)
+
+
+def test_the_demo_exits_0_and_is_plain_in_a_pipe(tmp_path: Path) -> None:
+    done = run("demo", "--dir", "site", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "138****1234" in done.stdout
+    assert "CONSENT_MISSING" in done.stdout
+    assert "every proof holds" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert done.stdout.count("\n") <= 48, "it no longer fits one screen"
+    left = {path.name for path in (tmp_path / "site").iterdir()}
+    assert {"fujie.yaml", "keys", "tokens", "log", "crm.db", "policies", "ledger.db"} <= left
+
+
+def test_the_demo_does_not_delete_a_directory_that_is_not_its_own(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("years of work")
+    done = run("demo", "--dir", str(tmp_path))
+    assert done.returncode == 2
+    assert (tmp_path / "thesis.txt").exists()
+
+
+def test_a_look_up_prints_a_table_or_json(desk: Desk) -> None:
+    asked = ("lookup", "C00001", "--store", "crm", "--fields", "name,phone", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "order-7")  # fmt: skip
+    table = desk.fujie(SUPPORT, *asked)
+    assert (table.returncode, "138****1234" in table.stdout) == (0, True), table.stderr
+    answer = json.loads(desk.fujie(SUPPORT, *asked, "--output", "json").stdout)
+    assert answer["customer"]["phone"] == "138****1234"
+    assert answer["treatments"] == {"name": "reveal", "phone": "keep(3,4)"}
+
+
+def test_a_refusal_exits_4_with_reason_article_and_remedy_in_both_languages(desk: Desk) -> None:
+    asked = (
+        "lookup",
+        "C00001",
+        "--store",
+        "crm",
+        "--fields",
+        "phone",
+        "--purpose",
+        "after_sales",
+        "--basis",
+        "contract",
+    )
+    refused = desk.fujie(SUPPORT, *asked, "--output", "json")
+    error = json.loads(refused.stderr)
+    assert (refused.returncode, error["code"]) == (4, "BASIS_EVIDENCE_MISSING")
+    text = error["details"]["BASIS_EVIDENCE_MISSING"]
+    assert all(part in text for part in ("PIPL-13", "needs evidence", "缺少证据", "basis_evidence"))
+    assert refused.stdout == ""
+
+
+def test_consent_is_recorded_shown_and_withdrawn(desk: Desk) -> None:
+    about = ("C00007", "--store", "crm", "--purpose", "marketing")
+    assert desk.fujie(DESK, "consent", "record", *about, "--notice", "marketing-notice@3").returncode == 0
+    shown = json.loads(desk.fujie(DESK, "consent", "show", *about, "--output", "json").stdout)
+    assert (shown["state"], shown["governing"]["notice"]["version"]) == ("GIVEN", "3")
+    assert desk.fujie(DESK, "consent", "withdraw", *about).returncode == 0
+    assert (
+        json.loads(desk.fujie(DESK, "consent", "show", *about, "--output", "json").stdout)["state"]
+        == "WITHDRAWN"
+    )
+
+
+def test_a_principal_is_written_shown_and_offboarded(desk: Desk) -> None:
+    assert (
+        desk.fujie(
+            ADMIN, "principal", "upsert", "clerk-9", "--role", "fulfilment_clerk", "--training", "valid"
+        ).returncode
+        == 0
+    )
+    shown = json.loads(desk.fujie(ADMIN, "principal", "show", "clerk-9", "--output", "json").stdout)
+    assert shown["roles"] == ["fulfilment_clerk"]
+    assert desk.fujie(ADMIN, "principal", "offboard", "clerk-9").returncode == 0
+    gone = json.loads(desk.fujie(ADMIN, "principal", "show", "clerk-9", "--output", "json").stdout)
+    assert (gone["employment"], gone.get("roles", [])) == ("EMPLOYMENT_OFFBOARDED", [])
+    assert desk.fujie(ADMIN, "principal", "show", "nobody-9").returncode == 3
+
+
+def test_explain_shows_the_clause_and_hides_personal_values(desk: Desk) -> None:
+    asked = ("policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "marketing")
+    done = desk.fujie(OFFICER, *asked, "--principal", SUPPORT)
+    assert done.returncode == 0, done.stderr
+    assert "role" in done.stdout
+    detailed = desk.fujie(OFFICER, "policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "o", "--ticket", "t", "--principal", SUPPORT)  # fmt: skip
+    assert "(personal)" in detailed.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("lookup", "C00001", "--store", "crm", "--fields", "phone", "--purpose", "after_sales"), 2, "TOKEN_MISSING"),
+        (("lookup", "C1", "--store", "crm", "--fields", "phone", "--purpose", "x", "--token-file", "no/such"), 2, "FILE_UNREADABLE"),
+        (("lookup", "C1", "--store", "crm", "--fields", "phone", "--purpose", "x", "--token-file", "requirements-codegen.in", "--address", "192.0.2.1:1"), 2, "PLAINTEXT_REFUSED"),
+        (("lookup", "C1", "--store", "crm", "--fields", "phone", "--purpose", "x", "--token-file", "LICENSE"), 2, "TOKEN_INVALID"),
+        (("lookup", "C1", "--store", "crm", "--fields", "phone", "--purpose", "x", "--token-file", "requirements-codegen.in", "--address", "127.0.0.1:1"), 1, "UNAVAILABLE"),
+        (("policy", "check", "no/such/path"), 5, "no/such/path"),
+        (("audit", "verify", "no/such/path"), 3, "no/such/path"),
+        (("serve", "--config", "no/such.yaml"), 5, "no/such.yaml"),
+        (("frobnicate",), 2, ""),
+    ],
+)  # fmt: skip
+def test_a_users_mistake_is_told_without_a_traceback(
+    arguments: tuple[str, ...], code: int, says: str
+) -> None:
+    done = run(*arguments)
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (done.returncode, says in done.stdout + done.stderr) == (code, True), done.stderr
+
+
+def test_the_readmes_python_runs(desk: Desk) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    token = str(desk.site.tokens[SUPPORT])
+    code = code.replace("127.0.0.1:7443", desk.site.grpc).replace(".demo/tokens/support-agent.jwt", token)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "138****1234" in done.stdout, done.stderr
+
+
+def test_the_readmes_policy_is_accepted(desk: Desk, tmp_path: Path) -> None:
+    (policy,) = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(policy)
+    done = run("policy", "check", str(desk.site.root / "policies"), str(tmp_path))
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_readmes_shell_commands_exist() -> None:
+    blocks = "".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL))
+    commands = re.findall(r"^fujie ((?:[a-z]+ ?){1,2})", blocks, re.MULTILINE)
+    assert len(commands) > 3
+    for command in commands:
+        words = command.split()
+        known = run(*words, "--help").returncode == 0 or run(words[0], "--help").returncode == 0
+        assert known, command
+
+
+def test_the_readme_shows_what_the_demo_prints(desk: Desk) -> None:
+    assert MARKETER in README
+    assert "138****1234" in README

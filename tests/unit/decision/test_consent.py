@@ -1,0 +1,148 @@
+"""The state of consent, against a table of stories and a slow oracle that sorts."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fujie.decision.consent import Consent, consent_of
+from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.vocabulary import State
+
+NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
+YEAR = timedelta(days=365)
+T = ConsentEventType
+
+
+def event(
+    what: ConsentEventType, days: float, *, sid: str = "me", channel: str = "any", until: float | None = None
+) -> ConsentEvent:
+    """An event `days` from now, valid until so many days from now."""
+    at = NOW + timedelta(days=days)
+    end = None if until is None else NOW + timedelta(days=until)
+    return ConsentEvent("r", sid, "marketing", what, at, NOW, "a", channel=channel, explicit=True, valid_until=end)
+
+
+def state(*events: ConsentEvent, channel: str = "any", ttl: timedelta | None = None) -> State:
+    return consent_of(events, "me", channel, NOW, ttl).state
+
+
+STORIES: dict[str, tuple[list[ConsentEvent], State]] = {
+    "nothing": ([], State.NONE),
+    "asked": ([event(T.REQUESTED, -1)], State.REQUESTED),
+    "given": ([event(T.GIVEN, -1)], State.GIVEN),
+    "given this moment": ([event(T.GIVEN, 0)], State.GIVEN),
+    "refused": ([event(T.REFUSED, -1)], State.REFUSED),
+    "withdrawn": ([event(T.GIVEN, -2), event(T.WITHDRAWN, -1)], State.WITHDRAWN),
+    "invalidated": ([event(T.GIVEN, -2), event(T.INVALIDATED, -1)], State.INVALIDATED),
+    "given again": ([event(T.GIVEN, -3), event(T.WITHDRAWN, -2), event(T.GIVEN, -1)], State.GIVEN),
+    "an older consent imported later": ([event(T.WITHDRAWN, -1), event(T.GIVEN, -2)], State.WITHDRAWN),
+    "given and withdrawn at once": ([event(T.WITHDRAWN, -1), event(T.GIVEN, -1)], State.WITHDRAWN),
+    "withdrawn and given at once": ([event(T.GIVEN, -1), event(T.WITHDRAWN, -1)], State.WITHDRAWN),
+    "asked again after no": ([event(T.REFUSED, -2), event(T.REQUESTED, -1)], State.REFUSED),
+    "asked again after yes": ([event(T.GIVEN, -2), event(T.REQUESTED, -1)], State.GIVEN),
+    "given by another alias": ([event(T.GIVEN, -1, sid="alias")], State.NONE),
+    "asked under another alias": ([event(T.REQUESTED, -1, sid="alias")], State.NONE),
+    "withdrawn by another alias": ([event(T.GIVEN, -2), event(T.WITHDRAWN, -1, sid="alias")], State.WITHDRAWN),
+    "withdrawn by an alias only": ([event(T.WITHDRAWN, -1, sid="alias")], State.WITHDRAWN),
+    "given in the future": ([event(T.GIVEN, 1)], State.NONE),
+    "withdrawn in the future": ([event(T.GIVEN, -1), event(T.WITHDRAWN, 1)], State.WITHDRAWN),
+    "ended by itself": ([event(T.GIVEN, -2, until=-1)], State.EXPIRED),
+    "ends this moment": ([event(T.GIVEN, -2, until=0)], State.EXPIRED),
+    "ends in a moment": ([event(T.GIVEN, -2, until=0.00001)], State.GIVEN),
+    "ended, then withdrawn": ([event(T.GIVEN, -3, until=-2), event(T.WITHDRAWN, -1)], State.WITHDRAWN),
+    "renewed with an end that has passed": (
+        [event(T.GIVEN, -3), event(T.GIVEN, -2, until=-1)], State.EXPIRED,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("events", "expected"), STORIES.values(), ids=STORIES.keys())
+def test_a_story_ends_in_its_state(events: list[ConsentEvent], expected: State) -> None:
+    assert state(*events) is expected
+
+
+def test_a_consent_ends_at_the_limit_of_its_purpose() -> None:
+    given_then = event(T.GIVEN, -365)
+    assert state(given_then, ttl=YEAR) is State.EXPIRED
+    assert state(given_then, ttl=YEAR + timedelta(microseconds=1)) is State.GIVEN
+    assert state(event(T.GIVEN, -2, until=-1), ttl=YEAR) is State.EXPIRED
+
+
+@pytest.mark.parametrize(
+    ("given_for", "withdrawn_for", "asked", "expected"),
+    [
+        ("any", "sms", "sms", State.WITHDRAWN),
+        ("any", "sms", "email", State.GIVEN),
+        ("any", "sms", "any", State.GIVEN),
+        ("sms", "any", "sms", State.WITHDRAWN),
+        ("sms", "email", "sms", State.GIVEN),
+        ("email", "email", "sms", State.NONE),
+    ],
+)
+def test_a_channel_counts_for_itself_and_any_for_all(
+    given_for: str, withdrawn_for: str, asked: str, expected: State
+) -> None:
+    events = [event(T.GIVEN, -2, channel=given_for), event(T.WITHDRAWN, -1, channel=withdrawn_for)]
+    assert state(*events, channel=asked) is expected
+
+
+def oracle(events: Sequence[ConsentEvent], channel: str, ttl: timedelta | None) -> tuple[State, ConsentEvent | None]:
+    """The rules, read out aloud: sort what counts, take the last."""
+    closing = (T.REFUSED, T.WITHDRAWN, T.INVALIDATED)
+    heard = [e for e in events if e.channel == channel or e.channel == "any"]
+    mine = [e for e in heard if e.type in closing or (e.sid == "me" and e.event_time <= NOW)]
+    answers = [e for e in mine if e.type is not T.REQUESTED]
+    if not answers:
+        asked = [e for e in mine if e.type is T.REQUESTED]
+        return (State.REQUESTED, asked[-1]) if asked else (State.NONE, None)
+    order = sorted(range(len(answers)), key=lambda i: (answers[i].event_time, answers[i].type in closing, i))
+    last = answers[order[-1]]
+    if last.type is not T.GIVEN:
+        return State[last.type.name], last
+    ends = [end for end in (last.valid_until, last.event_time + ttl if ttl else None) if end]
+    return (State.EXPIRED if any(end <= NOW for end in ends) else State.GIVEN), last
+
+
+EVENTS = st.lists(
+    st.builds(
+        event,
+        st.sampled_from(ConsentEventType),
+        st.integers(-3, 1),
+        sid=st.sampled_from(("me", "alias")),
+        channel=st.sampled_from(("any", "sms", "email")),
+        until=st.none() | st.integers(-2, 2),
+    ),
+    max_size=6,
+)
+TTL = st.sampled_from((None, timedelta(days=1), timedelta(days=2), YEAR))
+
+
+@given(EVENTS, st.sampled_from(("any", "sms")), TTL)
+def test_the_state_is_that_of_the_oracle(events: list[ConsentEvent], channel: str, ttl: timedelta | None) -> None:
+    expected, governing = oracle(events, channel, ttl)
+    assert consent_of(events, "me", channel, NOW, ttl) == Consent(expected, governing)
+
+
+@given(EVENTS, TTL, st.sampled_from(("me", "alias")), st.data())
+def test_a_no_that_comes_last_closes_wherever_it_is_written(
+    events: list[ConsentEvent], ttl: timedelta | None, sid: str, data: st.DataObject
+) -> None:
+    no = event(T.WITHDRAWN, 2, sid=sid)
+    place = data.draw(st.integers(0, len(events)))
+    assert state(*events[:place], no, *events[place:], ttl=ttl) is State.WITHDRAWN
+
+
+@given(EVENTS, TTL)
+def test_the_order_of_arrival_never_turns_a_no_into_a_yes(events: list[ConsentEvent], ttl: timedelta | None) -> None:
+    assert (state(*events, ttl=ttl) is State.GIVEN) == (state(*reversed(events), ttl=ttl) is State.GIVEN) or (
+        len({e.event_time for e in events if e.type is T.GIVEN}) < sum(e.type is T.GIVEN for e in events)
+    )  # two consents of one moment that end differently: the later to arrive governs
+
+
+def test_explicit_and_separate_are_those_of_the_event_that_governs() -> None:
+    assert consent_of([event(T.GIVEN, -1)], "me", "any", NOW, None).explicit is True
+    assert consent_of([], "me", "any", NOW, None).explicit is False
+    assert consent_of([], "me", "any", NOW, None).separate is False
