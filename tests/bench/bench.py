@@ -120,7 +120,7 @@ def in_process(scratch: Path) -> None:
     facts = derive(bundle, request, raw, now, zone)
     rows = [
         (
-            f"decide, cold ({len(plan.rules)} rules, {len(plan.conditions)} conditions)",
+            f"decide, cold ({len(plan.all_rules.rules)} rules)",
             _best(lambda: decide(plan, request, facts)),
         ),
         ("decide, repeated", _best(lambda: decider.decide(plan, request, facts))),

@@ -9,10 +9,12 @@ import uvloop
 async def main(size: int) -> None:
     reply = b"x" * size
 
-    async def echo(request: bytes, context: object) -> bytes:
+    async def echo(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
         return reply
 
-    handlers = {"LookupCustomer": grpc.unary_unary_rpc_method_handler(echo)}
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
+        "LookupCustomer": grpc.unary_unary_rpc_method_handler(echo)
+    }
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(
         (grpc.method_handlers_generic_handler("fujie.v1.CustomerDataService", handlers),)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from e2e.server import ADMIN, INSTANCE, POLICY, STATIC_TOKEN, Server, Site, lookup
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from e2e.server import ADMIN, INSTANCE, POLICY, STATIC_TOKEN, Server, Site, lookup
 from fujie.app.client import read_refusal
 
 ORIGIN = f"{INSTANCE}/w0"

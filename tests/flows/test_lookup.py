@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.house import ADMIN, BOOTSTRAP, FIELDS, House, RecordingLog, ask, caller
 
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import LogUnavailable
@@ -24,6 +23,7 @@ from fujie.model.principal import Principal
 from fujie.model.request import LookupAsk, RequestContext
 from fujie.model.vocabulary import Effect, State
 from fujie.ports import CustomerStore, Fetched
+from support.house import ADMIN, BOOTSTRAP, FIELDS, House, RecordingLog, ask, caller
 
 SUPPORT, MARKETER, DESK = caller("support-agent"), caller("marketer"), caller("consent-desk")
 PHONE = Phone("+8613800131234")

@@ -167,7 +167,9 @@ class Catalogue:
                 kind.place, "UNKNOWN_TYPE", f"`{kind.text}` is not a type; known: {', '.join(_KINDS)}"
             )
         elif any(path.text != known and _folded(path.text) == _folded(known) for known in self.facts):
-            self._report.problem(path.place, "DUPLICATE_NAME", f"`{path.text}` differs by `_` alone from another")
+            self._report.problem(
+                path.place, "DUPLICATE_NAME", f"`{path.text}` differs by `_` alone from another"
+            )
         elif kind and self._new(
             path, self.facts, "attribute", pattern=re.compile(rf"(customer|principal)\.{_NAME.pattern}")
         ):

@@ -17,12 +17,19 @@ T = ConsentEventType
 
 
 def event(
-    what: ConsentEventType, days: float, *, sid: str = "me", channel: str = "any", until: float | None = None
+    what: ConsentEventType,
+    days: float,
+    *,
+    sid: str = "me",
+    channel: str = "any",
+    until: float | None = None,
 ) -> ConsentEvent:
     """An event `days` from now, valid until so many days from now."""
     at = NOW + timedelta(days=days)
     end = None if until is None else NOW + timedelta(days=until)
-    return ConsentEvent("r", sid, "marketing", what, at, NOW, "a", channel=channel, explicit=True, valid_until=end)
+    return ConsentEvent(
+        "r", sid, "marketing", what, at, NOW, "a", channel=channel, explicit=True, valid_until=end
+    )
 
 
 def state(*events: ConsentEvent, channel: str = "any", ttl: timedelta | None = None) -> State:
@@ -89,7 +96,9 @@ def test_a_channel_counts_for_itself_and_any_for_all(
     assert state(*events, channel=asked) is expected
 
 
-def oracle(events: Sequence[ConsentEvent], channel: str, ttl: timedelta | None) -> tuple[State, ConsentEvent | None]:
+def oracle(
+    events: Sequence[ConsentEvent], channel: str, ttl: timedelta | None
+) -> tuple[State, ConsentEvent | None]:
     """The rules, read out aloud: sort what counts, take the last."""
     closing = (T.REFUSED, T.WITHDRAWN, T.INVALIDATED)
     heard = [e for e in events if e.channel == channel or e.channel == "any"]
@@ -98,7 +107,9 @@ def oracle(events: Sequence[ConsentEvent], channel: str, ttl: timedelta | None) 
     if not answers:
         asked = [e for e in mine if e.type is T.REQUESTED]
         return (State.REQUESTED, asked[-1]) if asked else (State.NONE, None)
-    order = sorted(range(len(answers)), key=lambda i: (answers[i].event_time, answers[i].type in closing, i))
+    order = sorted(
+        range(len(answers)), key=lambda i: (answers[i].event_time, answers[i].type in closing, i)
+    )
     last = answers[order[-1]]
     if last.type is not T.GIVEN:
         return State[last.type.name], last
@@ -121,7 +132,9 @@ TTL = st.sampled_from((None, timedelta(days=1), timedelta(days=2), YEAR))
 
 
 @given(EVENTS, st.sampled_from(("any", "sms")), TTL)
-def test_the_state_is_that_of_the_oracle(events: list[ConsentEvent], channel: str, ttl: timedelta | None) -> None:
+def test_the_state_is_that_of_the_oracle(
+    events: list[ConsentEvent], channel: str, ttl: timedelta | None
+) -> None:
     expected, governing = oracle(events, channel, ttl)
     assert consent_of(events, "me", channel, NOW, ttl) == Consent(expected, governing)
 
@@ -136,8 +149,12 @@ def test_a_no_that_comes_last_closes_wherever_it_is_written(
 
 
 @given(EVENTS, TTL)
-def test_the_order_of_arrival_never_turns_a_no_into_a_yes(events: list[ConsentEvent], ttl: timedelta | None) -> None:
-    assert (state(*events, ttl=ttl) is State.GIVEN) == (state(*reversed(events), ttl=ttl) is State.GIVEN) or (
+def test_the_order_of_arrival_never_turns_a_no_into_a_yes(
+    events: list[ConsentEvent], ttl: timedelta | None
+) -> None:
+    assert (state(*events, ttl=ttl) is State.GIVEN) == (
+        state(*reversed(events), ttl=ttl) is State.GIVEN
+    ) or (
         len({e.event_time for e in events if e.type is T.GIVEN}) < sum(e.type is T.GIVEN for e in events)
     )  # two consents of one moment that end differently: the later to arrive governs
 

@@ -19,7 +19,11 @@ from fujie.model.vocabulary import Action, State
 from support.bundles import compiled, document
 
 BUNDLE = compiled(
-    document("FieldCatalog", "more", {"attributes": {"principal": {"region": {"type": "string"}, "limit": {"type": "int"}}}})
+    document(
+        "FieldCatalog",
+        "more",
+        {"attributes": {"principal": {"region": {"type": "string"}, "limit": {"type": "int"}}}},
+    )
 )
 NOW = datetime(2026, 6, 1, 20, 30, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -96,7 +100,9 @@ def test_a_number_that_only_looks_like_a_boolean_becomes_one() -> None:
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary()
     | st.lists(st.text() | st.integers()) | st.dates() | st.dictionaries(st.text(), st.text()),
 ))  # fmt: skip
-def test_whatever_a_store_holds_every_fact_is_there_and_fits_the_engine(attributes: Mapping[str, object]) -> None:
+def test_whatever_a_store_holds_every_fact_is_there_and_fits_the_engine(
+    attributes: Mapping[str, object],
+) -> None:
     facts = derived(Raw(WHO, (), "sid", attributes))
     assert set(BUNDLE.facts) == set(facts.values)
     BUNDLE.engine.messages(facts, facts.values)

@@ -27,14 +27,18 @@ def test_a_plan_holds_exactly_what_covers_the_request(
     plan = Planner(bundle).plan(request, roles)
     assert plan.grants == tuple(g for g in bundle.grants if g.roles & roles and g.match.covers(*scope))
     assert plan.guards == tuple(g for g in bundle.guards if g.match.covers(*scope))
-    assert plan.reachable == any(g.roles & roles and request.action in g.match.actions for g in bundle.grants)
+    assert plan.reachable == any(
+        g.roles & roles and request.action in g.match.actions for g in bundle.grants
+    )
     rules = plan.all_rules.rules
     assert set(plan.reads) >= frozenset().union(*(rule.reads for rule in rules))
     assert rules[: len(plan.conditions.rules)] == plan.conditions.rules
 
 
 def test_a_grant_that_names_no_store_opens_every_store_and_one_that_does_only_its_own() -> None:
-    bundle = compiled(grant("any"), grant("crm", match={"stores": ["crm"]}), grant("erp", match={"stores": ["erp"]}))
+    bundle = compiled(
+        grant("any"), grant("crm", match={"stores": ["crm"]}), grant("erp", match={"stores": ["erp"]})
+    )
     assert names(bundle, LOOKUP, "agent")[0] == ["any", "crm"]
 
 
@@ -44,9 +48,16 @@ def test_a_role_that_no_grant_names_reaches_nothing() -> None:
 
 
 def test_names_that_callers_invent_share_one_plan() -> None:
-    planner = Planner(compiled(grant(match={"stores": ["crm"]}), guard("g", "true", match={"purposes": ["care"]})))
+    planner = Planner(
+        compiled(grant(match={"stores": ["crm"]}), guard("g", "true", match={"purposes": ["care"]}))
+    )
     plans = {
-        id(planner.plan(Request(action, f"p{i}", "consent", f"s{i}", f"k{i}", (f"f{i}",)), frozenset({f"r{i}", "agent"})))
+        id(
+            planner.plan(
+                Request(action, f"p{i}", "consent", f"s{i}", f"k{i}", (f"f{i}",)),
+                frozenset({f"r{i}", "agent"}),
+            )
+        )
         for i in range(1_000)
         for action in (Action.LOOKUP,)
     }

@@ -41,7 +41,9 @@ PURPOSES: list[tuple[Mapping[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("entry", "expected"), PURPOSES)
-def test_a_purpose_that_is_not_exactly_right_is_refused(entry: Mapping[str, object], expected: list[str]) -> None:
+def test_a_purpose_that_is_not_exactly_right_is_refused(
+    entry: Mapping[str, object], expected: list[str]
+) -> None:
     assert sorted(codes("Purposes", {"purposes": [entry]})) == sorted(expected)
 
 
@@ -70,7 +72,9 @@ CLASSES: list[tuple[Mapping[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("classes", "expected"), CLASSES)
-def test_a_class_that_is_not_exactly_right_is_refused(classes: Mapping[str, object], expected: list[str]) -> None:
+def test_a_class_that_is_not_exactly_right_is_refused(
+    classes: Mapping[str, object], expected: list[str]
+) -> None:
     assert sorted(codes("FieldCatalog", {"classes": classes})) == sorted(expected)
 
 
@@ -95,7 +99,10 @@ FIELDS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"attributes": {"customer": {"own": {}}}}, ["MISSING_KEY"]),
     ({"attributes": {"customer": {"minor": {"type": "bool"}}}}, ["DUPLICATE_NAME"]),
     ({"attributes": {"customer": {"mi_nor": {"type": "bool"}}}}, ["DUPLICATE_NAME"]),
-    ({"attributes": {"customer": {"own1": {"type": "bool"}, "own_1": {"type": "int"}}}}, ["DUPLICATE_NAME"]),
+    (
+        {"attributes": {"customer": {"own1": {"type": "bool"}, "own_1": {"type": "int"}}}},
+        ["DUPLICATE_NAME"],
+    ),
     ({"attributes": {"customer": {"a_b": {"type": "bool"}, "a__b": {"type": "int"}}}}, ["DUPLICATE_NAME"]),
     ({"attributes": {"principal": {"roles": {"type": "strings"}}}}, ["DUPLICATE_NAME"]),
     ({"attributes": {"principal": {"employment": {"type": "bool"}}}}, ["DUPLICATE_NAME"]),
@@ -135,7 +142,9 @@ REASONS: list[tuple[Mapping[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("entry", "expected"), REASONS)
-def test_a_reason_that_is_not_exactly_right_is_refused(entry: Mapping[str, object], expected: list[str]) -> None:
+def test_a_reason_that_is_not_exactly_right_is_refused(
+    entry: Mapping[str, object], expected: list[str]
+) -> None:
     """Priorities below 100 belong to reasons that come before any policy, from 900 to failures."""
     assert codes("Reasons", {"reasons": [entry]}) == expected
 

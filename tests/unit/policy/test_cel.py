@@ -30,7 +30,7 @@ def test_a_text_is_not_cut_at_nul(text: str) -> None:
     """The binding cuts `str` values at NUL (0.1.3): `admin<NUL>evil` would be an admin."""
     assert run(["customer.owner == 'admin'"], customer_owner=text) == [False]
     assert run(["'admin' in customer.tags"], customer_tags=(text,)) == [False]
-    assert run(["customer.owner.size() == %d" % len(text)], customer_owner=text) == [True]
+    assert run([f"customer.owner.size() == {len(text)}"], customer_owner=text) == [True]
 
 
 @given(st.text(), st.text())
@@ -78,7 +78,12 @@ ERRORS = {
 @pytest.mark.parametrize(("text", "budget"), ERRORS.items())
 def test_an_error_is_an_error_and_never_true(text: str, budget: bool) -> None:
     """The engine's error value is a non-empty string, which Python takes for true."""
-    values: dict[str, FactValue] = {"time_hour": 0, "customer_tags": (), "customer_owner": "", "request_fields": MANY}
+    values: dict[str, FactValue] = {
+        "time_hour": 0,
+        "customer_tags": (),
+        "customer_owner": "",
+        "request_fields": MANY,
+    }
     (alone,) = run([text], **values)
     (negated,) = run([f"!({text})"], **values)
     for result in (alone, negated):
@@ -89,7 +94,12 @@ def test_an_error_is_an_error_and_never_true(text: str, budget: bool) -> None:
 @pytest.mark.parametrize("text", ERRORS)
 def test_one_failing_rule_does_not_disturb_its_neighbours(text: str) -> None:
     """One error turns the engine's list into an error, and the budget of iterations is one for the list."""
-    values: dict[str, FactValue] = {"time_hour": 0, "customer_tags": (), "customer_owner": "", "request_fields": MANY}
+    values: dict[str, FactValue] = {
+        "time_hour": 0,
+        "customer_tags": (),
+        "customer_owner": "",
+        "request_fields": MANY,
+    }
     results = run(["true", text, "false", text, "time.hour == 0"], **values)
     assert [results[0], results[2], results[4]] == [True, False, True]
     assert isinstance(results[1], EvaluationError)
@@ -117,7 +127,7 @@ def test_an_unknown_fact_reads_as_its_default_so_that_whoever_asks_must_discard_
 
 def test_a_program_of_a_thousand_rules_answers_each() -> None:
     rules = [f"time.hour > {number % 24}" for number in range(1_000)]
-    assert run(rules, time_hour=12) == [12 > number % 24 for number in range(1_000)]
+    assert run(rules, time_hour=12) == [number % 24 < 12 for number in range(1_000)]
 
 
 NOT_COMPILED = {

@@ -20,12 +20,16 @@ def compile_files(files: dict[str, str]) -> Bundle:
 
 @settings(max_examples=40)
 @given(rule_documents(), st.randoms(use_true_random=False))
-def test_order_split_and_format_of_the_documents_change_nothing(documents: list[str], shuffler: random.Random) -> None:
+def test_order_split_and_format_of_the_documents_change_nothing(
+    documents: list[str], shuffler: random.Random
+) -> None:
     every = [*CATALOGUE, *documents]
     one = compile_files({"all.yaml": "\n---\n".join(every)})
     shuffled = every.copy()
     shuffler.shuffle(shuffled)
-    written = [yaml.safe_dump(yaml.safe_load(text), allow_unicode=shuffler.random() < 0.5) for text in shuffled]
+    written = [
+        yaml.safe_dump(yaml.safe_load(text), allow_unicode=shuffler.random() < 0.5) for text in shuffled
+    ]
     cut = shuffler.randint(0, len(written))
     other = compile_files(
         {

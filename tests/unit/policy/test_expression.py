@@ -80,7 +80,16 @@ def test_thousands_of_negations_do_not_exhaust_the_stack() -> None:
 
 
 ATOMS = st.sampled_from(
-    ("true", "false", "1 < 2", "!true", "'a && b' == 'a && b'", "[1, 2].exists(x, x == 2 || x == 3)", "1 in [2]", "(true)in[true]")
+    (
+        "true",
+        "false",
+        "1 < 2",
+        "!true",
+        "'a && b' == 'a && b'",
+        "[1, 2].exists(x, x == 2 || x == 3)",
+        "1 in [2]",
+        "(true)in[true]",
+    )
 )
 TREES: st.SearchStrategy[str] = st.recursive(
     ATOMS,

@@ -80,14 +80,18 @@ GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "expected"), GRANTS, ids=lambda value: json.dumps(value)[:50])
-def test_a_grant_that_is_not_exactly_right_is_refused(change: Mapping[str, object], expected: list[str]) -> None:
+def test_a_grant_that_is_not_exactly_right_is_refused(
+    change: Mapping[str, object], expected: list[str]
+) -> None:
     assert codes("Grant", {**OPENING, **change}) == expected
 
 
 @pytest.mark.parametrize("key", ["match", "roles", "purposes", "fields"])
 def test_a_grant_without_a_part_that_narrows_it_is_refused(key: str) -> None:
     """Left out, each would be read as any."""
-    assert codes("Grant", {name: value for name, value in OPENING.items() if name != key})[0] == "MISSING_KEY"
+    assert (
+        codes("Grant", {name: value for name, value in OPENING.items() if name != key})[0] == "MISSING_KEY"
+    )
 
 
 GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
@@ -123,7 +127,10 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"match": {"actions": ["lookup"], "purposes": []}}, ["EMPTY_LIST"]),
     ({"match": {"actions": ["lookup"], "roles": ["agent"]}}, ["UNKNOWN_KEY"]),
     ({"fields": {"phone": "keep(9,9)"}}, ["STEP_NOT_ON_LADDER"]),
-    ({"match": {"actions": ["lookup", "principal.read"]}, **variables("customer.minor")}, ["FACT_NOT_AVAILABLE"]),
+    (
+        {"match": {"actions": ["lookup", "principal.read"]}, **variables("customer.minor")},
+        ["FACT_NOT_AVAILABLE"],
+    ),
     ({"match": {"actions": ["audit.read"]}, **variables(rule="consent.explicit")}, ["FACT_NOT_AVAILABLE"]),
     (variables("variables.v0"), ["VARIABLE_CYCLE"]),
     (variables("variables.v1", "variables.v0"), ["VARIABLE_CYCLE", "EXPRESSION_INVALID"]),
@@ -133,7 +140,10 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
     (variables("GIVEN"), ["STATE_MISUSE"]),
     (variables("3", rule="consent.state == variables.v0"), ["STATE_MISUSE"]),
     (variables("'('", rule="customer.owner.matches(variables.v0)"), ["REGEX_INVALID"]),
-    (variables("(" * 20 + "true" + ")" * 20, rule="(" * 12 + "variables.v0" + ")" * 12), ["EXPRESSION_INVALID"]),
+    (
+        variables("(" * 20 + "true" + ")" * 20, rule="(" * 12 + "variables.v0" + ")" * 12),
+        ["EXPRESSION_INVALID"],
+    ),
     (variables(rule="variables.nobody"), ["EXPRESSION_INVALID"]),
     (variables("time.hour + 1", rule="variables.v0 == 'a'"), ["EXPRESSION_INVALID"]),
     ({"variables": [{"name": "a b", "expression": "true"}]}, ["NAME_INVALID"]),
@@ -142,7 +152,9 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
 
 
 @pytest.mark.parametrize(("change", "expected"), GUARDS, ids=lambda value: json.dumps(value)[:50])
-def test_a_guard_that_is_not_exactly_right_is_refused(change: Mapping[str, object], expected: list[str]) -> None:
+def test_a_guard_that_is_not_exactly_right_is_refused(
+    change: Mapping[str, object], expected: list[str]
+) -> None:
     assert codes("Guard", {**CLOSING, **change}) == expected
 
 
@@ -152,14 +164,20 @@ def test_a_guard_that_guards_nothing_is_refused() -> None:
 
 
 def test_a_variable_counts_with_what_it_reads() -> None:
-    bundle = compiled(document("Guard", "own", {**CLOSING, **variables("customer.minor", "!variables.v0", rule="variables.v1")}))
+    bundle = compiled(
+        document(
+            "Guard", "own", {**CLOSING, **variables("customer.minor", "!variables.v0", rule="variables.v1")}
+        )
+    )
     (found,) = bundle.guards[0].validations
     assert found.rule.reads == {"customer.minor"}
     assert found.rule.text == "variables.v1"
 
 
 def test_a_variable_counts_only_where_it_is_used() -> None:
-    bundle = compiled(document("Guard", "own", {**CLOSING, **variables("customer.minor", rule="time.hour > 1")}))
+    bundle = compiled(
+        document("Guard", "own", {**CLOSING, **variables("customer.minor", rule="time.hour > 1")})
+    )
     assert bundle.guards[0].validations[0].rule.reads == {"time.hour"}
 
 
@@ -184,7 +202,9 @@ def test_a_rule_says_where_it_stands() -> None:
         "apiVersion: fujie.dev/v1\nkind: Guard\nmetadata: {name: g}\nspec:\n  match: {actions: [lookup]}\n"
         "  validations:\n    - name: v\n      expression: |\n        true\n"
     )
-    assert bundle.guards[0].validations[0].rule.where == "bundle.yaml:13:9"  # 4 lines of the catalogue come before
+    assert (
+        bundle.guards[0].validations[0].rule.where == "bundle.yaml:13:9"
+    )  # 4 lines of the catalogue come before
 
 
 def test_the_deepest_rule_that_is_accepted_can_be_planned() -> None:

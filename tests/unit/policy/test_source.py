@@ -86,9 +86,7 @@ def test_a_problem_at_the_end_of_an_expression_stands_behind_it() -> None:
 def test_every_position_of_a_double_quoted_text_is_found_again(text: str, data: st.DataObject) -> None:
     """Written as escapes, half of the time: counting must take each for one character."""
     escapes = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"}
-    pieces = [
-        f"\\U{ord(c):08x}" if data.draw(st.booleans()) else escapes.get(c, c) for c in text
-    ]
+    pieces = [f"\\U{ord(c):08x}" if data.draw(st.booleans()) else escapes.get(c, c) for c in text]
     content = '中: "' + "".join(pieces) + '"'
     located = read(content).text("中") if text.strip() else None
     if located is None:
@@ -164,7 +162,22 @@ def test_nesting_up_to_the_bound_is_read() -> None:
     assert "UNKNOWN_KEY" in [d.code for d in at_bound]
 
 
-WHERE_TEXT_IS_MEANT = ["on", "yes", "no", "true", "1", "1.5", "0x1", "~", "null", "2026-01-01", "=", "[a]", "{a: b}", ""]
+WHERE_TEXT_IS_MEANT = [
+    "on",
+    "yes",
+    "no",
+    "true",
+    "1",
+    "1.5",
+    "0x1",
+    "~",
+    "null",
+    "2026-01-01",
+    "=",
+    "[a]",
+    "{a: b}",
+    "",
+]
 
 
 @pytest.mark.parametrize("value", WHERE_TEXT_IS_MEANT)
@@ -239,7 +252,9 @@ def test_keys_that_nobody_takes_are_named_with_those_that_are_known() -> None:
 @example(b"%YAML 9.9\n---\na: b")
 def test_no_bytes_make_the_reader_raise(content: bytes) -> None:
     result = compile_bundle({"f": content})
-    assert isinstance(result, Bundle) or all(d.file == "f" and d.line >= 1 and d.column >= 1 for d in result)
+    assert isinstance(result, Bundle) or all(
+        d.file == "f" and d.line >= 1 and d.column >= 1 for d in result
+    )
 
 
 @given(st.text(st.sampled_from("ab:- \n[]{}'\"|>#&*!%\\?,\t"), max_size=60))

@@ -32,7 +32,10 @@ READS = {
     "{customer.owner: true}['a']": {"customer.owner"},
     "customer.tags[customer.points] == ''": {"customer.tags", "customer.points"},
     "size(customer.tags) > size(customer.owner)": {"customer.tags", "customer.owner"},
-    "customer.tags.filter(t, t != '').map(t, t + customer.owner).size() > 0": {"customer.tags", "customer.owner"},
+    "customer.tags.filter(t, t != '').map(t, t + customer.owner).size() > 0": {
+        "customer.tags",
+        "customer.owner",
+    },
     "customer.owner.matches(principal.department)": {"customer.owner", "principal.department"},
     "has({'a': customer.minor}.a)": {"customer.minor"},
     "customer.tags.exists_one(t, t == 'a')": {"customer.tags"},
@@ -155,7 +158,10 @@ def test_a_state_can_only_be_compared_with_its_own_constants(text: str) -> None:
     assert set(codes(text)) == {"STATE_MISUSE"}
 
 
-@given(st.sampled_from(MISUSED), st.sampled_from(["({})", "true || ({})", "[1].all(x, {})", "!({})", "({}) ? true : false"]))
+@given(
+    st.sampled_from(MISUSED),
+    st.sampled_from(["({})", "true || ({})", "[1].all(x, {})", "!({})", "({}) ? true : false"]),
+)
 def test_misuse_is_found_at_any_depth(text: str, wrapped: str) -> None:
     assert set(codes(wrapped.format(text))) == {"STATE_MISUSE"}
 

@@ -7,7 +7,6 @@ import grpc
 import pytest
 
 from fujie.audit.errors import EntryTooLarge, LogForked, LogUnavailable
-from fujie.audit.errors import LogUnavailable
 from fujie.model.errors import CredentialError, FujieError, LedgerError, RequestError, StoreError
 from fujie.transport.grpc import status
 from fujie.transport.grpc.edge import Context, Edge, Incident
@@ -63,7 +62,6 @@ async def ended(error: BaseException, report: Callable[[Incident], None]) -> tup
         (StoreError(CANARY), grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE"),
         (StoreError(CANARY, code="STORE_TIMEOUT"), grpc.StatusCode.DEADLINE_EXCEEDED, "STORE_TIMEOUT"),
         (LedgerError(CANARY), grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE"),
-        (LogUnavailable(CANARY), grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE"),
         (LogUnavailable(CANARY), grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE"),
         (EntryTooLarge(CANARY), grpc.StatusCode.INVALID_ARGUMENT, "ENTRY_TOO_LARGE"),
         (LogForked(CANARY), grpc.StatusCode.INTERNAL, "INTERNAL"),
