@@ -5,7 +5,7 @@ and nothing else; texts of errors hold no personal data.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -66,11 +66,13 @@ class Identity:
 
     `is_shared` tells that the ref which led to `sid` is a number that several sids share: `sid` is
     then only the earliest of them, and what speaks for one customer cannot be said of it.
+    `wrapped_key` is the wrapped data key of `sid`; None once it is erased.
     """
 
     sid: str
     others: tuple[str, ...] = ()
     is_shared: bool = False
+    wrapped_key: bytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def sids(self) -> tuple[str, ...]:

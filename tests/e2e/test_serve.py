@@ -10,14 +10,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from e2e.server import ADMIN, INSTANCE, POLICY, STATIC_TOKEN, Server, Site, lookup
-from fujie.app.client import read_refusal
+from fujie.app.client import connect, read_refusal
 
 ORIGIN = f"{INSTANCE}/w0"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -285,12 +292,61 @@ def test_addresses_that_are_taken_are_all_named(site: Site) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         address = f"127.0.0.1:{taken.getsockname()[1]}"
-        site.values["server"] = dict.fromkeys(("listen", "http_listen", "metrics_listen"), address)
+        free = site.values["server"]
+        site.values["server"] = dict.fromkeys(free, address)
         site.write()
         problems = site.refusal()
     assert [problem["code"] for problem in problems] == ["LISTEN_FAILED"] * 3
+    site.values["server"] = free
+    site.write()
     with site.running():  # nothing was left half open
         pass
+
+
+def certificate(directory: Path) -> tuple[Path, Path]:
+    """Write a self-signed certificate for the loopback address; return its path and that of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fujie")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        )
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem, private = directory / "tls.crt", directory / "tls.key"
+    pem.write_bytes(made.public_bytes(Encoding.PEM))
+    private.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return pem, private
+
+
+def test_beyond_loopback_it_speaks_tls_and_nothing_else(site: Site) -> None:
+    pem, private = certificate(site.root)
+    site.values["server"] |= {
+        "listen": "0.0.0.0:0",
+        "tls": {"certificate": str(pem), "private_key": str(private)},
+    }
+    site.write()
+    with site.running() as server:
+        address = server.grpc.replace("0.0.0.0", "127.0.0.1")
+        stubs = connect(address, site.token("nobody"), tls_root=pem)
+        with stubs.channel, pytest.raises(grpc.RpcError) as refused:
+            stubs.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
+        assert read_refusal(refused.value).reason == "PRINCIPAL_UNKNOWN"
+        plain = connect(address, site.token("nobody"))
+        with plain.channel, pytest.raises(grpc.RpcError) as dropped:
+            plain.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
+        assert read_refusal(dropped.value).code is grpc.StatusCode.UNAVAILABLE
+    private.unlink()
+    assert codes(site.refusal()) == {"TLS_UNREADABLE"}
 
 
 def test_unsafe_settings_are_loud(site: Site) -> None:

@@ -107,6 +107,9 @@ async def serve(settings: Settings) -> int:
         if is_on:
             log_event("unsafe_setting", logging.WARNING, setting=setting)
     stop, reload = asyncio.Event(), asyncio.Event()
+    _on_signals(
+        loop, stop, reload
+    )  # from here on a signal never ends the process half way through something
     async with AsyncExitStack() as open_things:
         gate = await open_gate(settings, metrics, clock)
         open_things.push_async_callback(gate.close)
@@ -116,7 +119,6 @@ async def serve(settings: Settings) -> int:
         readiness = Readiness(gate, clock)
         metrics.watch(_log_state(gate, readiness))
         listening = await _listen(settings.server, gate, metrics, readiness, open_things)
-        _on_signals(loop, stop, reload)
         await listening.grpc.server.start()
         await listening.grpc.report_health(is_serving=True)
         follower = follow(gate.policies, metrics, settings.policy.reload_seconds, reload)

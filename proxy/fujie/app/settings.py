@@ -65,7 +65,7 @@ class Section(BaseModel):
 class TLS(Section):
     """The server's certificate."""
 
-    certificate: Path = Field(description="PEM file with the certificate chain.")
+    certificate: Path = Field(description="PEM file with the certificate chain; read at start.")
     private_key: Path = Field(description="PEM file with the private key.")
 
 
@@ -106,7 +106,7 @@ class Issuer(Section):
     iss: Text = Field(description="Issuer, exactly as in the token.")
     aud: Text = Field(description="Audience that the token must name.")
     algs: tuple[Text, ...] = Field(min_length=1, description="Signature algorithms that are accepted.")
-    jwks: Path = Field(description="File with the issuer's public keys (JWKS).")
+    jwks: Path = Field(description="File with the issuer's public keys (JWKS); read at start.")
 
 
 class Identity(Section):

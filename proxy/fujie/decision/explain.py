@@ -124,7 +124,7 @@ def _text(value: FactValue) -> str:
     if isinstance(value, Unknown):
         return f"unknown ({value.why})"
     if isinstance(value, tuple):
-        return f"[{', '.join(value)}]"
+        return f"[{', '.join(map(str, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -134,4 +134,4 @@ def _broken(outcome: Outcome) -> str:
 
 def _roles(facts: Facts) -> set[str]:
     roles = facts.get("principal.roles")
-    return set(roles) if isinstance(roles, tuple) else set()
+    return set(map(str, roles)) if isinstance(roles, tuple) else set()

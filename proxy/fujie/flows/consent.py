@@ -107,7 +107,7 @@ async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentR
         )
         subject = Subject(
             identity.sids,
-            {
+            facts={
                 "consent.purpose": event.purpose,
                 "consent.channel": event.channel,
                 "consent.type": event.type.value,

@@ -29,7 +29,7 @@ from fujie.model.principal import Credential, Principal
 from fujie.model.record import FieldTreatment
 from fujie.model.request import LookupAsk, Request
 from fujie.model.vocabulary import Action, Effect
-from fujie.ports import Fetched
+from fujie.ports import Fetched, Identity
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -37,7 +37,7 @@ class Seen:
     """What the edges told about the customer: raw values for facts, the identity, the row when there is exactly one."""
 
     raw: Raw
-    sids: tuple[str, ...] = ()
+    identity: Identity | None = None
     rows: Sequence[Fetched] = ()
 
 
@@ -78,8 +78,8 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
             code = "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND"
             decision = refuse(decision.bundle, code)
         if decision.effect is not Effect.ALLOW:
-            return await refused(case, decision, Subject(seen.sids))
-        summary = await record(case, EntryKind.DECISION, decision, Subject(seen.sids))  # 5
+            return await refused(case, decision, Subject.of(seen.identity))
+        summary = await record(case, EntryKind.DECISION, decision, Subject.of(seen.identity))  # 5
         treatments = {
             name: FieldTreatment(outcome.step, plan.bundle.fields[name].data_class)
             for name, outcome in decision.fields.items()
@@ -122,7 +122,7 @@ async def observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, 
     events = await gate.ledger.consent_events(identity.sids, ask.context.purpose)
     case.watch.lap("ledger")
     attributes = rows[0].attributes if len(rows) == 1 else None
-    return Seen(Raw(principal, events, identity.sid, attributes), identity.sids, rows)
+    return Seen(Raw(principal, events, identity.sid, attributes), identity, rows)
 
 
 def _unmapped(case: Case, ask: LookupAsk) -> Decision | None:

@@ -43,7 +43,9 @@ async def explain(
         facts = derive(plan.bundle, asked, seen.raw, case.now, gate.zone)
         explanation = explain_decision(plan, asked, facts)
         case.watch.lap("explain")
-        subject = Subject(seen.sids, {"target.principal": principal.id})
+        subject = Subject(
+            seen.identity.sids if seen.identity else (), facts={"target.principal": principal.id}
+        )
         summary = await record(case, EntryKind.DECISION, decision, subject)
         case.watch.stop()
         return ExplainReply(summary, explanation)

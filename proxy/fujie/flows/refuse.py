@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from fujie.audit.entry import EntryKind
-from fujie.audit.errors import AuditError
+from fujie.audit.errors import AuditError, LogUnavailable
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import NOBODY, Subject, record
@@ -13,6 +13,7 @@ from fujie.flows.reply import Refusal
 from fujie.model.decision import Decision
 from fujie.model.errors import FujieError, RequestError
 from fujie.model.principal import Credential, Principal
+from fujie.model.reason import BUILT_IN_REASONS
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
 
@@ -34,13 +35,18 @@ async def guarded(case: Case, steps: Callable[[Case], Awaitable[_Reply | Refusal
 
     """
     try:
-        return await steps(case)
+        try:
+            return await steps(case)
+        except LogUnavailable:
+            raise
+        # Also for facts that no entry can hold: the entry of the refusal goes without them, and says so.
+        except (FujieError, AuditError) as error:
+            code = error.code if error.code in BUILT_IN_REASONS else "INTERNAL"
+            field = error.field if isinstance(error, RequestError) else ""
+            return await refused(case, refuse(case.decider.bundle.digest, code), field=field)
     except AuditError as error:
         case.gate.metrics.decided(case.request.action.value, Effect.DENY.value, error.code)
         raise
-    except FujieError as error:
-        field = error.field if isinstance(error, RequestError) else ""
-        return await refused(case, refuse(case.decider.bundle.digest, error.code), field=field)
 
 
 async def standing(case: Case) -> Principal | Decision:

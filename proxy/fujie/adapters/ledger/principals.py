@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,6 +19,11 @@ from fujie.model.vocabulary import ADMINISTRATOR, State
 
 
 def _principal(row: Sequence[Any]) -> Principal:
+    return _decoded(tuple(row))
+
+
+@lru_cache(maxsize=4096)  # the row is read every time; what it means does not change
+def _decoded(row: tuple[Any, ...]) -> Principal:
     return Principal(
         id=row[0],
         kind=State(row[1]),

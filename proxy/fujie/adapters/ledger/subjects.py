@@ -44,20 +44,22 @@ class _Alias:
 
 _PHONE, _STORE_KEY = "phone", "store_key"
 
-_Link = tuple[bytes, str]
-"""A digest and a sid that it is current for."""
+_Link = tuple[bytes, str, bytes | None]
+"""A digest, a sid that it is current for, and the wrapped data key of that sid."""
 
 
 @lru_cache(maxsize=32)
 def _current(count: int) -> Query[_Link]:
-    select = sa.select(alias.c.digest, alias.c.sid).where(
-        one_of(alias.c.digest, count), alias.c.valid_to.is_(None)
+    select = (
+        sa.select(alias.c.digest, alias.c.sid, subject.c.wrapped_key)
+        .join(subject, subject.c.sid == alias.c.sid)
+        .where(one_of(alias.c.digest, count), alias.c.valid_to.is_(None))
     )
     return Query(select.order_by(alias.c.change_seq), _link)
 
 
 def _link(row: Sequence[Any]) -> _Link:
-    return row[0], row[1]
+    return row[0], row[1], row[2]
 
 
 def _wrapped_key(row: Sequence[Any]) -> bytes | None:
@@ -105,10 +107,10 @@ class Subjects:
         def work(connection: Connection) -> Identity:
             links = query.within(connection, values)  # again: another process may have been faster
             firsts = _sids(digests[0], links)
-            sid = firsts[0] if firsts else self._insert_subject(connection, now)
+            sid, key = firsts[0] if firsts else self._insert_subject(connection, now)
             for entry in _joining(aliases.values(), sid, links):
                 self._insert_alias(connection, entry, sid, now)
-                links.append((entry.digest, sid))
+                links.append((entry.digest, sid, key))
             identity = _identity(digests, links)
             assert identity is not None, "the first ref is known here"
             return identity
@@ -130,16 +132,17 @@ class Subjects:
         message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
         return _Alias(kind, scope, hmac.digest(self._index.secret, message, "sha256"))
 
-    def _insert_subject(self, connection: Connection, now: datetime) -> str:
+    def _insert_subject(self, connection: Connection, now: datetime) -> tuple[str, bytes]:
         sid = f"sid_{self._identifiers.new_id()}"
+        wrapped_key = self._new_wrapped_key(sid)
         row = {
             "sid": sid,
-            "wrapped_key": self._new_wrapped_key(sid),
+            "wrapped_key": wrapped_key,
             "created_at": to_micros(now),
             "change_seq": next_change(connection),
         }
         connection.execute(sa.insert(subject), row)
-        return sid
+        return sid, wrapped_key
 
     def _insert_alias(self, connection: Connection, entry: _Alias, sid: str, now: datetime) -> None:
         row = {
@@ -154,8 +157,8 @@ class Subjects:
         connection.execute(sa.insert(alias), row)
 
 
-def _sids(digest: bytes, links: Sequence[_Link]) -> list[str]:
-    return [sid for linked, sid in links if linked == digest]
+def _sids(digest: bytes, links: Sequence[_Link]) -> list[tuple[str, bytes | None]]:
+    return [(sid, key) for linked, sid, key in links if linked == digest]
 
 
 def _joining(aliases: Iterable[_Alias], sid: str, links: Sequence[_Link]) -> list[_Alias]:
@@ -163,7 +166,8 @@ def _joining(aliases: Iterable[_Alias], sid: str, links: Sequence[_Link]) -> lis
     return [
         entry
         for entry in aliases
-        if sid not in (sids := _sids(entry.digest, links)) and (entry.may_be_shared or not sids)
+        if sid not in (sids := [other for other, _ in _sids(entry.digest, links)])
+        and (entry.may_be_shared or not sids)
     ]
 
 
@@ -172,6 +176,7 @@ def _identity(digests: Sequence[bytes], links: Sequence[_Link]) -> Identity | No
     for digest in digests:
         sids = _sids(digest, links)
         if sids:
-            others = dict.fromkeys(sid for _, sid in links if sid != sids[0])
-            return Identity(sids[0], tuple(others), is_shared=len(sids) > 1)
+            first, key = sids[0]
+            others = dict.fromkeys(sid for _, sid, _ in links if sid != first)
+            return Identity(first, tuple(others), is_shared=len(sids) > 1, wrapped_key=key)
     return None

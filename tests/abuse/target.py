@@ -1,0 +1,271 @@
+"""A real server with the shipped policies to attack, and what it left in its log.
+
+Every attack states three things: the gRPC status, the reason code, and the entry (or that there is none).
+"""
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from shutil import copytree
+from typing import Any
+
+import grpc
+import pytest
+from e2e.server import ADMIN, INSTANCE, Server, Site
+from google.protobuf.message import Message
+
+from fujie.adapters.tilefiles import read_file
+from fujie.app.client import RefusalDetail, Stubs, read_refusal
+from fujie.app.shipped import shipped_policies
+from fujie.audit.entry import Entry, parse_entry
+from fujie.audit.segment import TAIL, parse_segment
+from fujie.audit.tiles import WIDTH, bundle_path, split_bundle
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import types_pb2 as types_v1
+
+LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
+RECORD, WITHDRAW, GET_CONSENT = (
+    f"/fujie.v1.ConsentService/{name}" for name in ("RecordConsent", "WithdrawConsent", "GetConsent")
+)
+UPSERT, GET_PRINCIPAL, OFFBOARD = (
+    f"/fujie.v1.DirectoryService/{name}" for name in ("UpsertPrincipal", "GetPrincipal", "OffboardPrincipal")
+)
+EXPLAIN, GET_BUNDLE = (f"/fujie.v1.PolicyService/{name}" for name in ("Explain", "GetBundle"))
+
+STAFF = {
+    "chief": "administrator",
+    "agent": "support",
+    "marketer": "marketer",
+    "desk": "consent_desk",
+    "officer": "privacy_officer",
+    "nobody": "a-role-without-a-grant",
+}
+"""Who works at every site, all in the department `east`; `chief` makes the bootstrap administrator void."""
+
+SHOWN, PHONE = "C00001", "13800131234"
+"""A customer of `east`, and the number."""
+MISSING = "C99999"
+
+FIELDS = {
+    "customer_no": "id", "name": "full_name", "gender": "gender", "phone": "mobile", "id_card": "id_number",
+    "bank_card": "card_number", "email": "email", "address": "address", "birthday": "birthday", "plate": "plate",
+}  # fmt: skip
+
+Metadata = Sequence[tuple[str, str | bytes]]
+
+
+def create_site(root: Path, customers: int = 60) -> Site:
+    """Write a site with the shipped policies over every column of the synthetic store."""
+    site = Site.create(root, customers)
+    site.policy_file.unlink()
+    copytree(shipped_policies() / "base", site.root / "policies", dirs_exist_ok=True)
+    store = site.values["stores"]["crm"]
+    store["fields"] = FIELDS
+    store["attributes"] = {"minor": "minor", "owner_department": "department"}
+    site.values["controller"] = "Test Ltd."
+    site.write()
+    return site
+
+
+def leaves(site: Site, start: int = 0) -> list[bytes]:
+    """Return every durable entry from index `start` on as it lies on disk, signed or not."""
+    directory = site.log / INSTANCE / "w0"
+    segment = parse_segment(read_file(directory, TAIL) or b"")
+    found: list[bytes] = []
+    first = min(start // WIDTH, segment.first // WIDTH)
+    for index in range(first, segment.first // WIDTH):
+        bundle, _ = split_bundle(read_file(directory, bundle_path(index)) or b"")
+        found += bundle
+    return [*found, *segment.leaves][start - first * WIDTH :]
+
+
+def entries(site: Site) -> list[Entry]:
+    """Return them parsed; one that is no entry fails the test."""
+    return [parse_entry(leaf) for leaf in leaves(site)]
+
+
+@dataclass(repr=False)
+class Target:
+    """A running server, a connection to it, and how much of its log was seen."""
+
+    server: Server
+    channel: grpc.Channel
+    seen: int = 0
+    tokens: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def site(self) -> Site:
+        return self.server.site
+
+    def stubs(self, who: str) -> Stubs:
+        return self.server.connect(who)
+
+    def token(self, who: str) -> str:
+        return self.tokens.setdefault(who, self.site.token(who))
+
+    def bearer(self, who: str) -> Metadata:
+        return (("authorization", f"Bearer {self.token(who)}"),)
+
+    def call(
+        self,
+        who: str,
+        method: str,
+        message: Message | bytes,
+        metadata: Metadata | None = None,
+        **options: Any,
+    ) -> bytes:
+        """Send bytes that no stub would, as `who` or under any metadata; return the bytes of the answer."""
+        raw = message if isinstance(message, bytes) else message.SerializeToString()
+        sent = self.bearer(who) if metadata is None else metadata
+        answer: bytes = self.channel.unary_unary(method)(raw, metadata=sent, timeout=30, **options)
+        return answer
+
+    def begin(self, method: str, message: Message | bytes, metadata: Metadata) -> Any:
+        """Send without waiting; return the future, which is also the call."""
+        raw = message if isinstance(message, bytes) else message.SerializeToString()
+        return self.channel.unary_unary(method).future(raw, metadata=metadata, timeout=60)
+
+    def refused(
+        self,
+        who: str,
+        method: str,
+        message: Message | bytes,
+        metadata: Metadata | None = None,
+        **options: Any,
+    ) -> RefusalDetail:
+        """Call, which must fail; return what the refusal says."""
+        return read_refusal(self.failure(who, method, message, metadata, **options))
+
+    def failure(
+        self,
+        who: str,
+        method: str,
+        message: Message | bytes,
+        metadata: Metadata | None = None,
+        **options: Any,
+    ) -> grpc.RpcError:
+        """Call, which must fail; return the error of the client."""
+        with pytest.raises(grpc.RpcError) as caught:
+            self.call(who, method, message, metadata, **options)
+        return caught.value
+
+    def lookup(self, who: str, ask: customer_v1.LookupCustomerRequest) -> customer_v1.LookupCustomerResponse:
+        """Look up, which must succeed."""
+        return customer_v1.LookupCustomerResponse.FromString(self.call(who, LOOKUP, ask))
+
+    def new(self) -> list[Entry]:
+        """Return the entries since the last time; one that is no entry fails the test."""
+        fresh = leaves(self.site, self.seen)
+        self.seen += len(fresh)
+        return [parse_entry(leaf) for leaf in fresh]
+
+    def new_one(self, effect: str, reason: str = "", who: str = "") -> Entry:
+        """Return the one entry since the last time, which must say this."""
+        (entry,) = self.new()
+        assert (effect, reason) == (entry.effect, primary(entry)), entry
+        assert who in ("", entry.principal)
+        return entry
+
+    def stands(self) -> None:
+        """The server still works: an honest call passes, with its entry; nothing unforeseen broke."""
+        self.new()
+        assert dict(self.lookup("agent", ask("phone")).customer) == {"phone": "138****1234"}
+        assert self.new_one("ALLOW").principal == "agent"
+        assert [line for line in self.server.events() if line["level"] in ("error", "critical")] == []
+
+
+def primary(entry: Entry) -> str:
+    """Return the first enforced reason; warnings depend on the hour of the day."""
+    return next((code for code in entry.reasons if ":" not in code), "")
+
+
+def expect(detail: RefusalDetail, code: grpc.StatusCode, reason: str) -> None:
+    """A refusal says exactly this status and reason, and never the text of an exception."""
+    assert (detail.code, detail.reason) == (code, reason), detail
+    assert "Traceback" not in detail.message
+    assert "Exception" not in detail.message
+
+
+@contextmanager
+def running(site: Site) -> Iterator[Target]:
+    """Start the site's server, with its staff when it is the first time."""
+    with site.running() as server:
+        # A connection of our own: channels with equal arguments would share one, and its broken state.
+        options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+        with grpc.insecure_channel(server.grpc, options=options) as channel:
+            target = Target(server, channel)
+            if site.starts == 1:
+                hire_staff(target)
+            target.new()
+            yield target
+
+
+def hire_staff(target: Target) -> None:
+    for name, role in STAFF.items():
+        target.call(ADMIN if role == "administrator" else "chief", UPSERT, hired(name, role))
+
+
+def hired(name: str, *roles: str, **more: Any) -> directory_v1.UpsertPrincipalRequest:
+    """Return the request that registers an active, trained employee of `east`."""
+    return directory_v1.UpsertPrincipalRequest(
+        principal=directory_v1.Principal(
+            id=name, kind=directory_v1.PRINCIPAL_KIND_EMPLOYEE, roles=roles, department="east",
+            employment=directory_v1.EMPLOYMENT_ACTIVE, training=directory_v1.TRAINING_VALID, **more,
+        )
+    )  # fmt: skip
+
+
+def by_id(customer_id: str, store: str = "crm") -> types_v1.CustomerRef:
+    return types_v1.CustomerRef(store_key=types_v1.StoreKey(store=store, customer_id=customer_id))
+
+
+def ask(
+    *fields: str,
+    customer: types_v1.CustomerRef | None = None,
+    purpose: str = "after_sales",
+    basis: str = "contract",
+    **context: str,
+) -> customer_v1.LookupCustomerRequest:
+    """Return a look-up that an agent of `east` is granted, unless something else is said."""
+    given = {"basis_evidence": "order-7"} if basis == "contract" else {}
+    request = customer_v1.LookupCustomerRequest(
+        customer=customer or by_id(SHOWN),
+        context=types_v1.RequestContext(purpose=purpose, basis=basis, **{**given, **context}),
+    )
+    if not request.customer.HasField("store_key"):
+        request.store = "crm"
+    request.read_mask.paths.extend(fields)
+    return request
+
+
+def marketing(*fields: str, customer: str = SHOWN) -> customer_v1.LookupCustomerRequest:
+    """Return a look-up that a marketer is granted once there is consent."""
+    return ask(*fields, customer=by_id(customer), purpose="marketing", basis="consent")
+
+
+def consent(customer: types_v1.CustomerRef, **more: Any) -> consent_v1.RecordConsentRequest:
+    """Return the request that records an explicit consent to marketing."""
+    return consent_v1.RecordConsentRequest(
+        customer=customer,
+        consent=consent_v1.ConsentRecord(
+            purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, explicit=True, source="agent"
+        ),
+        **more,
+    )
+
+
+def row_of(site: Site, customer_id: str = SHOWN) -> tuple[str, ...]:
+    """Return what the store holds of a customer, as texts: none may be anywhere but in an answer."""
+    connection = sqlite3.connect(site.root / "crm.db")
+    try:
+        (row,) = connection.execute("SELECT * FROM customer WHERE id = ?", (customer_id,)).fetchall()
+    finally:
+        connection.close()
+    return tuple(str(value) for value in row)
+
+
+Change = Callable[[Path], None]

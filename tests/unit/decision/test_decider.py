@@ -1,0 +1,87 @@
+"""Memory changes the speed of a decision and nothing else."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fujie.decision import decider as decider_module
+from fujie.decision import plan as plan_module
+from fujie.decision.decide import decide
+from fujie.decision.decider import Decider
+from fujie.decision.plan import Planner
+from fujie.model.facts import Facts
+from fujie.model.request import Request
+from fujie.model.vocabulary import Action, Effect, State
+from support.bundles import ROLES, compiled, facts, grant, guard, requests, rule_documents
+
+ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
+AGENT = frozenset({"agent"})
+KNOWN = {"principal.employment": State.ACTIVE, "principal.roles": ("agent",)}
+
+
+@settings(max_examples=40)
+@given(rule_documents(), st.lists(st.tuples(requests(), ROLES, facts(active=False)), min_size=2, max_size=4), st.data())
+def test_a_remembered_decision_is_the_cold_one_whatever_was_forgotten_in_between(
+    documents: list[str], cases: list[tuple[Request, frozenset[str], Facts]], data: st.DataObject
+) -> None:
+    bundle = compiled(*documents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decider_module, "_MAX_DECISIONS", data.draw(st.integers(1, 3)))
+        patch.setattr(plan_module, "_MAX_PLANS", data.draw(st.integers(1, 3)))
+        decider = Decider(bundle)
+        for request, roles, found in data.draw(st.lists(st.sampled_from(cases), min_size=4, max_size=12)):
+            cold = decide(Planner(bundle).plan(request, roles), request, found)
+            assert decider.decide(decider.plan(request, roles), request, found) == cold
+
+
+def test_a_repeated_request_is_answered_from_memory() -> None:
+    decider = Decider(compiled(grant(), guard("g", "time.hour > 1")))
+    plan = decider.plan(ASKED, AGENT)
+    first = decider.decide(plan, ASKED, Facts({**KNOWN, "time.hour": 5, "time.weekday": 1}))
+    again = decider.decide(plan, ASKED, Facts({**KNOWN, "time.hour": 5, "time.weekday": 2}))
+    assert again is first  # no rule reads the weekday
+
+
+def test_a_fact_that_a_rule_reads_is_never_answered_from_memory_of_another() -> None:
+    decider = Decider(compiled(grant(), guard("g", "consent.state == GIVEN")))
+    plan = decider.plan(ASKED, AGENT)
+    given_, withdrawn = (
+        decider.decide(plan, ASKED, Facts({**KNOWN, "consent.state": state}))
+        for state in (State.GIVEN, State.WITHDRAWN)
+    )
+    assert (given_.effect, withdrawn.effect) == (Effect.ALLOW, Effect.DENY)
+
+
+def test_an_offboarding_is_never_hidden_by_memory() -> None:
+    decider = Decider(compiled(grant()))
+    plan = decider.plan(ASKED, AGENT)
+    assert decider.decide(plan, ASKED, Facts(KNOWN)).effect is Effect.ALLOW
+    gone = Facts({**KNOWN, "principal.employment": State.OFFBOARDED})
+    assert decider.decide(plan, ASKED, gone).primary == "PRINCIPAL_OFFBOARDED"
+
+
+def test_two_bundles_share_no_memory() -> None:
+    open_, closed = Decider(compiled(grant())), Decider(compiled(grant(), guard("g", "false")))
+    for decider, effect in ((open_, Effect.ALLOW), (closed, Effect.DENY)):
+        assert decider.decide(decider.plan(ASKED, AGENT), ASKED, Facts(KNOWN)).effect is effect
+
+
+def test_invented_names_grow_neither_plans_nor_decisions_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decider_module, "_MAX_DECISIONS", 50)
+    decider = Decider(compiled(grant(), guard("g", "true")))
+    for number in range(500):
+        asked = replace(ASKED, purpose=f"p{number}", store=f"s{number}", basis=f"b{number}", key_kind=f"k{number}")
+        roles = AGENT | {f"r{number}"}
+        decider.decide(decider.plan(asked, roles), asked, Facts(KNOWN))
+    assert len(decider._decisions) <= 50
+    assert len(decider._planner._plans) == 1
+
+
+def test_many_combinations_of_known_roles_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_module, "_MAX_PLANS", 16)
+    decider = Decider(compiled(*(grant(f"g{i}", roles=(f"r{i}",)) for i in range(8))))
+    for bits in range(256):
+        decider.plan(ASKED, frozenset(f"r{i}" for i in range(8) if bits >> i & 1))
+        assert len(decider._planner._plans) <= 16

@@ -1,0 +1,195 @@
+"""Why: the trace agrees with the decision, shows no personal value, and never raises."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fujie.decision.decide import decide, outcomes
+from fujie.decision.explain import explain
+from fujie.decision.plan import Plan, Planner, rule_set, rules_of
+from fujie.model.decision import Explanation
+from fujie.model.facts import Facts, FactValue, Unknown, UnknownWhy
+from fujie.model.request import Request
+from fujie.model.vocabulary import Action, Effect, State
+from fujie.policy.bundle import Bundle
+from support.bundles import FACTS, ROLES, compiled, document, facts, grant, guard, requests, rule_documents
+
+ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
+AGENT = frozenset({"agent"})
+KNOWN: dict[str, FactValue] = {
+    "principal.employment": State.ACTIVE, "principal.roles": ("agent",), "principal.department": "east",
+    "customer.owner": "east", "customer.minor": False, "customer.tags": (), "time.hour": 10,
+    "consent.state": State.GIVEN, "consent.explicit": True,
+}  # fmt: skip
+FEW = settings(max_examples=40)
+
+
+def explained(bundle: Bundle, request: Request = ASKED, roles: frozenset[str] = AGENT, **changed: FactValue) -> Explanation:
+    values = KNOWN | {path.replace("_", ".", 1): value for path, value in changed.items()}
+    return explain(Planner(bundle).plan(request, roles), request, Facts(values))
+
+
+def with_roles(found: Facts, roles: frozenset[str]) -> Facts:
+    return Facts({**found.values, "principal.roles": tuple(sorted(roles))})
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts())
+def test_the_decision_is_the_real_one(documents: list[str], request: Request, roles: frozenset[str], found: Facts) -> None:
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    real, shown = decide(plan, request, found), explain(plan, request, found).decision
+    assert replace(shown, read=real.read) == real
+    assert set(shown.read) == set(real.read)
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts())
+def test_the_trace_agrees_with_the_decision(
+    documents: list[str], request: Request, roles: frozenset[str], found: Facts
+) -> None:
+    bundle = compiled(*documents)
+    plan = Planner(bundle).plan(request, roles)
+    explanation = explain(plan, request, with_roles(found, roles))
+    matched = [rule.name for rule in explanation.rules if rule.kind == "grant" and rule.outcome == "matched"]
+    if explanation.decision.grants:
+        assert tuple(matched) == explanation.decision.grants
+    elif explanation.decision.primary == "NO_GRANT":
+        assert matched == []
+    traced = {(rule.name, rule.part): rule.outcome for rule in explanation.rules if rule.kind == "guard"}
+    for hit in explanation.decision.reasons:
+        if hit.guard:
+            parts = [(hit.guard, f"validations[{hit.validation}]"), (hit.guard, f"matchConditions[{hit.validation}]")]
+            assert any(traced.get(part, "held") not in ("held", "does not apply") for part in parts)
+    if explanation.decision.effect is Effect.ALLOW:
+        assert not [
+            rule for rule in explanation.rules
+            if rule.part.startswith("validations") and rule.outcome not in ("held", "does not apply")
+        ]  # fmt: skip
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts())
+def test_the_first_clause_of_a_rule_says_what_the_rule_came_to(
+    documents: list[str], request: Request, roles: frozenset[str], found: Facts
+) -> None:
+    bundle = compiled(*documents)
+    plan = Planner(bundle).plan(request, roles)
+    traced = {(r.name, r.part): r for r in explain(plan, request, found).rules if r.kind == "guard"}
+    for held in plan.guards:
+        names = [f"matchConditions[{name}]" for name, _ in held.conditions]
+        names += [f"validations[{validation.name}]" for validation in held.validations]
+        verdicts = outcomes(bundle.engine, rule_set(bundle.engine, rules_of(held)), found)
+        for name, rule, verdict in zip(names, rules_of(held), verdicts, strict=True):
+            value = traced[held.name, name].clauses[0].value
+            if any(FACTS[path].personal for path in rule.reads):
+                assert value == "(personal)"
+            elif isinstance(verdict, bool):
+                assert value == str(verdict).lower()
+            else:
+                assert value.startswith("unknown: " if isinstance(verdict, Unknown) else "error: ")
+
+
+SECRETS = document("FieldCatalog", "secrets", {"attributes": {"customer": {
+    "diagnosis": {"type": "string", "personal": True},
+    "ailments": {"type": "strings", "personal": True},
+    "income": {"type": "int", "personal": True},
+}}})  # fmt: skip
+PRYING = (
+    "customer.diagnosis == 'CANARY-1'",
+    "customer.diagnosis + 'x' != customer.owner",
+    "customer.diagnosis.matches(principal.department)",
+    "principal.department.matches(customer.diagnosis + '(')",
+    "customer.ailments.exists(a, a == principal.department) || customer.income > 3",
+    "{customer.diagnosis: 1}[customer.owner] == 1",
+    "customer.ailments[customer.income] == 'x'",
+    "int(customer.diagnosis) == 1",
+    "timestamp(customer.diagnosis) == timestamp('2026-01-01T00:00:00Z')",
+    "10 / (customer.income - 777001) > 1",
+    "(customer.owner == 'east' && customer.diagnosis != '') || !(customer.ailments == [customer.diagnosis])",
+)
+
+
+@FEW
+@given(st.lists(st.sampled_from(PRYING), min_size=1, max_size=4), st.sampled_from(PRYING), st.booleans())
+def test_a_personal_value_appears_nowhere_in_an_explanation(rules: list[str], condition: str, as_condition: bool) -> None:
+    bundle = compiled(
+        SECRETS, grant("plain"), grant("prying", condition=condition),
+        guard("g", *rules, conditions=rules[:1] if as_condition else ()), guard("w", *rules, mode="Warn"),
+    )  # fmt: skip
+    values: dict[str, FactValue] = {
+        "customer_diagnosis": "CANARY-2", "customer_ailments": ("CANARY-3", "CANARY-2"), "customer_income": 777001,
+    }  # fmt: skip
+    shown = repr(explained(bundle, **values))
+    assert "CANARY-2" not in shown
+    assert "CANARY-3" not in shown
+    # The number stands in a rule's own text; what must not appear is the value beside the fact.
+    assert "'customer.income': 777001" not in shown
+    assert "'customer.income': '777001'" not in shown
+
+
+def test_a_clause_that_reads_a_personal_fact_hides_its_outcome_and_its_neighbour_does_not() -> None:
+    explanation = explained(compiled(grant(), guard("g", "time.hour > 1 && !customer.minor")), customer_minor=True)
+    (rule,) = [rule for rule in explanation.rules if rule.kind == "guard"]
+    assert [(c.text, c.value, c.depth) for c in rule.clauses] == [
+        ("time.hour > 1 && !customer.minor", "(personal)", 0),
+        ("time.hour > 1", "true", 1),
+        ("!customer.minor", "(personal)", 1),
+        ("customer.minor", "(personal)", 2),
+    ]
+    assert rule.clauses[3].reads == {"customer.minor": "(personal)"}
+
+
+def test_an_unknown_fact_is_named_even_when_it_is_not_personal() -> None:
+    bundle = compiled(grant(), guard("g", "customer.owner == 'east' || time.hour > 1"))
+    explanation = explained(bundle, customer_owner=Unknown(UnknownWhy.NULL))
+    (rule,) = [rule for rule in explanation.rules if rule.kind == "guard"]
+    assert rule.outcome == "unknown: null"
+    assert [clause.value for clause in rule.clauses] == ["unknown: customer.owner", "unknown: customer.owner", "true"]
+
+
+def test_a_grant_that_does_not_match_says_which_part() -> None:
+    bundle = compiled(
+        grant("a-role", roles=("lead",)), grant("b-purpose", purposes=("marketing",)),
+        grant("c-store", match={"stores": ["erp"]}), grant("d-key", match={"keys": ["customer_id"]}),
+        grant("e-condition", condition="time.hour > 20"), grant("f-other", actions=("export",)), grant("g-fine"),
+    )  # fmt: skip
+    traced = [(rule.name, rule.part, rule.outcome.split(":")[0]) for rule in explained(bundle).rules]
+    assert traced == [
+        ("a-role", "roles", "not matched"), ("b-purpose", "purposes", "not matched"),
+        ("c-store", "match.stores", "not matched"), ("d-key", "match.keys", "not matched"),
+        ("e-condition", "condition", "not matched"), ("g-fine", "match", "matched"),
+    ]  # fmt: skip
+
+
+def test_a_guard_that_does_not_apply_says_so() -> None:
+    explanation = explained(compiled(grant(), guard("g", "false", conditions=["time.hour > 20"])))
+    outcomes_ = {rule.part: rule.outcome for rule in explanation.rules if rule.kind == "guard"}
+    assert outcomes_ == {"matchConditions[c0]": "does not apply", "validations[v0]": "does not apply"}
+
+
+def test_a_very_long_rule_is_cut() -> None:
+    rule = " || ".join(f"time.hour == {number}" for number in range(150))
+    explanation = explained(compiled(grant(), guard("g", rule)))
+    assert [len(r.clauses) for r in explanation.rules if r.kind == "guard"] == [64]
+
+
+GARBAGE: st.SearchStrategy[object] = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text(st.characters())
+    | st.just("\ud800") | st.lists(st.text()) | st.tuples(st.integers()) | st.sampled_from(State) | st.builds(object)
+)  # fmt: skip
+
+
+@FEW
+@given(rule_documents(), requests(actions=tuple(Action)), ROLES, st.dictionaries(st.sampled_from(tuple(FACTS)), GARBAGE))
+def test_no_facts_make_it_raise(
+    documents: list[str], request: Request, roles: frozenset[str], found: dict[str, FactValue]
+) -> None:
+    plan: Plan = Planner(compiled(*documents)).plan(request, roles)
+    explain(plan, request, Facts(found))
+
+
+def test_no_rule_makes_it_raise() -> None:
+    hostile = ("!" * 3_990 + "true", "(" * 30 + "true" + ")" * 30, "'((' != '&& ||'", "true // && (", "true\n// x\n", "!(true)in[false]")
+    explanation = explained(compiled(grant(), guard("g", *hostile)))
+    assert [rule.outcome for rule in explanation.rules if rule.kind == "guard"] == ["held"] * len(hostile)
