@@ -32,7 +32,8 @@ RECORD, WITHDRAW, GET_CONSENT = (
     f"/fujie.v1.ConsentService/{name}" for name in ("RecordConsent", "WithdrawConsent", "GetConsent")
 )
 UPSERT, GET_PRINCIPAL, OFFBOARD = (
-    f"/fujie.v1.DirectoryService/{name}" for name in ("UpsertPrincipal", "GetPrincipal", "OffboardPrincipal")
+    f"/fujie.v1.DirectoryService/{name}"
+    for name in ("UpsertPrincipal", "GetPrincipal", "OffboardPrincipal")
 )
 EXPLAIN, GET_BUNDLE = (f"/fujie.v1.PolicyService/{name}" for name in ("Explain", "GetBundle"))
 
@@ -153,7 +154,9 @@ class Target:
             self.call(who, method, message, metadata, **options)
         return caught.value
 
-    def lookup(self, who: str, ask: customer_v1.LookupCustomerRequest) -> customer_v1.LookupCustomerResponse:
+    def lookup(
+        self, who: str, ask: customer_v1.LookupCustomerRequest
+    ) -> customer_v1.LookupCustomerResponse:
         """Look up, which must succeed."""
         return customer_v1.LookupCustomerResponse.FromString(self.call(who, LOOKUP, ask))
 

@@ -118,7 +118,10 @@ def test_a_thousand_unknown_key_ids_change_nothing(target: Target) -> None:
     (target.site.root / "jwks.json").unlink()
     rejected = 0
     for wave in range(10):  # more at a time than one connection may carry are refused unread
-        metadata = [(("authorization", f"Bearer {signed(target.site, {'kid': f'{wave}-{n}'})}"),) for n in range(100)]
+        metadata = [
+            (("authorization", f"Bearer {signed(target.site, {'kid': f'{wave}-{n}'})}"),)
+            for n in range(100)
+        ]
         calls = [target.begin(LOOKUP, ASK, each) for each in metadata]
         rejected += sum(call.code() is UNAUTHENTICATED for call in calls)
     assert rejected == 1000
@@ -176,9 +179,7 @@ SPOOFED = (
 def test_headers_that_speak_of_identity_are_never_believed(target: Target) -> None:
     expect(target.refused("", LOOKUP, ASK, SPOOFED), UNAUTHENTICATED, "UNAUTHENTICATED")
     assert target.new() == []
-    expect(
-        target.refused("", LOOKUP, ASK, (*target.bearer("nobody"), *SPOOFED)), DENIED, "NO_GRANT"
-    )
+    expect(target.refused("", LOOKUP, ASK, (*target.bearer("nobody"), *SPOOFED)), DENIED, "NO_GRANT")
     entry = target.new_one("DENY", "NO_GRANT", "nobody")
     assert (entry.on_behalf_of, entry.facts["principal.roles"]) == ("", ("a-role-without-a-grant",))
 

@@ -56,7 +56,9 @@ SERVER_SAYS = {"consent.record_id", "consent.schema", "consent.actor", "consent.
 """Output only (AIP-203): whatever a caller puts there is not read."""
 
 
-def texts_of(kind: Descriptor, above: tuple[FieldDescriptor, ...] = ()) -> Iterator[tuple[FieldDescriptor, ...]]:
+def texts_of(
+    kind: Descriptor, above: tuple[FieldDescriptor, ...] = ()
+) -> Iterator[tuple[FieldDescriptor, ...]]:
     """Yield the path to every text of a message; a Struct has a test of its own."""
     for field in kind.fields:
         if field.type == FieldDescriptor.TYPE_STRING:
@@ -128,7 +130,9 @@ def test_names_of_methods_and_metadata_forge_no_line_of_the_servers_log(
     target: Target, forged: str
 ) -> None:
     encoded = forged.encode()
-    detail = target.refused("agent", LOOKUP, ask("phone"), (*target.bearer("nobody"), ("x-trace-bin", encoded)))
+    detail = target.refused(
+        "agent", LOOKUP, ask("phone"), (*target.bearer("nobody"), ("x-trace-bin", encoded))
+    )
     expect(detail, grpc.StatusCode.PERMISSION_DENIED, "NO_GRANT")
     method = f"/fujie.v1.{forged.translate({10: '.', 27: '.'})}/Look"
     expect(target.refused("agent", method, b""), grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
@@ -175,11 +179,13 @@ def test_an_asker_whose_every_text_is_as_long_as_may_be_still_leaves_an_entry(ta
     target.new()
     fields = [f"f{n:03}_{'x' * 123}" for n in range(128)]
     asked = ask(*fields, purpose=long, basis=long, on_behalf_of=ASTRAL * 256, ticket=ASTRAL * 512)
-    expect(target.refused("stuffed", LOOKUP, asked), grpc.StatusCode.PERMISSION_DENIED, "DELEGATION_REFUSED")
+    expect(
+        target.refused("stuffed", LOOKUP, asked), grpc.StatusCode.PERMISSION_DENIED, "DELEGATION_REFUSED"
+    )
     target.new_one("DENY", "DELEGATION_REFUSED", "stuffed")
     asked.context.on_behalf_of = ""
-    expect(target.refused("stuffed", LOOKUP, asked), INVALID, "UNKNOWN_PURPOSE")
-    target.new_one("DENY", "UNKNOWN_PURPOSE", "stuffed")
+    expect(target.refused("stuffed", LOOKUP, asked), INVALID, "UNKNOWN_FIELD")
+    target.new_one("DENY", "UNKNOWN_FIELD", "stuffed")
     assert target.lookup("stuffed", ask("phone", "name")).customer["name"]
     target.new_one("ALLOW", who="stuffed")
 

@@ -379,6 +379,7 @@ def test_a_log_that_can_not_be_signed_closes_the_gate(site: Site, served: Server
     failed = served.wait_for("log_failed")
     assert (failed["level"], failed["error"]) == ("critical", "EISDIR")
     assert served.get("http", "/readyz") == (503, "not ready: log\n")
+    assert served.get("http", "/healthz")[0] == 503, "only a restart helps"
     assert served.metric("fujie_serving") == 0
     assert served.metric("fujie_log_failures_total") == 1
     assert refusal_of(served) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")

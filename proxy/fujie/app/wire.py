@@ -46,8 +46,11 @@ from fujie.transport.grpc.services import Front
 CALL_SECONDS = 5.0
 """The longest that a call may take whatever its deadline: a person waits for most of them."""
 
-KEEP_SECONDS = 10.0
-"""How long the log waits for the ledger to keep a checkpoint; a ledger write is given up after 5."""
+KEEP_SECONDS = 30.0
+"""How long the log waits for the ledger to keep a checkpoint, and every look-up with it; then the log ends."""
+
+KEEP_PAUSE_S = 0.2
+"""Between two attempts; each waits 2 s for a lock by itself."""
 
 TOKEN_SCOPE = "fujie"  # noqa: S105 - a scope of pseudonyms, not a secret
 """All tokens of one deployment join with each other; a narrower scope is a later choice."""
@@ -220,6 +223,16 @@ def _keeper(loop: asyncio.AbstractEventLoop, ledger: SQLLedger) -> Callable[[str
     def keep(note: str) -> None:
         checkpoint = parse_unverified(note)
         kept = KeptCheckpoint(checkpoint.origin, note, checkpoint.size)
-        asyncio.run_coroutine_threadsafe(ledger.checkpoints.keep(kept), loop).result(KEEP_SECONDS)
+
+        async def until_kept() -> None:
+            while True:
+                try:
+                    return await ledger.checkpoints.keep(kept)
+                except LedgerError as error:
+                    if error.code != LedgerError.code:  # it contradicts what was kept: time mends nothing
+                        raise
+                    await asyncio.sleep(KEEP_PAUSE_S)  # locked by a backup, for example
+
+        asyncio.run_coroutine_threadsafe(asyncio.wait_for(until_kept(), KEEP_SECONDS), loop).result()
 
     return keep

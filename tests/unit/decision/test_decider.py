@@ -22,7 +22,11 @@ KNOWN = {"principal.employment": State.ACTIVE, "principal.roles": ("agent",)}
 
 
 @settings(max_examples=40)
-@given(rule_documents(), st.lists(st.tuples(requests(), ROLES, facts(active=False)), min_size=2, max_size=4), st.data())
+@given(
+    rule_documents(),
+    st.lists(st.tuples(requests(), ROLES, facts(active=False)), min_size=2, max_size=4),
+    st.data(),
+)
 def test_a_remembered_decision_is_the_cold_one_whatever_was_forgotten_in_between(
     documents: list[str], cases: list[tuple[Request, frozenset[str], Facts]], data: st.DataObject
 ) -> None:
@@ -68,11 +72,15 @@ def test_two_bundles_share_no_memory() -> None:
         assert decider.decide(decider.plan(ASKED, AGENT), ASKED, Facts(KNOWN)).effect is effect
 
 
-def test_invented_names_grow_neither_plans_nor_decisions_without_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_invented_names_grow_neither_plans_nor_decisions_without_bound(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(decider_module, "_MAX_DECISIONS", 50)
     decider = Decider(compiled(grant(), guard("g", "true")))
     for number in range(500):
-        asked = replace(ASKED, purpose=f"p{number}", store=f"s{number}", basis=f"b{number}", key_kind=f"k{number}")
+        asked = replace(
+            ASKED, purpose=f"p{number}", store=f"s{number}", basis=f"b{number}", key_kind=f"k{number}"
+        )
         roles = AGENT | {f"r{number}"}
         decider.decide(decider.plan(asked, roles), asked, Facts(KNOWN))
     assert len(decider._decisions) <= 50

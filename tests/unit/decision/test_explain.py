@@ -25,7 +25,9 @@ KNOWN: dict[str, FactValue] = {
 FEW = settings(max_examples=40)
 
 
-def explained(bundle: Bundle, request: Request = ASKED, roles: frozenset[str] = AGENT, **changed: FactValue) -> Explanation:
+def explained(
+    bundle: Bundle, request: Request = ASKED, roles: frozenset[str] = AGENT, **changed: FactValue
+) -> Explanation:
     values = KNOWN | {path.replace("_", ".", 1): value for path, value in changed.items()}
     return explain(Planner(bundle).plan(request, roles), request, Facts(values))
 
@@ -36,7 +38,9 @@ def with_roles(found: Facts, roles: frozenset[str]) -> Facts:
 
 @FEW
 @given(rule_documents(), requests(), ROLES, facts())
-def test_the_decision_is_the_real_one(documents: list[str], request: Request, roles: frozenset[str], found: Facts) -> None:
+def test_the_decision_is_the_real_one(
+    documents: list[str], request: Request, roles: frozenset[str], found: Facts
+) -> None:
     plan = Planner(compiled(*documents)).plan(request, roles)
     real, shown = decide(plan, request, found), explain(plan, request, found).decision
     assert replace(shown, read=real.read) == real
@@ -51,7 +55,9 @@ def test_the_trace_agrees_with_the_decision(
     bundle = compiled(*documents)
     plan = Planner(bundle).plan(request, roles)
     explanation = explain(plan, request, with_roles(found, roles))
-    matched = [rule.name for rule in explanation.rules if rule.kind == "grant" and rule.outcome == "matched"]
+    matched = [
+        rule.name for rule in explanation.rules if rule.kind == "grant" and rule.outcome == "matched"
+    ]
     if explanation.decision.grants:
         assert tuple(matched) == explanation.decision.grants
     elif explanation.decision.primary == "NO_GRANT":
@@ -59,7 +65,10 @@ def test_the_trace_agrees_with_the_decision(
     traced = {(rule.name, rule.part): rule.outcome for rule in explanation.rules if rule.kind == "guard"}
     for hit in explanation.decision.reasons:
         if hit.guard:
-            parts = [(hit.guard, f"validations[{hit.validation}]"), (hit.guard, f"matchConditions[{hit.validation}]")]
+            parts = [
+                (hit.guard, f"validations[{hit.validation}]"),
+                (hit.guard, f"matchConditions[{hit.validation}]"),
+            ]
             assert any(traced.get(part, "held") not in ("held", "does not apply") for part in parts)
     if explanation.decision.effect is Effect.ALLOW:
         assert not [
@@ -112,7 +121,9 @@ PRYING = (
 
 @FEW
 @given(st.lists(st.sampled_from(PRYING), min_size=1, max_size=4), st.sampled_from(PRYING), st.booleans())
-def test_a_personal_value_appears_nowhere_in_an_explanation(rules: list[str], condition: str, as_condition: bool) -> None:
+def test_a_personal_value_appears_nowhere_in_an_explanation(
+    rules: list[str], condition: str, as_condition: bool
+) -> None:
     bundle = compiled(
         SECRETS, grant("plain"), grant("prying", condition=condition),
         guard("g", *rules, conditions=rules[:1] if as_condition else ()), guard("w", *rules, mode="Warn"),
@@ -129,7 +140,9 @@ def test_a_personal_value_appears_nowhere_in_an_explanation(rules: list[str], co
 
 
 def test_a_clause_that_reads_a_personal_fact_hides_its_outcome_and_its_neighbour_does_not() -> None:
-    explanation = explained(compiled(grant(), guard("g", "time.hour > 1 && !customer.minor")), customer_minor=True)
+    explanation = explained(
+        compiled(grant(), guard("g", "time.hour > 1 && !customer.minor")), customer_minor=True
+    )
     (rule,) = [rule for rule in explanation.rules if rule.kind == "guard"]
     assert [(c.text, c.value, c.depth) for c in rule.clauses] == [
         ("time.hour > 1 && !customer.minor", "(personal)", 0),
@@ -145,7 +158,11 @@ def test_an_unknown_fact_is_named_even_when_it_is_not_personal() -> None:
     explanation = explained(bundle, customer_owner=Unknown(UnknownWhy.NULL))
     (rule,) = [rule for rule in explanation.rules if rule.kind == "guard"]
     assert rule.outcome == "unknown: null"
-    assert [clause.value for clause in rule.clauses] == ["unknown: customer.owner", "unknown: customer.owner", "true"]
+    assert [clause.value for clause in rule.clauses] == [
+        "unknown: customer.owner",
+        "unknown: customer.owner",
+        "true",
+    ]
 
 
 def test_a_grant_that_does_not_match_says_which_part() -> None:
@@ -181,7 +198,12 @@ GARBAGE: st.SearchStrategy[object] = (
 
 
 @FEW
-@given(rule_documents(), requests(actions=tuple(Action)), ROLES, st.dictionaries(st.sampled_from(tuple(FACTS)), GARBAGE))
+@given(
+    rule_documents(),
+    requests(actions=tuple(Action)),
+    ROLES,
+    st.dictionaries(st.sampled_from(tuple(FACTS)), GARBAGE),
+)
 def test_no_facts_make_it_raise(
     documents: list[str], request: Request, roles: frozenset[str], found: dict[str, FactValue]
 ) -> None:
@@ -190,6 +212,13 @@ def test_no_facts_make_it_raise(
 
 
 def test_no_rule_makes_it_raise() -> None:
-    hostile = ("!" * 3_990 + "true", "(" * 30 + "true" + ")" * 30, "'((' != '&& ||'", "true // && (", "true\n// x\n", "!(true)in[false]")
+    hostile = (
+        "!" * 3_990 + "true",
+        "(" * 30 + "true" + ")" * 30,
+        "'((' != '&& ||'",
+        "true // && (",
+        "true\n// x\n",
+        "!(true)in[false]",
+    )
     explanation = explained(compiled(grant(), guard("g", *hostile)))
     assert [rule.outcome for rule in explanation.rules if rule.kind == "guard"] == ["held"] * len(hostile)

@@ -15,6 +15,10 @@ MOST_CONNECTIONS = 64
 """Probes need one or two; descriptors are shared with the log, which stops for good without one."""
 
 
+FINAL = frozenset({"log"})
+"""Reasons that only a new process ends: `/healthz` fails too, so that the kubelet starts one."""
+
+
 class HealthListener:
     """Answers probes on the event loop: a loop that hangs fails `/healthz`, as it should.
 
@@ -86,5 +90,7 @@ class HealthListener:
             return "404 Not Found", "not found"
         if method != b"GET":
             return "405 Method Not Allowed", "GET only"
-        why_not = self._why_not() if path == b"/readyz" else ""
+        why_not = self._why_not()
+        if path == b"/healthz" and why_not not in FINAL:
+            why_not = ""
         return ("503 Service Unavailable", f"not ready: {why_not}") if why_not else ("200 OK", "ok")

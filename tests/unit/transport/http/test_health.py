@@ -45,16 +45,22 @@ async def listening() -> AsyncIterator[Probed]:
         await probed.listener.stop()
 
 
-async def test_alive_always_ready_only_when_ready() -> None:
+async def test_a_dead_log_fails_liveness_too_since_only_a_restart_helps() -> None:
+    async with listening() as probed:
+        probed.why_not = "log"
+        assert await probed.status("GET /healthz HTTP/1.1") == "HTTP/1.1 503 Service Unavailable"
+
+
+async def test_alive_whatever_is_away_ready_only_when_ready() -> None:
     async with listening() as probed:
         assert await probed.status("GET /healthz HTTP/1.1") == "HTTP/1.1 200 OK"
         assert await probed.status("GET /readyz?verbose HTTP/1.0") == "HTTP/1.1 200 OK"
-        probed.why_not = "log"
+        probed.why_not = "ledger"
         assert await probed.status("GET /healthz HTTP/1.1") == "HTTP/1.1 200 OK"
         assert await probed.status("GET /readyz HTTP/1.1") == "HTTP/1.1 503 Service Unavailable"
         answer = await probed.say(b"GET /readyz HTTP/1.1\r\n\r\n")
         head, _, body = answer.partition(b"\r\n\r\n")
-        assert body == b"not ready: log\n"
+        assert body == b"not ready: ledger\n"
         assert f"Content-Length: {len(body)}".encode() in head
 
 

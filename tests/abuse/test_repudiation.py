@@ -1,0 +1,198 @@
+"""Repudiation: what was answered is in the log, and what can not be written is not answered."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+from abuse.target import (
+    LOOKUP,
+    RECORD,
+    SHOWN,
+    WITHDRAW,
+    Target,
+    ask,
+    by_id,
+    consent,
+    create_site,
+    entries,
+    expect,
+    marketing,
+    primary,
+    running,
+)
+from e2e.server import INSTANCE, Site
+from grpc_health.v1 import health_pb2
+
+from fujie.adapters.logfiles import verify_directory
+from fujie.audit.segment import TAIL
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+
+UNAVAILABLE, DEADLINE = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
+HEALTH = "/grpc.health.v1.Health/Check"
+PATIENCE_S = 30.0
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return create_site(tmp_path / "site")
+
+
+def wait_until(claim: Callable[[], bool]) -> None:
+    """Wait for what follows by itself; nothing is measured."""
+    until = time.monotonic() + PATIENCE_S
+    while not claim():
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+@contextmanager
+def faulty_calls(target: Target, file: Path, call: str, error: str) -> Iterator[None]:
+    """Let every such system call of the server on this file fail."""
+    if shutil.which("strace") is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have strace")
+        pytest.skip("NOT TESTED: no strace, so no fault can be injected")
+    pid = target.server.process.pid
+    command = [
+        "strace", "-f", "-o", "/dev/null", "-P", str(file),
+        "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-p", str(pid),
+    ]  # fmt: skip
+    tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: is_traced(pid) or tracer.poll() is not None)
+        if tracer.poll() is not None:
+            if os.environ.get("CI"):
+                pytest.fail("CI must let strace attach")
+            pytest.skip("NOT TESTED: strace may not attach here")
+        yield
+    finally:
+        tracer.terminate()
+        tracer.wait(PATIENCE_S)
+
+
+def is_traced(pid: int) -> bool:
+    tasks = Path(f"/proc/{pid}/task").glob("*/status")
+    return all("TracerPid:\t0\n" not in task.read_text() for task in tasks)
+
+
+@contextmanager
+def no_larger_files(target: Target, tail: Path) -> Iterator[None]:
+    """Let no file of the server grow beyond the size that the log has now: EFBIG, as on a full disk."""
+    pid = target.server.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (tail.stat().st_size + 10, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
+
+
+Fault = Callable[[Target, Path], AbstractContextManager[None]]
+FAULTS: dict[str, tuple[Fault, str]] = {
+    "EIO of the sync": (lambda t, f: faulty_calls(t, f, "fdatasync", "EIO"), "EIO"),
+    "disk full": (lambda t, f: faulty_calls(t, f, "write", "ENOSPC"), "ENOSPC"),
+    "size limit": (no_larger_files, "EFBIG"),
+}
+
+
+def answered(target: Target, count: int) -> list[str]:
+    """Look up so often; return the ids of the decisions that were answered."""
+    return [target.lookup("agent", ask("phone")).decision.decision_id for _ in range(count)]
+
+
+def is_serving(target: Target) -> bool:
+    raw = target.channel.unary_unary(HEALTH)(b"", timeout=30)
+    status = health_pb2.HealthCheckResponse.FromString(raw).status
+    return bool(status == health_pb2.HealthCheckResponse.SERVING)
+
+
+@pytest.mark.parametrize(("fault", "error"), FAULTS.values(), ids=FAULTS)
+def test_a_log_that_can_not_be_written_closes_the_gate_for_good(
+    site: Site, fault: Fault, error: str
+) -> None:
+    tail = site.log / INSTANCE / "w0" / TAIL
+    with running(site) as target:
+        acknowledged = answered(target, 5)
+        assert target.server.metric("fujie_log_failures_total") == 0
+        with fault(target, tail):
+            calls = [target.begin(LOOKUP, ask("phone"), target.bearer("agent")) for _ in range(20)]
+            assert {UNAVAILABLE} == {call.code() for call in calls}
+            expect(target.refused("nobody", LOOKUP, ask("phone")), UNAVAILABLE, "LOG_UNAVAILABLE")
+        # The fault is over; a log that failed once is not believed again.
+        expect(target.refused("agent", LOOKUP, ask("phone")), UNAVAILABLE, "LOG_UNAVAILABLE")
+        expect(target.refused("desk", RECORD, consent(by_id(SHOWN))), UNAVAILABLE, "LOG_UNAVAILABLE")
+        assert target.server.wait_for("log_failed")["error"] == error
+        wait_until(lambda: not is_serving(target))
+        assert target.server.get("http", "/readyz") == (503, "not ready: log\n")
+        assert target.server.get("http", "/healthz")[0] == 200
+        assert target.server.metric("fujie_log_failures_total") == 1
+        assert target.server.metric("fujie_serving") == 0
+        refused = target.server.metric("fujie_decisions_total", reason="LOG_UNAVAILABLE", effect="DENY")
+        assert refused == 23
+        target.server.stop()
+    with running(site) as target:
+        assert set(acknowledged) <= {entry.decision_id for entry in entries(site)}
+        expect(
+            target.refused("marketer", LOOKUP, marketing("phone")),
+            grpc.StatusCode.PERMISSION_DENIED,
+            "CONSENT_MISSING",  # the consent that was refused was not recorded
+        )
+        answered(target, 1)
+
+
+def test_every_answer_before_a_kill_has_its_entry(site: Site) -> None:
+    """Under load, several times: also what was answered in the last moment is there after the restart."""
+    acknowledged: list[str] = []
+    for round_ in range(3):
+        with running(site) as target:
+            calls = []
+            for number in range(400):
+                asked = ask("phone", customer=by_id(f"C{1 + number % 50:05}"), ticket="T-1")
+                calls.append(target.begin(LOOKUP, asked, target.bearer("agent")))
+                if number == 250 + round_ * 40:
+                    while not any(call.done() for call in calls):
+                        time.sleep(0.001)
+                    target.server.process.send_signal(signal.SIGKILL)
+            for call in calls:
+                if call.exception() is None:
+                    reply = customer_v1.LookupCustomerResponse.FromString(call.result())
+                    acknowledged.append(reply.decision.decision_id)
+            target.server.process.wait(PATIENCE_S)
+        kept = {entry.decision_id for entry in entries(site)}
+        assert set(acknowledged) <= kept
+    assert acknowledged
+    with running(site) as target:
+        target.stands()
+        target.server.stop()
+    assert not any(report.findings for report in verify_directory(site.log))
+
+
+@contextmanager
+def locked(file: Path, how: str = "EXCLUSIVE") -> Iterator[None]:
+    """Hold the lock that a careless backup or a forgotten shell would hold."""
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.execute(f"BEGIN {how}")
+        yield
+        connection.execute("ROLLBACK")
+
+
+def test_a_locked_ledger_refuses_what_must_be_written_there(site: Site) -> None:
+    with running(site) as target:
+        answered(target, 1)
+        target.new()
+        with locked(site.root / "ledger.db"):
+            new = target.refused("agent", LOOKUP, ask("phone", customer=by_id("C00002"), ticket="T-1"))
+            expect(new, UNAVAILABLE, "LEDGER_UNAVAILABLE")
+            print([ (e.kind.value, primary(e)) for e in target.new()])
+            print(target.server.events()[-3:])
+        print(target.refused("desk", RECORD, consent(by_id(SHOWN))))
