@@ -33,6 +33,7 @@ from e2e.server import INSTANCE, Site
 from grpc_health.v1 import health_pb2
 
 from fujie.adapters.logfiles import verify_directory
+from fujie.app.client import read_refusal
 from fujie.audit.segment import TAIL
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -134,7 +135,7 @@ def test_a_log_that_can_not_be_written_closes_the_gate_for_good(
         assert target.server.wait_for("log_failed")["error"] == error
         wait_until(lambda: not is_serving(target))
         assert target.server.get("http", "/readyz") == (503, "not ready: log\n")
-        assert target.server.get("http", "/healthz")[0] == 200
+        assert target.server.get("http", "/healthz")[0] == 503  # only a new process can help
         assert target.server.metric("fujie_log_failures_total") == 1
         assert target.server.metric("fujie_serving") == 0
         refused = target.server.metric("fujie_decisions_total", reason="LOG_UNAVAILABLE", effect="DENY")
@@ -186,13 +187,92 @@ def locked(file: Path, how: str = "EXCLUSIVE") -> Iterator[None]:
         connection.execute("ROLLBACK")
 
 
+def quiet(target: Target) -> None:
+    """Wait until every entry is signed: the log has then nothing to tell the ledger."""
+    wait_until(lambda: target.server.metric("fujie_log_checkpoint_age_seconds") == 0)
+
+
 def test_a_locked_ledger_refuses_what_must_be_written_there(site: Site) -> None:
+    stranger = ask("phone", customer=by_id("C00002"), ticket="T-1")
     with running(site) as target:
         answered(target, 1)
         target.new()
+        quiet(target)
         with locked(site.root / "ledger.db"):
-            new = target.refused("agent", LOOKUP, ask("phone", customer=by_id("C00002"), ticket="T-1"))
-            expect(new, UNAVAILABLE, "LEDGER_UNAVAILABLE")
-            print([ (e.kind.value, primary(e)) for e in target.new()])
-            print(target.server.events()[-3:])
-        print(target.refused("desk", RECORD, consent(by_id(SHOWN))))
+            expect(target.refused("agent", LOOKUP, stranger), UNAVAILABLE, "LEDGER_UNAVAILABLE")
+            assert target.new_one("DENY", "LEDGER_UNAVAILABLE", "agent").sids == ()
+        assert target.lookup("agent", stranger).customer["phone"]
+        with locked(site.root / "ledger.db"):
+            gone = consent_v1.WithdrawConsentRequest(customer=by_id(SHOWN), purpose="marketing")
+            detail = target.refused("desk", WITHDRAW, gone)
+            assert (detail.code, detail.reason) in {
+                (UNAVAILABLE, "LEDGER_UNAVAILABLE"),
+                (DEADLINE, "DEADLINE_EXCEEDED"),  # when the log waits for the ledger to keep a checkpoint
+            }
+        quiet(target)
+        target.call("desk", WITHDRAW, gone)  # never acknowledged before, it can be said again
+        target.stands()
+
+
+LEDGER_FILES = ("ledger.db", "ledger.db-wal", "ledger.db-shm")
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="SQLite goes on in the file that is no longer there: what it acknowledges is lost at the restart",
+)
+def test_a_ledger_that_is_gone_records_nothing(site: Site) -> None:
+    with running(site) as target:
+        for name in LEDGER_FILES:
+            (site.root / name).unlink()
+        detail = target.refused("desk", RECORD, consent(by_id(SHOWN)))
+        expect(detail, UNAVAILABLE, "LEDGER_UNAVAILABLE")
+
+
+def test_a_ledger_that_can_not_be_written_refuses_and_the_log_tells(site: Site) -> None:
+    with running(site) as target:
+        quiet(target)
+        with faulty_calls(target, site.root / "ledger.db-wal", "pwrite64", "EIO"):
+            expect(target.refused("desk", RECORD, consent(by_id(SHOWN))), UNAVAILABLE, "LEDGER_UNAVAILABLE")
+        assert {"LEDGER_UNAVAILABLE"} == {primary(entry) for entry in target.new()}
+        target.call("desk", RECORD, consent(by_id(SHOWN)))
+        assert target.lookup("marketer", marketing("phone")).customer["phone"] == "138******34"
+
+
+@pytest.mark.parametrize("left", ["gone", "replaced"])
+def test_a_store_whose_file_is_another_answers_nothing(site: Site, left: str) -> None:
+    """An open file lives on after its name: who reads it answers about customers of yesterday."""
+    file = site.root / "crm.db"
+    with running(site) as target:
+        answered(target, 1)
+        target.new()
+        aside = file.rename(site.root / "aside.db")
+        if left == "replaced":
+            shutil.copy(aside, file)
+        expect(target.refused("agent", LOOKUP, ask("phone")), UNAVAILABLE, "STORE_UNAVAILABLE")
+        assert target.new_one("DENY", "STORE_UNAVAILABLE", "agent").sids == ()
+        aside.rename(file)
+        target.stands()
+
+
+def test_a_store_that_does_not_answer_is_a_timeout(site: Site) -> None:
+    """One store is locked, another is a view that counts for ever: both end with the server's deadline."""
+    slow = site.root / "slow.db"
+    shutil.copy(site.root / "crm.db", slow)
+    with closing(sqlite3.connect(slow)) as connection:
+        connection.execute(
+            "CREATE VIEW endless AS SELECT c.* FROM customer c, (WITH RECURSIVE n(i) AS"
+            " (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) AS k FROM n) WHERE k > 0"
+        )
+    crm = site.values["stores"]["crm"]
+    site.values["stores"]["slow"] = {**crm, "url": f"sqlite:///{slow}", "table": "endless"}
+    site.write()
+    with running(site) as target, locked(site.root / "crm.db"):
+        asked = [ask("phone", customer=by_id(SHOWN, store), ticket="T-1") for store in ("crm", "slow")]
+        calls = [target.begin(LOOKUP, each, target.bearer("agent")) for each in asked]
+        for call in calls:
+            expect(read_refusal(call.exception()), DEADLINE, "STORE_TIMEOUT")
+        found = target.new()
+        assert [("crm", "STORE_TIMEOUT"), ("slow", "STORE_TIMEOUT")] == sorted(
+            (entry.store, primary(entry)) for entry in found
+        )

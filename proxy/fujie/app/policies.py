@@ -70,7 +70,7 @@ class PolicyFiles:
         return sorted(path for path in _reads(bundle) - mapped if path.startswith("customer."))
 
     def _decider(self, files: Files) -> Decider:
-        bundle = compiled(files)
+        bundle = compiled(_shown(files, self._paths))
         unknown = [
             Problem("UNKNOWN_STORE", f"no store `{name}` is configured", place=where)
             for name, where in sorted(bundle.stores.items())
@@ -79,6 +79,18 @@ class PolicyFiles:
         if unknown:
             raise CannotStart(unknown)
         return Decider(bundle)
+
+
+def _shown(files: Files, paths: Sequence[Path]) -> Files:
+    """Return the files by name below their path: Explain tells clients where a rule stands, not where
+    this machine keeps it. Two of one name keep their whole ones."""
+    short = {
+        str(Path(name).relative_to(path.parent)): content
+        for name, content in files.items()
+        for path in paths
+        if Path(name).is_relative_to(path)
+    }
+    return short if len(short) == len(files) else files
 
 
 def compiled(files: Files) -> Bundle:

@@ -114,7 +114,7 @@ def test_a_store_that_is_not_configured_is_a_problem_at_the_rule(directory: Path
     (directory / "grant.yaml").write_text(grant("a", store="erp"), "utf-8")
     ((code, place),) = problems(lambda: PolicyFiles([directory], CRM))
     assert code == "UNKNOWN_STORE"
-    assert place.startswith(str(directory / "grant.yaml"))
+    assert place.startswith(f"{directory.name}/grant.yaml:")  # no path of this machine, which clients see
 
 
 def test_attributes_that_rules_read_and_no_store_maps_are_named(directory: Path) -> None:
