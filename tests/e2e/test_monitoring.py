@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
+from fujie.adapters.metrics import TABLE
+from fujie.app.settingrows import rows
+from fujie.app.settings import Settings
 from fujie.model.reason import BUILT_IN_REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -19,15 +22,11 @@ RULE_TESTS = ROOT / "deploy" / "prometheus" / "rules_test.yaml"
 DASHBOARD = ROOT / "deploy" / "grafana" / "fujie.json"
 RUNBOOKS = ROOT / "docs" / "runbooks"
 METRICS = {
-    "fujie_decisions_total": {"action", "effect", "reason"},
-    "fujie_stage_seconds_bucket": {"stage", "le"},
-    "fujie_log_failures_total": set(),
-    "fujie_log_checkpoint_age_seconds": set(),
-    "fujie_log_backlog_entries": set(),
-    "fujie_bundle_info": {"digest"},
-    "fujie_bundle_reload_failures_total": set(),
-    "fujie_unsafe_settings": {"setting"},
-    "fujie_serving": set[str](),
+    f"{row.name}_bucket" if row.kind == "histogram" else row.name: {
+        *row.labels,
+        *(["le"] if row.kind == "histogram" else []),
+    }
+    for row in TABLE
 }
 """What a server exposes, with its labels; Prometheus adds `instance`."""
 
@@ -97,12 +96,11 @@ def test_no_runbook_is_left_without_its_alert() -> None:
     assert {page.stem for page in RUNBOOKS.glob("*.md")} == {alert["alert"] for alert in alerts()}
 
 
-def test_alerts_and_panels_speak_of_metrics_that_exist() -> None:
-    spoken_of = set(
-        re.findall(r"\bfujie_\w+", "\n".join([*queries(), *(alert["expr"] for alert in alerts())]))
-    )
-    assert spoken_of == METRICS.keys()
-    for query in queries():
+def test_alerts_panels_and_runbooks_speak_of_metrics_that_exist() -> None:
+    asking = [*queries(), *(alert["expr"] for alert in alerts())]
+    pages = [page.read_text("utf-8") for page in RUNBOOKS.glob("*.md")]
+    assert set(re.findall(r"\bfujie_\w+", "\n".join([*asking, *pages]))) <= METRICS.keys()
+    for query in asking:
         asked = set(re.findall(r'(\w+)(?:=~|!=|=)"', query)) | set(
             ", ".join(re.findall(r"by \((.*?)\)", query)).split(", ")
         )
@@ -110,10 +108,22 @@ def test_alerts_and_panels_speak_of_metrics_that_exist() -> None:
         assert asked - {"", "instance"} <= exposed, query
 
 
-def test_the_error_alert_counts_reasons_that_exist() -> None:
+def first_cells(page: str) -> set[str]:
+    """Return what stands in code quotes in the first column of a runbook's table."""
+    cells = re.findall(r"^\| (`.*?) \|", (RUNBOOKS / f"{page}.md").read_text("utf-8"), re.MULTILINE)
+    return set(re.findall(r"`(.*?)`", " ".join(cells)))
+
+
+def test_the_error_alert_counts_reasons_that_exist_and_its_runbook_explains_each() -> None:
     (rule,) = (alert for alert in alerts() if alert["alert"] == "FujieDecisionErrors")
     (pattern,) = re.findall(r'reason=~"([^"]*)"', rule["expr"])
     assert set(pattern.split("|")) <= BUILT_IN_REASONS.keys()
+    assert set(pattern.split("|")) == first_cells("FujieDecisionErrors")
+
+
+def test_the_runbook_of_unsafe_settings_knows_every_one() -> None:
+    unsafe = {row.key for row in rows(Settings) if row.name.startswith("unsafe_")}
+    assert first_cells("FujieUnsafeSetting") == unsafe
 
 
 def test_rates_follow_the_scrape_interval_and_every_panel_the_chosen_data_source() -> None:

@@ -48,11 +48,45 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail "Set at most one of jwks.existingConfigMap and jwks.existingSecret: both would be mounted at /etc/fujie/jwks." -}}
 {{- end -}}
 {{- if gt (int $v.replicaCount) 1 -}}
-{{- if not $v.ledgerUrl.existingSecret -}}
-{{- fail (printf "replicaCount is %d and the ledger is SQLite: each pod would keep its own consents and opt-outs. Use one replica, or name the Secret of a shared ledger in ledgerUrl.existingSecret." (int $v.replicaCount)) -}}
+{{- fail (printf "replicaCount is %d and the ledger is an SQLite file on the pod's own volume, beside a log with a single writer: two pods would not see each other's opt-outs. Use one replica; a shared ledger on PostgreSQL comes with a later version." (int $v.replicaCount)) -}}
 {{- end -}}
-{{- if and $v.persistence.enabled (not $v.persistence.existingClaim) (not (has "ReadWriteMany" $v.persistence.accessModes)) -}}
-{{- fail (printf "replicaCount is %d and the volume of the audit log is not ReadWriteMany: only one node could mount it. Set persistence.accessModes to [ReadWriteMany], or use one replica." (int $v.replicaCount)) -}}
+{{- if gt (int $v.config.server.workers) 1 -}}
+{{- fail (printf "config.server.workers is %d and this version serves with one worker: several come with a later version." (int $v.config.server.workers)) -}}
+{{- end -}}
+{{- include "fujie.refuseBadIdentity" . -}}
+{{- include "fujie.refuseBadStores" . -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadIdentity" -}}
+{{- $v := .Values -}}
+{{- range list "tls" "mtls" "spiffe" "may_assert" -}}
+{{- if hasKey $v.config.identity . -}}
+{{- fail (printf "config.identity.%s is not enforced by this version. Remove it: the server would not do what it says." .) -}}
+{{- end -}}
+{{- end -}}
+{{- if not $v.config.identity.issuers -}}
+{{- fail "config.identity.issuers is empty: nobody could authenticate, and the server does not start. Name an issuer and mount its public keys with jwks.existingConfigMap or jwks.existingSecret." -}}
+{{- end -}}
+{{- range $v.config.identity.issuers -}}
+{{- if and (hasPrefix "/etc/fujie/jwks/" .jwks) (not (or $v.jwks.existingConfigMap $v.jwks.existingSecret)) -}}
+{{- fail (printf "The issuer %s reads %s and nothing is mounted there. Set jwks.existingConfigMap or jwks.existingSecret." .iss .jwks) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadStores" -}}
+{{- $v := .Values -}}
+{{- range $name, $store := $v.config.stores -}}
+{{- if hasKey (default dict $store.phone) "hmac_column" -}}
+{{- fail (printf "config.stores.%s.phone.hmac_column is not enforced by this version. Remove it, and name a column that holds the numbers in phone.column." $name) -}}
+{{- end -}}
+{{- if eq (empty $store.url) (not (hasKey $v.storeUrls $name)) -}}
+{{- fail (printf "Set exactly one of config.stores.%s.url and storeUrls.%s." $name $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $v.storeUrls -}}
+{{- if not (hasKey $v.config.stores $name) -}}
+{{- fail (printf "storeUrls.%s has no store: describe its table in config.stores.%s." $name $name) -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -71,23 +105,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $keys $name (dict "id" $id "file" (printf "/etc/fujie/keys/%s.key" $name)) -}}
 {{- end -}}
 {{- $_ := set $config "keys" $keys -}}
-{{- if $v.ledgerUrl.existingSecret -}}{{- $_ := unset $config "ledger" -}}{{- end -}}
-{{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit") -}}
-{{/* One replica keeps one log across restarts, so its instance must not change with the pod's name. */}}
-{{- if eq (int $v.replicaCount) 1 -}}{{- $_ := set $config.audit "instance" (include "fujie.fullname" .) -}}{{- end -}}
-{{- $_ := set $config "policy" (dict "paths" (list "/etc/fujie/policies")) -}}
+{{- $_ := set $config "ledger" (dict "url" "sqlite:////var/lib/fujie/ledger.db") -}}
+{{/* The log goes on across restarts, so its instance must not change with the pod's name. */}}
+{{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit" "instance" (include "fujie.fullname" .)) -}}
+{{- $_ := set $config.policy "paths" (list "/etc/fujie/policies") -}}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* Settings that come from Secrets or from the pod itself. */}}
+{{/* Settings that come from Secrets. */}}
 {{- define "fujie.env" -}}
 {{- $env := list -}}
-{{- if gt (int .Values.replicaCount) 1 -}}
-{{- $env = append $env (dict "name" "FUJIE__AUDIT__INSTANCE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) -}}
-{{- end -}}
-{{- with .Values.ledgerUrl.existingSecret -}}
-{{- $env = append $env (dict "name" "FUJIE__LEDGER__URL" "valueFrom" (dict "secretKeyRef" (dict "name" . "key" $.Values.ledgerUrl.key))) -}}
-{{- end -}}
 {{- range $store, $ref := .Values.storeUrls -}}
 {{- $env = append $env (dict "name" (printf "FUJIE__STORES__%s__URL" (upper $store)) "valueFrom" (dict "secretKeyRef" (dict "name" $ref.existingSecret "key" (default "url" $ref.key)))) -}}
 {{- end -}}

@@ -1,0 +1,292 @@
+"""Disclosure: who has no grant learns nothing, and nobody learns anything on the side."""
+
+import re
+import sqlite3
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import grpc
+import pytest
+from abuse.target import (
+    EXPLAIN,
+    GET_CONSENT,
+    GET_PRINCIPAL,
+    LOOKUP,
+    MISSING,
+    PHONE,
+    RECORD,
+    SHOWN,
+    UPSERT,
+    WITHDRAW,
+    Target,
+    ask,
+    by_id,
+    consent,
+    create_site,
+    expect,
+    hired,
+    marketing,
+    row_of,
+    running,
+)
+from google.protobuf.message import Message
+
+from fujie.transport.grpc.status import DECISION_ID_KEY, DETAILS_KEY
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+
+DENIED, INVALID = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT
+CANARY_TICKET = "canary-ticket-7d1f"
+CANARY_EVIDENCE = "canary-evidence-9b3e"
+CANARY_RECORDING = "canary-recording-5c2a"
+
+
+def by_phone(written: str) -> types_v1.CustomerRef:
+    return types_v1.CustomerRef(phone=written)
+
+
+def of_another_department(target: Target) -> str:
+    """Return a customer whom `agent`, of `east`, may not see."""
+    with closing(sqlite3.connect(target.site.root / "crm.db")) as connection:
+        (found,) = connection.execute("SELECT min(id) FROM customer WHERE department <> 'east'").fetchone()
+    return str(found)
+
+
+def told(target: Target, who: str, request: Message, method: str = LOOKUP) -> tuple[object, ...]:
+    """Return everything that the asker of a refused call can see, but for the ids of this one decision."""
+    target.new()
+    error = target.failure(who, method, request)
+    assert isinstance(error, grpc.Call)
+    entry = target.new_one("DENY", "NO_GRANT", who)
+    trailing = [
+        (key, value.replace(entry.decision_id.encode(), b"-" * 32) if isinstance(value, bytes) else value)
+        for key, value in error.trailing_metadata() or ()
+        if key != DECISION_ID_KEY
+    ]
+    leading = sorted(key for key, _ in error.initial_metadata() or ())
+    assert DETAILS_KEY in dict(trailing)
+    return error.code(), error.details(), tuple(trailing), tuple(leading)
+
+
+@pytest.fixture(scope="module")
+def customers(target: Target) -> Sequence[types_v1.CustomerRef]:
+    """One that exists, one that does not, one that was never asked about, one who consented, one who withdrew."""
+    target.call("desk", RECORD, consent(by_id("C00004")))
+    target.call(
+        "desk", WITHDRAW, consent_v1.WithdrawConsentRequest(customer=by_id("C00006"), purpose="marketing")
+    )
+    other = of_another_department(target)
+    number = row_of(target.site, other)[2]
+    refs = [by_id(name) for name in (SHOWN, MISSING, "C00020", "C00004", "C00006", other, "", "13800138000")]
+    return [*refs[:6], refs[7], by_phone(PHONE), by_phone(number), by_phone("13900000000")]
+
+
+@pytest.mark.parametrize(
+    ("purpose", "basis"), [("after_sales", "contract"), ("marketing", "consent"), ("nonsense", "none")]
+)
+@pytest.mark.parametrize("who", ["nobody", "chief", "desk", "officer"])
+def test_an_asker_without_a_grant_gets_the_same_bytes_whoever_the_customer_is(
+    target: Target, customers: Sequence[types_v1.CustomerRef], who: str, purpose: str, basis: str
+) -> None:
+    answers = {
+        told(target, who, ask("phone", customer=each, purpose=purpose, basis=basis)) for each in customers
+    }
+    ((code, message, *_),) = answers
+    assert (code, message) == (DENIED, "No grant allows this.")
+
+
+def test_a_malformed_request_tells_an_asker_without_a_grant_no_more(target: Target) -> None:
+    odd = [ask("*"), ask(), ask("phone", customer=by_phone("not a number")), ask("phone", ticket="\n")]
+    assert len({told(target, "nobody", request) for request in [ask("phone"), *odd]}) == 1
+
+
+def test_a_customer_of_others_and_none_at_all_are_one_answer(target: Target) -> None:
+    """The agent has a grant, but not for this customer: whether there is one is not for him to know."""
+    theirs = of_another_department(target)
+    number = row_of(target.site, theirs)[2]
+    refs = [by_id(theirs), by_id(MISSING), by_phone(number), by_phone("13900000000")]
+    target.call("desk", WITHDRAW, consent_v1.WithdrawConsentRequest(customer=refs[2], purpose="after_sales"))
+    target.new()
+    ((code, message, *_),) = {told(target, "agent", ask("phone", "name", customer=ref)) for ref in refs}
+    assert (code, message) == (DENIED, "No grant allows this.")
+
+
+@pytest.mark.parametrize("method", [GET_CONSENT, RECORD, WITHDRAW, EXPLAIN, GET_PRINCIPAL])
+def test_no_other_method_is_an_oracle_either(target: Target, method: str) -> None:
+    def request(name: str) -> Message:
+        ref = by_id(name)
+        return {
+            GET_CONSENT: consent_v1.GetConsentRequest(customer=ref, purpose="marketing"),
+            RECORD: consent(ref),
+            WITHDRAW: consent_v1.WithdrawConsentRequest(customer=ref, purpose="marketing"),
+            EXPLAIN: policy_v1.ExplainRequest(lookup=ask("phone", customer=ref)),
+            GET_PRINCIPAL: directory_v1.GetPrincipalRequest(id="agent" if name == SHOWN else "stranger"),
+        }[method]
+
+    assert len({told(target, "nobody", request(name), method) for name in (SHOWN, MISSING)}) == 1
+
+
+def test_an_explanation_hides_personal_facts(target: Target) -> None:
+    child = "C00020"
+    assert row_of(target.site, child)[10] == "1"
+    request = policy_v1.ExplainRequest(lookup=marketing("phone", customer=child), principal="marketer")
+    reply = policy_v1.ExplainResponse.FromString(target.call("officer", EXPLAIN, request))
+    shown = {
+        clause.reads["customer.minor"]
+        for rule in reply.rules
+        for clause in rule.clauses
+        if "customer.minor" in clause.reads
+    }
+    assert shown
+    assert shown.isdisjoint({"true", "false"})
+
+
+FORMS = (
+    "13800131234", "１３８００１３１２３４", "+86 138 0013 1234", "+86(0)13800131234", "008613800131234", "86-138-0013-1234",
+    "tel:+8613800131234", "138\u200b0013\u200b1234", "\u202a13800131234\u202c", "１３８-００１３-１２３４", "+８６13800131234",
+)  # fmt: skip
+"""Ways to write one number. Those that are no number to us are refused; none is somebody else."""
+
+NOT_NUMBERS = ("138O0131234", "138l0131234", "١٣٨٠٠١٣١٢٣٤", "१३८००१३१२३४", "13800131234;ext=9", "13800131234 x9", "1380013", "")
+
+
+def test_every_form_of_a_number_gives_one_decision(target: Target) -> None:
+    target.call("desk", RECORD, consent(by_id(SHOWN)))
+    found = set()
+    for form in FORMS:
+        target.new()
+        asked = ask("phone", customer=by_phone(form), ticket="T-1")
+        try:
+            found.add((target.lookup("agent", asked).customer["phone"], target.new_one("ALLOW").sids))
+        except grpc.RpcError:
+            assert target.new_one("DENY", "PHONE_INVALID")
+            assert form not in FORMS[:4]
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_withdrawal_in_any_form_of_the_number_closes_or_is_refused(target: Target, form: str) -> None:
+    target.call("desk", RECORD, consent(by_id(SHOWN)))
+    target.lookup("marketer", marketing("phone"))
+    withdrawal = consent_v1.WithdrawConsentRequest(customer=by_phone(form), purpose="marketing")
+    try:
+        target.call("desk", WITHDRAW, withdrawal)
+    except grpc.RpcError:
+        expect(target.refused("desk", WITHDRAW, withdrawal), INVALID, "PHONE_INVALID")
+        return
+    expect(target.refused("marketer", LOOKUP, marketing("phone")), DENIED, "CONSENT_WITHDRAWN")
+
+
+@pytest.mark.parametrize("form", NOT_NUMBERS)
+def test_what_is_no_number_is_refused_and_not_quoted(target: Target, form: str) -> None:
+    detail = target.refused("agent", LOOKUP, ask("phone", customer=by_phone(form), ticket="T-1"))
+    expect(detail, INVALID, "PHONE_INVALID")
+    assert not form or form not in str(detail)
+    assert target.new_one("DENY", "PHONE_INVALID", "agent").sids == ()
+
+
+def outputs(target: Target) -> Iterator[tuple[str, bytes]]:
+    """Yield everything that the server wrote or says to whoever asks, but answers that were allowed."""
+    yield "its own log", target.server.output.read_bytes()
+    for listener, path in (("metrics", "/metrics"), ("http", "/readyz"), ("http", "/healthz")):
+        yield path, target.server.get(listener, path)[1].encode()
+    ours = {"crm.db", "fujie.yaml", "jwks.json", target.server.output.name}
+    for file in sorted(target.site.root.rglob("*")):
+        if file.is_file() and file.name not in ours and file.parent.name != "keys":
+            yield str(file.relative_to(target.site.root)), str(file).encode() + file.read_bytes()
+
+
+def test_no_output_holds_a_canary(tmp_path: Path) -> None:
+    """Numbers, names, tokens, tickets and evidence go through every method, honest and broken, and stay nowhere."""
+    with running(create_site(tmp_path / "site")) as target:
+        told_to_clients = [*exercised(target)]
+        secrets = [row for name in ("C00001", "C00002", "C00020") for row in secrets_of(target, name)]
+        secrets += [CANARY_TICKET, *(token.split(".")[2] for token in target.tokens.values())]
+        found = [*outputs(target), *(("a refusal", told) for told in told_to_clients)]
+        assert len(target.tokens) > 4
+        for secret in secrets:
+            assert [where for where, content in found if secret.encode() in content] == [], secret
+        evidence = [where for where, content in found if CANARY_EVIDENCE.encode() in content]
+        assert evidence == []
+        # The reference to a recording is part of a consent record: it is in the ledger, and nowhere else.
+        kept = {where.split(".")[0] for where, content in found if CANARY_RECORDING.encode() in content}
+        assert kept <= {"ledger"}
+
+
+def secrets_of(target: Target, name: str) -> list[str]:
+    """Return what personal the store holds of a customer: no id, no gender, no flag."""
+    row = row_of(target.site, name)
+    e164 = f"+86{row[2]}"
+    return [value for value in (*row[1:9], e164) if len(value) > 2 or not value.isascii()]
+
+
+def exercised(target: Target) -> Iterator[bytes]:
+    """Send customers through every method; yield what clients are told when they are refused."""
+    more = {"ticket": CANARY_TICKET}
+    evidence = {**more, "basis_evidence": CANARY_EVIDENCE}
+    children = [by_id("C00020"), by_phone(row_of(target.site, "C00020")[2])]
+    grown = [by_id(SHOWN), by_phone(PHONE), by_id("C00002"), by_phone("+86 " + row_of(target.site, "C00002")[2])]
+    asked = ("name", "phone", "address", "email")
+    for ref in (*grown, *children):
+        target.lookup("agent", ask(*asked, customer=ref, **evidence))
+        event = consent(ref)
+        event.consent.evidence_ref = CANARY_RECORDING
+        target.call("desk", RECORD, event)
+        target.call("desk", GET_CONSENT, consent_v1.GetConsentRequest(customer=ref, purpose="marketing"))
+        look = ask(*asked, customer=ref, purpose="marketing", basis="consent", **more)
+        target.call("officer", EXPLAIN, policy_v1.ExplainRequest(lookup=look, principal="marketer"))
+        withdrawal = consent_v1.WithdrawConsentRequest(customer=ref, purpose="marketing", evidence_ref=CANARY_RECORDING)
+        target.call("desk", WITHDRAW, withdrawal)
+        for who in ("nobody", "marketer"):
+            yield from refusal_of(target, who, LOOKUP, look)
+        yield from refusal_of(target, "agent", LOOKUP, ask("shoe_size", customer=ref, **evidence))
+        yield from refusal_of(target, "agent", LOOKUP, ask("phone", customer=ref, **{**evidence, "approval": "\n"}))
+    number = row_of(target.site, "C00002")[2]
+    yield from refusal_of(target, "agent", LOOKUP, ask("phone", customer=by_phone(f"{number}O"), **evidence))
+    yield from refusal_of(target, "agent", LOOKUP, ask("phone", customer=by_id(number), **evidence))
+    yield from refusal_of(target, "chief", UPSERT, hired("x", "support", attributes={"phone": number}))
+    (target.site.root / "crm.db").rename(target.site.root / "aside.db")
+    yield from refusal_of(target, "agent", LOOKUP, ask(*asked, **evidence))
+    (target.site.root / "aside.db").rename(target.site.root / "crm.db")
+
+
+def refusal_of(target: Target, who: str, method: str, request: Message) -> Iterator[bytes]:
+    error = target.failure(who, method, request)
+    assert isinstance(error, grpc.Call)
+    yield repr((error.code(), error.details())).encode()
+    for key, value in error.trailing_metadata() or ():
+        yield key.encode() + (value if isinstance(value, bytes) else value.encode())
+
+
+def test_metrics_name_no_principal_customer_or_purpose(target: Target) -> None:
+    target.refused("nobody", LOOKUP, ask("phone", purpose="a-purpose-nobody-declared"))
+    text = target.server.get("metrics", "/metrics")[1]
+    labels = set(re.findall(r'="([^"]*)"', text))
+    assert labels.isdisjoint({"nobody", "agent", "crm", SHOWN, "a-purpose-nobody-declared", "after_sales"})
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/../keys/log.key", "/debug", "/healthz/../../fujie.yaml"])
+def test_the_plain_listeners_serve_no_files_and_echo_nothing(target: Target, path: str) -> None:
+    key = (target.site.root / "keys" / "log.key").read_bytes().strip()
+    for listener in ("http", "metrics"):
+        _, body = target.server.get(listener, path)
+        assert key.decode() not in body
+        assert "log.key" not in body
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(f"http://{target.server.addresses['http']}{path}", timeout=30)
+
+
+def test_reflection_is_off_unless_asked_for(target: Target) -> None:
+    method = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
+    with pytest.raises(grpc.RpcError) as caught:
+        list(target.channel.stream_stream(method)(iter([b""]), timeout=30))
+    assert isinstance(caught.value, grpc.Call)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_the_server_still_stands(target: Target) -> None:
+    target.stands()
