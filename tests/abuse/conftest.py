@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+
 from abuse.target import Target, create_site, running
 
 

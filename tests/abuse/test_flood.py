@@ -10,8 +10,9 @@ from pathlib import Path
 
 import grpc
 import pytest
-from abuse.target import LOOKUP, SHOWN, UPSERT, Target, ask, by_id, create_site, expect, hired, running
 from google.protobuf.message import Message
+
+from abuse.target import LOOKUP, SHOWN, UPSERT, Target, ask, by_id, create_site, expect, hired, running
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 MIB = 2**20
@@ -29,7 +30,6 @@ def test_a_compressed_bomb_is_not_unpacked(target: Target) -> None:
     before = resident_bytes(target)
     for _ in range(6):
         error = target.failure("agent", LOOKUP, bomb, compression=grpc.Compression.Gzip)
-        assert isinstance(error, grpc.Call)
         assert error.code() is EXHAUSTED
     assert resident_bytes(target) - before < 64 * MIB
     assert target.new() == []
@@ -39,7 +39,6 @@ def test_a_compressed_bomb_is_not_unpacked(target: Target) -> None:
 @pytest.mark.parametrize("size", [17_000, 60_000])
 def test_metadata_beyond_the_bound_reaches_nobody(target: Target, size: int) -> None:
     error = target.failure("agent", LOOKUP, ask("phone"), (*target.bearer("agent"), ("x-more", "m" * size)))
-    assert isinstance(error, grpc.Call)
     assert error.code() in {EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
     assert target.new() == []
     target.stands()
@@ -53,7 +52,6 @@ def test_a_mask_of_thousands_of_fields_is_refused_before_any_is_looked_at(target
     assert dict(target.lookup("agent", repeated).customer) == {"phone": "138****1234"}
     assert dict(target.new_one("ALLOW").fields) == {"phone": "keep(3,4)"}
     error = target.failure("agent", LOOKUP, ask(*(f"f{n}" for n in range(100_000))))
-    assert isinstance(error, grpc.Call)
     assert error.code() is EXHAUSTED
     assert target.new() == []
 
@@ -115,7 +113,7 @@ def test_invented_names_make_no_new_series(target: Target) -> None:
 
 
 def test_invented_scopes_are_not_remembered(target: Target) -> None:
-    """16 kB of fresh names with every call: 1,500 calls would be 24 MB if any of it stayed."""
+    """16 kB of fresh names with every call: 3,000 calls would be 48 MB if any of it stayed."""
 
     def send(wave: int) -> None:
         calls = []
@@ -125,12 +123,12 @@ def test_invented_scopes_are_not_remembered(target: Target) -> None:
             calls.append(target.begin(LOOKUP, asked, target.bearer("agent")))
         assert {INVALID} == {call.code() for call in calls}
 
-    send(0)
-    send(1)
-    before = resident_bytes(target)
-    for wave in range(2, 17):
+    for wave in range(15):  # until the allocator has what it needs for a hundred calls at a time
         send(wave)
-    assert resident_bytes(target) - before < 12 * MIB
+    before = resident_bytes(target)
+    for wave in range(15, 45):
+        send(wave)
+    assert resident_bytes(target) - before < 24 * MIB
     target.stands()
 
 
@@ -141,8 +139,10 @@ def idle_connections(address: str, count: int) -> Iterator[None]:
     with ExitStack() as opened:
         for _ in range(count):
             try:
-                connection = opened.enter_context(socket.create_connection((host, int(port)), 5))
+                connection = opened.enter_context(socket.create_connection((host, int(port)), 0.5))
                 connection.sendall(b"GET /metrics HTTP/1.1\r\nX-Slow: ")
+            except TimeoutError:
+                break  # the queue of the listener is full
             except OSError:
                 continue
         yield
@@ -167,7 +167,12 @@ def test_clients_of_the_plain_listeners_that_break_off_write_nothing_to_the_serv
 ) -> None:
     for listener in ("metrics", "http"):
         host, _, port = str(target.server.addresses[listener]).rpartition(":")
-        for said in (b"", b"GET /metrics HTTP/1.1\r\n", b"\x16\x03\x01\x02\x00", b"GET \x1b[2J\n\n HTTP/9.9\r\n\r\n"):
+        for said in (
+            b"",
+            b"GET /metrics HTTP/1.1\r\n",
+            b"\x16\x03\x01\x02\x00",
+            b"GET \x1b[2J\n\n HTTP/9.9\r\n\r\n",
+        ):
             connection = socket.create_connection((host, int(port)), 5)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.sendall(said)

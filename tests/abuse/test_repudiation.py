@@ -13,6 +13,8 @@ from pathlib import Path
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
+
 from abuse.target import (
     LOOKUP,
     RECORD,
@@ -29,8 +31,6 @@ from abuse.target import (
     running,
 )
 from e2e.server import INSTANCE, Site
-from grpc_health.v1 import health_pb2
-
 from fujie.adapters.logfiles import verify_directory
 from fujie.app.client import read_refusal
 from fujie.audit.segment import TAIL
@@ -110,7 +110,7 @@ def answered(target: Target, count: int) -> list[str]:
 
 
 def is_serving(target: Target) -> bool:
-    raw = target.channel.unary_unary(HEALTH)(b"", timeout=30)
+    raw: bytes = target.channel.unary_unary(HEALTH)(b"", timeout=30)
     status = health_pb2.HealthCheckResponse.FromString(raw).status
     return bool(status == health_pb2.HealthCheckResponse.SERVING)
 
@@ -262,6 +262,7 @@ def test_a_store_that_does_not_answer_is_a_timeout(site: Site) -> None:
         for call in calls:
             expect(read_refusal(call.exception()), DEADLINE, "STORE_TIMEOUT")
         found = target.new()
-        assert [("crm", "STORE_TIMEOUT"), ("slow", "STORE_TIMEOUT")] == sorted(
-            (entry.store, primary(entry)) for entry in found
-        )
+        assert sorted((entry.store, primary(entry)) for entry in found) == [
+            ("crm", "STORE_TIMEOUT"),
+            ("slow", "STORE_TIMEOUT"),
+        ]

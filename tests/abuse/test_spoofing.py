@@ -10,10 +10,10 @@ from typing import Any
 import grpc
 import jwt
 import pytest
-from abuse.target import LOOKUP, RECORD, UPSERT, Target, ask, by_id, consent, expect, hired
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
-from e2e.server import AUDIENCE, ISSUER, Site
 
+from abuse.target import LOOKUP, RECORD, UPSERT, Target, ask, by_id, consent, expect, hired
+from e2e.server import AUDIENCE, ISSUER, Site
 from fujie.app.tokens import new_signing_key
 from fujie.v1 import types_pb2 as types_v1
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+
 from abuse.target import Target, ask, create_site, entries, leaves, running
 from e2e.server import INSTANCE, KEYS, Site
-
 from fujie.adapters.logfiles import verify_directory
 from fujie.audit.findings import FindingKind
 from fujie.audit.segment import HEADER_BYTES, TAIL

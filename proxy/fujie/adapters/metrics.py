@@ -8,15 +8,9 @@ it, and a label per anything would eat the memory of whoever scrapes).
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-    start_http_server,
-)
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
+from fujie.adapters.scrape import ScrapeListener
 from fujie.model.errors import StartError
 from fujie.model.reason import BUILT_IN_REASONS
 from fujie.model.vocabulary import Action, Effect
@@ -194,16 +188,10 @@ class PrometheusMetrics:
 
         """
         try:
-            server, thread = start_http_server(port, host, self._registry)
+            listener = ScrapeListener(host, port, self._registry)
         except OSError:
             raise StartError("LISTEN_FAILED", f"cannot listen on {host}:{port} for metrics") from None
-
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
-
-        return server.server_port, stop
+        return listener.port, listener.stop
 
     def _counter(self, name: str) -> Counter:
         row = _row(name)

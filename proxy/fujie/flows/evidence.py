@@ -1,8 +1,8 @@
 """Entries: what a case leaves in the log before anything leaves the gate (promise 2)."""
 
 import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from fujie.audit.canon import canonical
@@ -12,7 +12,8 @@ from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
 from fujie.model.decision import Decision
 from fujie.model.facts import Known, Unknown
-from fujie.model.vocabulary import State
+from fujie.model.request import Request
+from fujie.model.vocabulary import Basis, State
 from fujie.policy.cel import ENGINE
 from fujie.ports import Identity
 
@@ -34,6 +35,11 @@ class Subject:
 
 NOBODY = Subject()
 
+UNKNOWN = "?"
+"""Stands in an entry for a purpose, basis, store or field that nobody defined."""
+
+_BASES = frozenset(Basis)
+
 
 async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subject = NOBODY) -> Summary:
     """Append the entry of a decision and return once it is durable; counts the decision.
@@ -44,9 +50,14 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
     """
     gate = case.gate
     uid = gate.ids.new_id()
+    request = _recorded(case)
     open_facts = {
         path: _plain(value) for path, value in decision.read.items() if not isinstance(value, Unknown)
     }
+    if request is not case.request:
+        for name in ("purpose", "basis", "store", "fields"):
+            if f"request.{name}" in open_facts:
+                open_facts[f"request.{name}"] = getattr(request, name)
     personal = {
         path: open_facts.pop(path) for path in list(open_facts) if case.decider.bundle.facts[path].personal
     }
@@ -59,9 +70,9 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
         principal=case.caller.subject,
         on_behalf_of=case.context.on_behalf_of,
         action=case.request.action.value,
-        purpose=case.request.purpose,
-        basis=case.request.basis,
-        store=case.request.store,
+        purpose=request.purpose,
+        basis=request.basis,
+        store=request.store,
         sids=subject.sids,
         fields={name: str(outcome.step) for name, outcome in decision.fields.items()},
         effect=decision.effect.value,
@@ -82,7 +93,7 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
 def request_digest(case: Case, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
-    request = case.request
+    request = _recorded(case)
     said = {
         "action": request.action.value,
         "purpose": request.purpose,
@@ -97,6 +108,24 @@ def request_digest(case: Case, sids: tuple[str, ...]) -> str:
         "sids": sids,
     }
     return hashlib.sha256(canonical(said)).hexdigest()
+
+
+def _recorded(case: Case) -> Request:
+    """Return the request as the log may keep it for ever: a name that nobody defined may be anything, a
+    phone number in the wrong place for example. A replay comes to the same refusal: UNKNOWN is none either."""
+    request, bundle, stores = case.request, case.decider.bundle, case.gate.stores
+    purpose, basis = _ours(request.purpose, bundle.purposes), _ours(request.basis, _BASES)
+    store, fields = (
+        _ours(request.store, stores),
+        tuple(_ours(name, bundle.fields) for name in request.fields),
+    )
+    if (purpose, basis, store, fields) == (request.purpose, request.basis, request.store, request.fields):
+        return request
+    return replace(request, purpose=purpose, basis=basis, store=store, fields=tuple(sorted(set(fields))))
+
+
+def _ours(name: str, known: Container[str]) -> str:
+    return name if not name or name in known else UNKNOWN
 
 
 def _codes(decision: Decision) -> tuple[str, ...]:

@@ -221,10 +221,8 @@ class Rules:
                 expression.place, whole[0].code, f"with its variables in place: {whole[0].message}"
             )
             return None
-        try:
-            self.engine.program(
-                [expanded]
-            )  # nested one level deeper than checked, and the engine stops at 32
+        try:  # a program nests it one level deeper than the check, and the engine stops at 32
+            self.engine.program([expanded])
         except ValueError:
             self._report.problem(
                 expression.place, "EXPRESSION_TOO_DEEP", "nested too deeply for the engine"

@@ -11,14 +11,14 @@ from fujie.decision import plan as plan_module
 from fujie.decision.decide import decide
 from fujie.decision.decider import Decider
 from fujie.decision.plan import Planner
-from fujie.model.facts import Facts
+from fujie.model.facts import Facts, FactValue
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import FACTS, ROLES, compiled, facts, grant, guard, requests, rule_documents, values
 
 ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
 AGENT = frozenset({"agent"})
-KNOWN = {"principal.employment": State.ACTIVE, "principal.roles": ("agent",)}
+KNOWN: dict[str, FactValue] = {"principal.employment": State.ACTIVE, "principal.roles": ("agent",)}
 
 
 Case = tuple[Request, frozenset[str], Facts]
@@ -32,9 +32,9 @@ def neighbours(draw: st.DrawFn, planner: Planner) -> list[Case]:
     cases.append((replace(request, basis=draw(st.sampled_from(("consent", "contract")))), roles, found))
     cases.append((replace(request, fields=request.fields[1:]), roles, found))
     cases.append((request, draw(ROLES), found))
-    for path in planner.plan(request, roles).reads:
-        cases.append((request, roles, Facts({**found.values, path: draw(values(FACTS[path]))})))
-    return cases
+    read = planner.plan(request, roles).reads
+    changed = [Facts({**found.values, path: draw(values(FACTS[path]))}) for path in read]
+    return [*cases, *((request, roles, other) for other in changed)]
 
 
 @settings(max_examples=40)

@@ -26,7 +26,7 @@ FEW = settings(max_examples=40)
 
 
 def explained(
-    bundle: Bundle, request: Request = ASKED, roles: frozenset[str] = AGENT, **changed: FactValue
+    bundle: Bundle, request: Request = ASKED, roles: frozenset[str] = AGENT, /, **changed: FactValue
 ) -> Explanation:
     values = KNOWN | {path.replace("_", ".", 1): value for path, value in changed.items()}
     return explain(Planner(bundle).plan(request, roles), request, Facts(values))
