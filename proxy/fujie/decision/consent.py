@@ -24,13 +24,17 @@ class Consent:
 
     @property
     def explicit(self) -> bool:
-        """Tell whether the governing event was a clear act for this purpose."""
-        return self.governing is not None and self.governing.explicit
+        """Tell whether consent stands that was given by a clear act; false whenever the state is not GIVEN."""
+        return self._given is not None and self._given.explicit
 
     @property
     def separate(self) -> bool:
-        """Tell whether the governing event was a separate consent."""
-        return self.governing is not None and self.governing.separate
+        """Tell whether a separate consent stands; false whenever the state is not GIVEN."""
+        return self._given is not None and self._given.separate
+
+    @property
+    def _given(self) -> ConsentEvent | None:
+        return self.governing if self.state is State.GIVEN else None
 
 
 def consent_of(

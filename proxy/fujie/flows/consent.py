@@ -86,7 +86,8 @@ async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentR
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        if draft.purpose not in case.decider.bundle.purposes:
+        purpose = case.decider.bundle.purposes.get(draft.purpose)
+        if purpose is None:
             raise RequestError(code="UNKNOWN_PURPOSE", field="consent.purpose")
         event_time = case.now if draft.event_time == NOW else draft.event_time
         if event_time > case.now + _SKEW:
@@ -104,6 +105,7 @@ async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentR
             received_at=case.now,
             actor=case.caller.subject,
             controller=gate.controller,
+            retention_days=draft.retention_days or purpose.retention_days,
         )
         subject = Subject(
             identity.sids,

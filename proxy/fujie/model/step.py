@@ -8,6 +8,7 @@ data class is `decision/mask.py`'s matter; which steps make sense for a class is
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 from unicodedata import normalize
 
@@ -23,6 +24,7 @@ KNOWN_STEPS: Final = (
 )
 """The closed set, as an error message shows it."""
 
+# From closed to open.
 _CHOICES = {"region": ("province", "city", "district"), "date_part": ("year", "month")}
 _SHAPE = re.compile(r"([a-z_]+)(?:\((.*)\))?", re.DOTALL)
 _COUNT = re.compile(r"0|[1-9][0-9]?")
@@ -99,6 +101,23 @@ def _fits(name: str, args: tuple[int | str, ...]) -> bool:
             return False
 
 
+def _opens(earlier: Step, later: Step) -> bool:
+    """Tell whether `later` shows something that `earlier` of the same name hides; other names have no order."""
+    match earlier.name, earlier.args, later.args:
+        case name, _, _ if name != later.name:
+            return False
+        case "keep", (int() as first, int() as last), (int() as then_first, int() as then_last):
+            return then_first > first or then_last > last
+        case "mask_range", (int() as start, int() as end), (int() as then_start, int() as then_end):
+            return then_start > start or then_end < end
+        case (("before" | "after"), (_, int() as kept), (_, int() as then_kept)):
+            return then_kept > kept
+        case (("region" | "date_part") as name, (str() as level,), (str() as then_level,)):
+            return _CHOICES[name].index(then_level) > _CHOICES[name].index(level)
+        case _:
+            return False
+
+
 def _is_count(arg: int | str) -> bool:
     return type(arg) is int and 0 <= arg <= MOST_CODE_POINTS
 
@@ -115,7 +134,7 @@ class Ladder:
     """The total order of the treatments of one data class, from open to closed.
 
     Grants, guards and floors name only its steps, so "least" and "most restrictive" always have an answer.
-    It is not empty, names no step twice, ends with `omit`, and holds `reveal`, if at all, first; anything
+    It is not empty, names no step twice, has no step after one of the same name that hides more, ends with `omit`, and holds `reveal`, if at all, first; anything
     else is a ValueError.
     """
 
@@ -129,6 +148,9 @@ class Ladder:
             raise ValueError(f"{twice} stands on the ladder {self} twice")
         if self.steps[-1].name != "omit":
             raise ValueError(f"the ladder {self} must end with omit")
+        for earlier, later in combinations(self.steps, 2):
+            if _opens(earlier, later):
+                raise ValueError(f"{later} is more open than {earlier}, which stands before it on {self}")
         if any(step.name == "reveal" for step in self.steps[1:]):
             raise ValueError(f"reveal must be the first step of the ladder {self}: nothing is more open")
 

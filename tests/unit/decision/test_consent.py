@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from fujie.decision.consent import Consent, consent_of
 from fujie.model.consent import ConsentEvent, ConsentEventType
-from fujie.model.vocabulary import State
+from fujie.model.vocabulary import ANY_CHANNEL, State
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -163,3 +163,12 @@ def test_explicit_and_separate_are_those_of_the_event_that_governs() -> None:
     assert consent_of([event(T.GIVEN, -1)], "me", "any", NOW, None).explicit is True
     assert consent_of([], "me", "any", NOW, None).explicit is False
     assert consent_of([], "me", "any", NOW, None).separate is False
+
+
+@pytest.mark.parametrize(
+    "kind", [ConsentEventType.WITHDRAWN, ConsentEventType.REFUSED, ConsentEventType.REQUESTED]
+)
+def test_only_consent_that_stands_is_explicit_or_separate(kind: ConsentEventType) -> None:
+    event = ConsentEvent("r", "s", "p", kind, NOW, NOW, "a", explicit=True, separate=True)
+    consent = consent_of([event], "s", ANY_CHANNEL, NOW, None)
+    assert (consent.explicit, consent.separate) == (False, False)

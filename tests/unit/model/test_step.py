@@ -157,3 +157,20 @@ def test_the_most_open_of_nothing_is_refused() -> None:
         MOBILE.most_open([])
     with pytest.raises(ValueError):
         MOBILE.most_closed([])
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("keep(3,2)", "keep(3,4)", "omit"),
+        ("keep(3,4)", "keep(4,2)", "omit"),
+        ("keep(1,1)", "token", "keep(3,4)", "omit"),
+        ("mask_range(2,9)", "mask_range(3,9)", "omit"),
+        ("before(@)", "before(@,1)", "omit"),
+        ("region(province)", "region(city)", "omit"),
+        ("date_part(year)", "date_part(month)", "omit"),
+    ],
+)
+def test_a_ladder_that_opens_on_the_way_down_is_refused(texts: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match="is more open than"):
+        Ladder(tuple(map(parse_step, texts)))

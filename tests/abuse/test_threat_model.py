@@ -1,0 +1,36 @@
+"""The threat model names tests that exist, and no attack is left out of it by file."""
+
+import re
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs" / "threat-model.md").read_text("utf-8")
+NAMED = re.findall(r"`([\w/]+\.py)::(\w+)`", PAGE)
+
+
+def test_every_test_that_it_names_exists() -> None:
+    assert NAMED
+    missing = [
+        f"{file}::{name}"
+        for file, name in NAMED
+        if not re.search(rf"def {name}\(", (TESTS / file).read_text("utf-8"))
+    ]
+    assert missing == []
+
+
+def test_every_attack_of_this_directory_is_in_it() -> None:
+    named = {name for _, name in NAMED}
+    ours = {
+        name
+        for file in Path(__file__).parent.glob("test_*.py")
+        if file.name != Path(__file__).name
+        for name in re.findall(r"^def (test_\w+)\(", file.read_text("utf-8"), re.MULTILINE)
+    }
+    assert sorted(ours - named - FOUNDATIONS) == []
+
+
+FOUNDATIONS = {
+    "test_the_server_still_stands",
+    "test_an_untouched_site_starts_again_and_verifies",
+}
+"""What the attacks rest on."""
