@@ -140,11 +140,17 @@ class Directory(Protocol):
         ...
 
     async def upsert(self, principal: Principal, now: datetime) -> Principal:
-        """Write the whole record; durable on return, and seen by the very next read."""
+        """Write the whole record; durable on return, and seen by the very next read.
+
+        Raises:
+            RequestError: LAST_ADMINISTRATOR when it would leave the directory without an ACTIVE
+                administrator: `bootstrap.admins` would come back to life (promise 11).
+
+        """
         ...
 
     async def offboard(self, principal_id: str, now: datetime) -> Principal | None:
-        """Set employment to OFFBOARDED and drop all roles; None when unknown."""
+        """Set employment to OFFBOARDED and drop all roles; None when unknown. Raises like `upsert`."""
         ...
 
 

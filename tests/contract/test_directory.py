@@ -1,5 +1,6 @@
 """What every directory must do (`ports.Directory`), run against each adapter."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
-from fujie.model.errors import LedgerError
+from fujie.model.errors import LedgerError, RequestError
 from fujie.model.principal import Principal
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Directory
@@ -123,11 +124,40 @@ async def test_an_administrator_is_active_and_has_exactly_the_role(
     assert await directory.has_administrator() is expected
 
 
-async def test_the_last_administrator_can_go(directory: Directory) -> None:
-    await directory.upsert(Principal("root", roles=frozenset({ADMINISTRATOR})), NOW)
+@pytest.mark.parametrize(
+    "changed",
+    [
+        Principal("root"),
+        Principal("root", roles=frozenset({ADMINISTRATOR}), employment=State.SUSPENDED),
+        Principal("root", roles=frozenset({ADMINISTRATOR}), employment=State.OFFBOARDED),
+    ],
+)
+async def test_the_last_administrator_stays_until_there_is_another(
+    directory: Directory, changed: Principal
+) -> None:
+    """Without one, `bootstrap.admins` would come back to life (promise 11)."""
+    root = Principal("root", roles=frozenset({ADMINISTRATOR}))
+    await directory.upsert(root, NOW)
+    for gone in (directory.upsert(changed, NOW), directory.offboard("root", NOW)):
+        with pytest.raises(RequestError) as refused:
+            await gone
+        assert refused.value.code == "LAST_ADMINISTRATOR"
+    assert await directory.get("root") == root
+    await directory.upsert(Principal("other", roles=frozenset({ADMINISTRATOR})), NOW)
+    await directory.upsert(changed, NOW)
     assert await directory.has_administrator()
-    await directory.offboard("root", NOW)
-    assert not await directory.has_administrator()
+
+
+async def test_two_administrators_who_offboard_each_other_at_once_do_not_both_go(
+    directory: Directory,
+) -> None:
+    for name in ("a", "b"):
+        await directory.upsert(Principal(name, roles=frozenset({ADMINISTRATOR})), NOW)
+    outcomes = await asyncio.gather(
+        directory.offboard("a", NOW), directory.offboard("b", NOW), return_exceptions=True
+    )
+    assert sum(isinstance(outcome, RequestError) for outcome in outcomes) == 1
+    assert await directory.has_administrator()
 
 
 @pytest.mark.parametrize(

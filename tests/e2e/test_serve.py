@@ -391,8 +391,10 @@ def test_a_ledger_that_will_not_keep_a_checkpoint_closes_the_gate(site: Site, se
     with closing(sqlite3.connect(site.root / "ledger.db")) as ledger, ledger:
         ledger.execute("UPDATE checkpoint SET size = 1000000")
     ask(served)
+    wait(lambda: served.metric("fujie_log_checkpoint_age_seconds") == 0)
+    ask(served)  # the next checkpoint finds that the last one was not kept
     assert served.wait_for("log_failed")["error"] == "KEEP_FAILED"
-    assert served.events("thread_died")[0]["error"] == "LedgerError"
+    assert served.events("thread_died")[0]["error"] == "LogForked"
     assert refusal_of(served) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
 
 

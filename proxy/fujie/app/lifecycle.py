@@ -127,6 +127,7 @@ async def serve(settings: Settings) -> int:
         tasks = {
             asyncio.create_task(follower, name="policies"),
             asyncio.create_task(watcher, name="health"),
+            asyncio.create_task(gate.keeper.run(), name="keeper"),
         }
         # What is loaded stays: the collector need not look through engine, policies and modules again.
         gc.collect()

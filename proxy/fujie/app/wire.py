@@ -25,16 +25,17 @@ from fujie.adapters.identity.jwt import TokenAuthenticator
 from fujie.adapters.identity.keyset import Issuer
 from fujie.adapters.identity.static import FirstOf, UnsafeStaticTokens
 from fujie.adapters.keyfiles import read_key
-from fujie.adapters.ledger import ConfiguredKey, IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.adapters.ledger import ConfiguredKey, IndexKey, SQLLedger, open_ledger
 from fujie.adapters.logstart import open_log
 from fujie.adapters.metrics import PrometheusMetrics
 from fujie.adapters.stores.sql import SQLStore
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
+from fujie.app.keeper import CheckpointKeeper
 from fujie.app.policies import PolicyFiles
 from fujie.app.problems import CannotStart, Collector, Problem
 from fujie.app.settings import Identity, Settings, Store
-from fujie.audit.checkpoint import Signer, origin_of, parse_unverified
+from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.errors import AuditError
 from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
 from fujie.decision.tokens import Tokeniser
@@ -45,12 +46,6 @@ from fujie.transport.grpc.services import Front
 
 CALL_SECONDS = 5.0
 """The longest that a call may take whatever its deadline: a person waits for most of them."""
-
-KEEP_SECONDS = 30.0
-"""How long the log waits for the ledger to keep a checkpoint, and every look-up with it; then the log ends."""
-
-KEEP_PAUSE_S = 0.2
-"""Between two attempts; each waits 2 s for a lock by itself."""
 
 TOKEN_SCOPE = "fujie"  # noqa: S105 - a scope of pseudonyms, not a secret
 """All tokens of one deployment join with each other; a narrower scope is a later choice."""
@@ -70,6 +65,7 @@ class OpenGate:
     policies: PolicyFiles
     ledger: SQLLedger
     log: TileLog
+    keeper: CheckpointKeeper
     close: Callable[[], Any]
 
 
@@ -102,7 +98,9 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
         assert authenticator is not None
         assert policies is not None
         assert ledger is not None
-        log = await _log(settings, keys["log"], ledger, clock)
+        keeper = CheckpointKeeper(ledger.checkpoints, clock)
+        opened.push_async_callback(keeper.catch_up)  # after the log has signed its last
+        log = await _log(settings, keys["log"], keeper, ledger, clock)
         opened.push_async_callback(asyncio.to_thread, log.close)
         gate = Gate(
             directory=ledger.directory,
@@ -120,7 +118,7 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
             controller=settings.controller,
         )
         front = Front(gate, authenticator, CALL_SECONDS)
-        return OpenGate(front, policies, ledger, log, opened.pop_all().aclose)
+        return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
 
 
 def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] | None:
@@ -195,19 +193,20 @@ async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found:
             raise StartError(error.code, str(error)) from None
 
 
-async def _log(settings: Settings, key: ConfiguredKey, ledger: SQLLedger, clock: SystemClock) -> TileLog:
+async def _log(
+    settings: Settings, key: ConfiguredKey, keeper: CheckpointKeeper, ledger: SQLLedger, clock: SystemClock
+) -> TileLog:
     """Open the log of the one worker. Raises CannotStart."""
     origin = origin_of(settings.audit.instance, 0)
-    keep = _keeper(asyncio.get_running_loop(), ledger)
     try:
         kept = await ledger.checkpoints.last(origin)
 
         def open_and_sign() -> TileLog:
             signer = Signer(origin, key.secret)
             opened = open_log(settings.audit.dir, signer, kept.note if kept else None)
-            return TileLog(opened, clock=clock.monotonic, keep=keep)
+            return TileLog(opened, clock=clock.monotonic, keep=keeper)
 
-        # In a thread: the first checkpoint is signed here, and keeping it needs the loop.
+        # In a thread: recovery reads and the first checkpoint writes.
         return await asyncio.to_thread(open_and_sign)
     except (AuditError, LedgerError) as error:
         problem = Problem(error.code, str(error), place=origin, remedy=_LOG_REMEDIES.get(error.code, ""))
@@ -215,24 +214,3 @@ async def _log(settings: Settings, key: ConfiguredKey, ledger: SQLLedger, clock:
         remedy = "Check audit.dir: space, mode, and that it is a directory."
         problem = Problem("LOG_UNAVAILABLE", error.strerror or "", "audit.dir", origin, remedy)
     raise CannotStart([problem])
-
-
-def _keeper(loop: asyncio.AbstractEventLoop, ledger: SQLLedger) -> Callable[[str], None]:
-    """Return what keeps a checkpoint in the ledger; for the log's thread, which waits for the loop."""
-
-    def keep(note: str) -> None:
-        checkpoint = parse_unverified(note)
-        kept = KeptCheckpoint(checkpoint.origin, note, checkpoint.size)
-
-        async def until_kept() -> None:
-            while True:
-                try:
-                    return await ledger.checkpoints.keep(kept)
-                except LedgerError as error:
-                    if error.code != LedgerError.code:  # it contradicts what was kept: time mends nothing
-                        raise
-                    await asyncio.sleep(KEEP_PAUSE_S)  # locked by a backup, for example
-
-        asyncio.run_coroutine_threadsafe(asyncio.wait_for(until_kept(), KEEP_SECONDS), loop).result()
-
-    return keep

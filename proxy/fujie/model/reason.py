@@ -150,6 +150,14 @@ _ROWS = (
         "Nobody changes his own directory record.",
         remedy=("请由另一位管理员操作。", "Ask another administrator to do it."),
     ),
+    _row(
+        "LAST_ADMINISTRATOR",
+        _O.REFUSED,
+        23,
+        "最后一位管理员不能离任。",
+        "The last administrator stays until there is another.",
+        remedy=("请先登记另一位管理员。", "Register another administrator first."),
+    ),
     # What was asked, against the bundle.
     _row(
         "UNKNOWN_PURPOSE",

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger.database import Database, Query, next_change
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.tables import principal as table
+from fujie.model.errors import RequestError
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.vocabulary import ADMINISTRATOR, State
 
@@ -49,6 +50,10 @@ def _attributes(stored: str) -> Mapping[str, AttributeValue]:
     return MappingProxyType({name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})
 
 
+def _administers(principal: Principal) -> bool:
+    return ADMINISTRATOR in principal.roles and principal.employment is State.ACTIVE
+
+
 def _values(principal: Principal) -> dict[str, object]:
     return {
         "kind": principal.kind.value,
@@ -68,12 +73,10 @@ _BY_ID = Query(
     _principal,
 )  # fmt: skip
 
-_ADMINISTRATOR = Query(
-    sa.select(table.c.id)
-    .where(table.c.is_administrator == sa.true(), table.c.employment == State.ACTIVE.value)
-    .limit(1),
-    tuple,
+_ADMINISTRATORS = sa.select(table.c.id).where(
+    table.c.is_administrator == sa.true(), table.c.employment == State.ACTIVE.value
 )
+_ADMINISTRATOR = Query(_ADMINISTRATORS.limit(1), tuple)
 
 
 class Principals:
@@ -114,7 +117,12 @@ class Principals:
 
 
 def _write(connection: Connection, principal: Principal, now: datetime) -> None:
-    row = {**_values(principal), "updated_at": to_micros(now), "change_seq": next_change(connection)}
+    change = next_change(connection)  # first: it makes this the only writer
+    if not _administers(principal):
+        active = {found for (found,) in connection.execute(_ADMINISTRATORS).all()}
+        if active == {principal.id}:
+            raise RequestError(code="LAST_ADMINISTRATOR")
+    row = {**_values(principal), "updated_at": to_micros(now), "change_seq": change}
     # Not ON CONFLICT: drawing the change first has made this the only writer, in every database.
     updated = connection.execute(sa.update(table).where(table.c.id == principal.id).values(row))
     if updated.rowcount == 0:
