@@ -253,9 +253,19 @@ def test_a_store_whose_file_is_another_answers_nothing(site: Site, left: str) ->
         aside = file.rename(site.root / "aside.db")
         if left == "replaced":
             shutil.copy(aside, file)
+
+        def is_refused() -> bool:
+            try:
+                return not answered(target, 1)
+            except grpc.RpcError:
+                return True
+
+        wait_until(is_refused)  # the path is looked at every tenth of a second
+        target.new()
         expect(target.refused("agent", LOOKUP, ask("phone")), UNAVAILABLE, "STORE_UNAVAILABLE")
         assert target.new_one("DENY", "STORE_UNAVAILABLE", "agent").sids == ()
         aside.rename(file)
+        wait_until(lambda: not is_refused())
         target.stands()
 
 

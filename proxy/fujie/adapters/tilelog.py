@@ -25,7 +25,7 @@ from fujie.audit.verify import CHECKPOINT
 
 _Waiting: TypeAlias = tuple[bytes, "asyncio.Future[int]"]
 _MAX_GROUP = 4096
-"""Entries per write: bounds memory and the time to the first acknowledgement under a flood."""
+"""Entries per write, roughly: bounds memory and the time to the first acknowledgement under a flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class TileLog:
         self._signer, self._directory, self._tail = opened.signer, opened.directory, opened.tail
         self._frontier = opened.frontier
         self._clock, self._keep, self._pace = clock, keep, pace
-        self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._gathering: list[_Waiting] = []
+        self._queue: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = ""
         self._unacknowledged: list[asyncio.Future[int]] = []
@@ -120,12 +121,20 @@ class TileLog:
             self._loop = asyncio.get_running_loop()
         future: asyncio.Future[int] = self._loop.create_future()
         self._submitted += 1
-        self._queue.put((leaf, future))
+        if not self._gathering:
+            self._loop.call_soon(self._hand_over)
+        self._gathering.append((leaf, future))
+        return await future
+
+    def _hand_over(self) -> None:
+        """Give the committer what gathered in this turn of the loop: calls that became ready together share a
+        sync and a wake-up, which cost 0.2 ms of CPU each; a single one waits for nothing."""
+        group, self._gathering = self._gathering, []
+        self._queue.put(group)
         # The committer sets the flag, then empties the queue; we fill the queue, then read the flag: no entry
         # waits for a thread that is gone.
         if not self.healthy:
-            self._refuse([future])
-        return await future
+            self._refuse([future for _, future in group])
 
     def close(self) -> None:
         """Commit what waits, sign a last checkpoint, release the log. Blocks; further appends are refused."""
@@ -159,8 +168,8 @@ class TileLog:
         try:
             item = self._queue.get(timeout=pause)
             while item is not None:
-                group.append(item)
-                if len(group) == _MAX_GROUP:
+                group += item
+                if len(group) >= _MAX_GROUP:
                     return group
                 item = self._queue.get_nowait()
         except Empty:
@@ -207,8 +216,7 @@ class TileLog:
     def _left_over(self) -> list["asyncio.Future[int]"]:
         futures = []
         while not self._queue.empty():
-            if (item := self._queue.get()) is not None:
-                futures.append(item[1])
+            futures += [future for _, future in self._queue.get() or ()]
         return futures
 
     def _wake(

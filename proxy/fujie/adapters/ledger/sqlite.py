@@ -22,6 +22,7 @@ from sqlalchemy.pool import StaticPool
 
 from fujie.adapters.compiled import CompiledSelect
 from fujie.adapters.ledger.database import Query
+from fujie.adapters.samefile import SameFile
 from fujie.model.errors import LedgerError, StartError
 
 WRITE_BUSY_S = 2.0
@@ -33,6 +34,8 @@ WRITE_LIMIT_S = 5.0
 
 _FAILURES = (SQLAlchemyError, sqlite3.Error, UnicodeError, OverflowError)
 """What a database raises; the last two for a value that it cannot hold."""
+
+_GONE = "the file of the ledger is gone or was replaced"
 
 T = TypeVar("T")
 
@@ -90,25 +93,16 @@ def error_name(error: BaseException) -> str:
     return str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
 
 
-def _file_at(path: Path) -> tuple[int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
 class SQLiteDatabase:
     """A ledger file as `Database`. Made by one event loop and used by it alone."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._is_closed = False
         self._dialect = SQLiteDialect_pysqlite()
         self._compiled: dict[Query[Any], CompiledSelect] = {}
         self._reader = connect(path, READ_BUSY_S)
         self._reader.execute("PRAGMA query_only = ON")
-        self._file = _file_at(path)
+        self._file = SameFile(path)
         self._engine = writing_engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fujie-ledger")
 
@@ -117,7 +111,8 @@ class SQLiteDatabase:
         compiled = self._compiled.get(query)
         if compiled is None:
             compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
-        self._check_file()
+        if not self._file.was_same(asyncio.get_running_loop().time()):
+            raise LedgerError(_GONE)
         try:
             # fetchall ends the read transaction: an open cursor would pin an old snapshot.
             found = self._reader.execute(compiled.text, compiled.arguments(values)).fetchall()
@@ -136,17 +131,13 @@ class SQLiteDatabase:
             raise LedgerError("the ledger did not finish a write in time") from None
 
     def _transact(self, work: Callable[[Connection], T]) -> T:
-        self._check_file()
+        if not self._file.is_same():  # SQLite would go on in a file that nobody finds again
+            raise LedgerError(_GONE)
         try:
             with self._engine.begin() as connection:
                 return work(connection)
         except _FAILURES as error:
             raise LedgerError(f"the ledger cannot be written: {error_name(error)}") from None
-
-    def _check_file(self) -> None:
-        """Refuse once the path names another file, or none: SQLite would go on in one that nobody finds again (2 µs)."""
-        if _file_at(self._path) != self._file:
-            raise LedgerError("the file of the ledger is gone or was replaced")
 
     def close(self) -> None:
         """Finish the write that is running, drop those that wait, and close the file."""

@@ -8,7 +8,6 @@ would say the same in words that SQLite does not keep stable, and only for the d
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 
+from fujie.adapters.samefile import SameFile
 from fujie.adapters.stores.sqlite import STATEMENTS, connect, file_of, open_checked
 from fujie.adapters.stores.statement import Lookup
 from fujie.adapters.stores.table import StoreTable
@@ -56,7 +56,7 @@ class SQLStore:
         self._steps = 0
         self._is_closed = False
         self._inline = open_checked(table, self._path)
-        self._file = self._file_now()
+        self._file = SameFile(self._path)
         self._inline.set_progress_handler(self._over_budget, STEP)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix=f"fujie-store-{table.name}")
         self._of_thread = threading.local()
@@ -82,21 +82,13 @@ class SQLStore:
             raise StoreError(f"store {self._table.name} is closed")
         if timeout_s <= 0:
             raise self._timeout()
-        if self._file != self._file_now():
+        if not self._file.was_same(self._clock.monotonic()):
             raise StoreError(f"store {self._table.name}: its file was removed or replaced")
         lookup = self._lookup(ref, fields, attributes)
         rows = None if lookup.is_long else self._on_loop(lookup, ref)
         if rows is None:
             rows = await self._in_thread(lookup, ref, timeout_s)
         return lookup.fetched(rows, ref)
-
-    def _file_now(self) -> tuple[int, int] | None:
-        """Return which file lies at the path: an open one lives on after its name, and answers of yesterday."""
-        try:
-            found = os.stat(self._path)
-        except OSError:
-            return None
-        return found.st_dev, found.st_ino
 
     def _lookup(self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str]) -> Lookup:
         shape = (ref.kind, fields, attributes)
