@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from zoneinfo import ZoneInfo
 
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -138,6 +138,7 @@ async def _appends(directory: Path, waiters: int, appends: int) -> float:
     log = TileLog(
         open_log(directory, Signer(origin_of("bench", 0), bytes(32))),
         clock=perf_counter,
+        cpu=process_time,
         keep=lambda note: None,
     )
 

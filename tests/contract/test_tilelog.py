@@ -504,3 +504,37 @@ def test_a_fault_in_any_call_of_a_run_loses_nothing_acknowledged(
             assert when > 1 or call in ("unlink", "rmdir")
             return
     pytest.fail("200 faults and still one more call")
+
+
+@pytest.mark.parametrize("callers", [1, 3, 40])
+async def test_a_log_without_cpu_to_spare_gathers_entries_and_loses_none(
+    tmp_path: Path, callers: int
+) -> None:
+    """`cpu` runs as fast as the clock, so the log believes that the process is saturated all the time."""
+    log = TileLog(
+        open_log(tmp_path, SIGNER), clock=time.monotonic, cpu=time.monotonic, keep=lambda note: None
+    )
+    acknowledged: dict[int, bytes] = {}
+
+    async def call(caller: int) -> None:
+        for number in range(12):
+            leaf = f"{caller}-{number}".encode()
+            acknowledged[await log.append(leaf)] = leaf
+
+    await asyncio.gather(*(call(caller) for caller in range(callers)))
+    await asyncio.to_thread(log.close)
+    assert sorted(acknowledged) == list(range(12 * callers))
+    again = open_log(tmp_path, SIGNER)
+    assert again.frontier.size == 12 * callers
+    again.directory.release()
+
+
+async def test_entries_that_gather_while_the_log_closes_are_refused_or_there(tmp_path: Path) -> None:
+    log = TileLog(
+        open_log(tmp_path, SIGNER), clock=time.monotonic, cpu=time.monotonic, keep=lambda note: None
+    )
+    waiting = [asyncio.ensure_future(log.append(b"x")) for _ in range(20)]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(log.close)
+    outcomes = await asyncio.gather(*waiting, return_exceptions=True)
+    assert all(isinstance(outcome, int | LogUnavailable) for outcome in outcomes)

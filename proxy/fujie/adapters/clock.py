@@ -14,3 +14,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds that only differences have a meaning of; never steps back."""
         return time.monotonic()
+
+    def cpu(self) -> float:
+        """Return the seconds of CPU that all threads of the process have used."""
+        return time.process_time()

@@ -36,12 +36,22 @@ class Pace:
     seconds: float = 1.0
 
 
+GATHER_S, WORTH, ENOUGH = 0.006, 5, 32
+"""While the process has no CPU to spare, entries gather for one sync: so long, or until there are enough. A sync with its
+wake-ups costs 0.2 ms of CPU, a fifth of a look-up, and callers wait for the CPU anyway. Where fewer come together
+than are worth the wait (few callers, each waiting for its answer), it is not tried again for a while."""
+
+LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.9
+"""How often the use of CPU is looked at, and the share of one core from which on there is none to spare."""
+
+
 class TileLog:
     """An append-only log in C2SP tlog-tiles layout, of which this object is the only writer.
 
-        log = TileLog(open_log(audit_dir, signer, known), clock=clock, keep=keep)
+        log = TileLog(open_log(audit_dir, signer, known), clock=clock, cpu=cpu, keep=keep)
 
-    Use from one event loop. Reads no clock of its own: `clock` gives seconds on a monotonic scale. `keep` receives
+    Use from one event loop. Reads no clock of its own: `clock` gives seconds on a monotonic scale, `cpu` those that the
+    process has used (without it, the CPU is never short). `keep` receives
     every durable signed note, on the committing thread, to be stored outside the volume and given to `open_log`
     at the next start; what it raises stops the log.
     """
@@ -52,13 +62,16 @@ class TileLog:
         *,
         clock: Callable[[], float],
         keep: Callable[[str], None],
+        cpu: Callable[[], float] = lambda: 0.0,
         pace: Pace = Pace(),
     ) -> None:
         """Sign what was recovered and start committing. Raises OSError, or what `keep` raises."""
         self._signer, self._directory, self._tail = opened.signer, opened.directory, opened.tail
         self._frontier = opened.frontier
-        self._clock, self._keep, self._pace = clock, keep, pace
+        self._clock, self._cpu, self._keep, self._pace = clock, cpu, keep, pace
         self._gathering: list[_Waiting] = []
+        self._looked, self._used, self._look_at = clock(), cpu(), 0.0
+        self._is_saturated = False
         self._queue: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = ""
@@ -122,14 +135,30 @@ class TileLog:
         future: asyncio.Future[int] = self._loop.create_future()
         self._submitted += 1
         if not self._gathering:
-            self._loop.call_soon(self._hand_over)
+            self._schedule(self._loop)
         self._gathering.append((leaf, future))
+        if len(self._gathering) == ENOUGH:
+            self._loop.call_soon(self._hand_over)
         return await future
 
+    def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = self._clock()
+        if now >= self._look_at:
+            used = self._cpu()
+            self._is_saturated = used - self._used >= SATURATED * (now - self._looked)
+            self._looked, self._used, self._look_at = now, used, now + LOOK_S
+        if self._is_saturated:
+            loop.call_later(GATHER_S, self._hand_over)
+        else:
+            loop.call_soon(self._hand_over)
+
     def _hand_over(self) -> None:
-        """Give the committer what gathered in this turn of the loop: calls that became ready together share a
-        sync and a wake-up, which cost 0.2 ms of CPU each; a single one waits for nothing."""
+        """Give the committer what gathered: calls that became ready together share a sync and a wake-up."""
+        if not self._gathering:  # there were enough before the time was over
+            return
         group, self._gathering = self._gathering, []
+        if self._is_saturated and len(group) < WORTH:
+            self._is_saturated, self._look_at = False, self._clock() + LOOK_AGAIN_S
         self._queue.put(group)
         # The committer sets the flag, then empties the queue; we fill the queue, then read the flag: no entry
         # waits for a thread that is gone.

@@ -204,7 +204,7 @@ async def _log(
         def open_and_sign() -> TileLog:
             signer = Signer(origin, key.secret)
             opened = open_log(settings.audit.dir, signer, kept.note if kept else None)
-            return TileLog(opened, clock=clock.monotonic, keep=keeper)
+            return TileLog(opened, clock=clock.monotonic, cpu=clock.cpu, keep=keeper)
 
         # In a thread: recovery reads and the first checkpoint writes.
         return await asyncio.to_thread(open_and_sign)

@@ -61,10 +61,8 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
     }
-    for path, fact_type in bundle.attributes.items():
-        root, _, name = path.partition(".")
-        if root == "principal":
-            values[path] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
+    for name, fact_type in bundle.principal_attributes.items():
+        values[f"principal.{name}"] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
     return with_customer(bundle, request, Facts(values), raw, now)
 
 
@@ -78,11 +76,9 @@ def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now:
         values["consent.state"] = consent.state
         values["consent.explicit"] = consent.explicit
         values["consent.separate"] = consent.separate
-    for path, fact_type in bundle.attributes.items():
-        root, _, name = path.partition(".")
-        if root == "customer":
-            value = _NO_CUSTOMER if raw.attributes is None else raw.attributes.get(name, _NOT_MAPPED)
-            values[path] = _typed(value, fact_type)
+    for name, fact_type in bundle.customer_attributes.items():
+        value = _NO_CUSTOMER if raw.attributes is None else raw.attributes.get(name, _NOT_MAPPED)
+        values[f"customer.{name}"] = _typed(value, fact_type)
     return Facts(values)
 
 

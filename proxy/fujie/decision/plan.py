@@ -36,7 +36,8 @@ class Plan:
     `reachable` tells whether any grant of the bundle opens this action to these roles at all.
     `conditions` are those of the grants that have one. `all_rules` are these and then those of the
     guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
-    depends on.
+    depends on; `customer_attributes` names those of the customer among it. `needs_customer` tells whether a
+    grant's condition reads the customer; when not, grants can be matched before any fetch.
     """
 
     bundle: Bundle
@@ -46,16 +47,8 @@ class Plan:
     conditions: RuleSet
     all_rules: RuleSet
     reads: tuple[str, ...]
-
-    @property
-    def customer_attributes(self) -> frozenset[str]:
-        """Names of the customer attributes that a rule of this scope reads."""
-        return frozenset(path.partition(".")[2] for path in self.reads if path.startswith("customer."))
-
-    @property
-    def needs_customer(self) -> bool:
-        """Tell whether a grant's condition reads the customer; when not, grants can be matched before any fetch."""
-        return any(path.partition(".")[0] in CUSTOMER_ROOTS for path in self.conditions.reads)
+    customer_attributes: frozenset[str]
+    needs_customer: bool
 
 
 class Planner:
@@ -105,6 +98,7 @@ class Planner:
         all_rules = (
             rule_set(self.bundle.engine, (*conditions.rules, *of_guards)) if of_guards else conditions
         )
+        reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads)))
         return Plan(
             bundle=self.bundle,
             reachable=bool(reachable),
@@ -112,7 +106,9 @@ class Planner:
             guards=guards,
             conditions=conditions,
             all_rules=all_rules,
-            reads=tuple(sorted(_ALWAYS_READ.union(all_rules.reads))),
+            reads=reads,
+            customer_attributes=frozenset(p.partition(".")[2] for p in reads if p.startswith("customer.")),
+            needs_customer=any(p.partition(".")[0] in CUSTOMER_ROOTS for p in conditions.reads),
         )
 
 

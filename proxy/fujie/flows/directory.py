@@ -27,7 +27,7 @@ async def upsert_principal(
         if principal.id == caller.subject:
             raise RequestError(code="SELF_PROMOTION", field="principal.id")
         for name, value in principal.attributes.items():
-            _check_attribute(case.decider.bundle.attributes.get(f"principal.{name}"), value)
+            _check_attribute(case.decider.bundle.principal_attributes.get(name), value)
         subject = Subject(
             facts={
                 "target.principal": principal.id,

@@ -11,7 +11,7 @@ from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
 from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
 from fujie.model.decision import Decision
-from fujie.model.facts import Known, Unknown
+from fujie.model.facts import FactType, Known, Unknown
 from fujie.model.request import Request
 from fujie.model.vocabulary import Basis, State
 from fujie.policy.cel import ENGINE
@@ -51,16 +51,11 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
     gate = case.gate
     uid = gate.ids.new_id()
     request = _recorded(case)
-    open_facts = {
-        path: _plain(value) for path, value in decision.read.items() if not isinstance(value, Unknown)
-    }
+    facts, personal = _facts(decision, case.decider.bundle.facts)
     if request is not case.request:
         for name in ("purpose", "basis", "store", "fields"):
-            if f"request.{name}" in open_facts:
-                open_facts[f"request.{name}"] = getattr(request, name)
-    personal = {
-        path: open_facts.pop(path) for path in list(open_facts) if case.decider.bundle.facts[path].personal
-    }
+            if f"request.{name}" in facts:
+                facts[f"request.{name}"] = getattr(request, name)
     entry = Entry(
         uid=uid,
         time=case.now.isoformat(timespec="microseconds").replace("+00:00", "Z"),
@@ -77,10 +72,10 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
         fields={name: str(outcome.step) for name, outcome in decision.fields.items()},
         effect=decision.effect.value,
         reasons=_codes(decision),
-        facts=open_facts | dict(subject.facts),
+        facts=facts | dict(subject.facts),
         sealed=_sealed(case, personal, uid, subject),
         bundle=decision.bundle,
-        request_digest=request_digest(case, subject.sids),
+        request_digest=_digest(case, request, subject.sids),
         engine=ENGINE,
     )
     await gate.log.append(leaf_bytes(entry))
@@ -90,10 +85,9 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
     return Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
 
 
-def request_digest(case: Case, sids: tuple[str, ...]) -> str:
+def _digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
-    request = _recorded(case)
     said = {
         "action": request.action.value,
         "purpose": request.purpose,
@@ -137,8 +131,15 @@ def _codes(decision: Decision) -> tuple[str, ...]:
     )
 
 
-def _plain(value: Known) -> Known:
-    return value.value if isinstance(value, State) else value
+def _facts(decision: Decision, types: Mapping[str, FactType]) -> tuple[dict[str, Known], dict[str, Known]]:
+    """Return the known facts that the decision depended on: the open ones, and the personal ones."""
+    facts: dict[str, Known] = {}
+    personal: dict[str, Known] = {}
+    for path, value in decision.read.items():
+        if not isinstance(value, Unknown):
+            plain = value.value if isinstance(value, State) else value
+            (personal if types[path].personal else facts)[path] = plain
+    return facts, personal
 
 
 def _sealed(case: Case, personal: Mapping[str, Known], uid: str, subject: Subject) -> dict[str, str]:

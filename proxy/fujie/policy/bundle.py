@@ -122,14 +122,15 @@ class Document:
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """Everything that decides. `digest` is `sha256:<hex>` over the canonical content: formatting,
-    comments, file names and the order of documents do not change it. `facts` types every path,
-    `attributes` the custom ones among them."""
+    comments, file names and the order of documents do not change it. `facts` types every path; the
+    custom ones among them stand by name in `principal_attributes` and `customer_attributes`."""
 
     digest: str
     purposes: Mapping[str, Purpose]
     fields: Mapping[str, FieldClass]
     facts: Mapping[str, FactType]
-    attributes: Mapping[str, FactType]
+    principal_attributes: Mapping[str, FactType]
+    customer_attributes: Mapping[str, FactType]
     grants: tuple[Grant, ...]
     guards: tuple[Guard, ...]
     reasons: Mapping[str, ReasonDefinition]

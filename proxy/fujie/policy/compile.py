@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from fujie.model.diagnostic import Diagnostic
-from fujie.model.facts import BUILT_IN_FACTS
+from fujie.model.facts import BUILT_IN_FACTS, FactType
 from fujie.policy.bundle import Bundle, Document
 from fujie.policy.catalogue import Catalogue
 from fujie.policy.cel import Engine
@@ -50,14 +50,20 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
         purposes=MappingProxyType(catalogue.purposes),
         fields=MappingProxyType(catalogue.fields),
         facts=MappingProxyType(catalogue.facts),
-        attributes=MappingProxyType(
-            {path: kind for path, kind in catalogue.facts.items() if path not in BUILT_IN_FACTS}
-        ),
+        principal_attributes=_attributes(catalogue, "principal."),
+        customer_attributes=_attributes(catalogue, "customer."),
         grants=tuple(sorted(grants, key=lambda grant: grant.name)),
         guards=tuple(sorted(guards, key=lambda guard: guard.name)),
         reasons=MappingProxyType(catalogue.reasons),
         documents=tuple(Document(d.kind, d.name.text, d.name.place.file) for d in read),
         engine=rules.engine,
+    )
+
+
+def _attributes(catalogue: Catalogue, root: str) -> Mapping[str, FactType]:
+    custom = catalogue.facts.keys() - BUILT_IN_FACTS.keys()
+    return MappingProxyType(
+        {path.removeprefix(root): catalogue.facts[path] for path in sorted(custom) if path.startswith(root)}
     )
 
 
