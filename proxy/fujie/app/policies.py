@@ -20,6 +20,9 @@ SUFFIXES = (".yaml", ".yml")
 _TRIES = 5
 """Readings until two in a row agree; a kubelet's swap takes one rename."""
 
+SETTLE_S = 0.1
+"""How long changed files must stay as they are: an editor truncates first, and writes then."""
+
 Files = Mapping[str, bytes]
 
 
@@ -50,18 +53,26 @@ class PolicyFiles:
             CannotStart: the changed files are bad, or not there; said once, until that changes.
 
         """
-        try:
-            files = read_files(self._paths)
-        except CannotStart as error:
-            if error.problems == self._trouble:
-                return None
-            self._trouble = error.problems
-            raise
-        self._trouble = ()
-        if files == self._seen:
+        found = self._look()
+        if not isinstance(found, tuple) and found == self._seen:
+            self._trouble = ()
             return None
-        self._seen = files
-        return self._decider(files)
+        if found == self._trouble:
+            return None
+        time.sleep(SETTLE_S)
+        if self._look() != found:
+            return None  # somebody is writing: the next look finds the end of it
+        if isinstance(found, tuple):
+            self._trouble = found
+            raise CannotStart(found)
+        self._trouble, self._seen = (), found
+        return self._decider(found)
+
+    def _look(self) -> Files | tuple[Problem, ...]:
+        try:
+            return read_files(self._paths)
+        except CannotStart as error:
+            return tuple(error.problems)
 
     def unmapped(self) -> list[str]:
         """Return the customer attributes that rules read and no store maps: at run time they are FACT_MISSING."""
@@ -171,6 +182,11 @@ def _read_once(paths: Sequence[Path]) -> Files:
         except OSError as error:
             problems.append(Problem("POLICY_UNREADABLE", error.strerror or "", place=str(error.filename)))
             continue
+        problems += [
+            Problem("POLICY_EMPTY", "an empty file is taken for a half-written one", place=file)
+            for file, content in found.items()
+            if not content
+        ]
         if not found:
             remedy = "Correct policy.paths, or mount the policies."
             problems.append(

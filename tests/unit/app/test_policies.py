@@ -50,13 +50,13 @@ def problems(load: Callable[[], object]) -> list[tuple[str, str]]:
 
 def test_files_below_every_path_are_read_and_hidden_ones_are_not(directory: Path) -> None:
     (directory / "pack").mkdir()
-    (directory / "pack" / "more.yml").write_text("", "utf-8")
+    (directory / "pack" / "more.yml").write_text("# nothing yet", "utf-8")
     (directory / ".swp.yaml").write_text(BROKEN, "utf-8")
     (directory / "..2026").mkdir()
     (directory / "..2026" / "old.yaml").write_text(BROKEN, "utf-8")
     (directory / "notes.txt").write_text(BROKEN, "utf-8")
     single = directory.parent / "single"
-    single.write_text("", "utf-8")
+    single.write_text("# nothing yet", "utf-8")
     names = [str(directory / name) for name in ("base.yaml", "grant.yaml", "pack/more.yml")]
     assert list(read_files([directory, single])) == [*names, str(single)]
 
@@ -206,3 +206,10 @@ async def test_a_compiler_that_fails_by_itself_stops_neither_the_gate_nor_the_wa
         assert not task.done()
         (directory / "grant.yaml").write_text(grant("c"), "utf-8")
         await passed(lambda: policies.current is not first)
+
+
+def test_an_empty_file_is_a_half_written_one(directory: Path) -> None:
+    policies = PolicyFiles([directory], CRM)
+    (directory / "grant.yaml").write_bytes(b"")  # what an editor leaves between truncating and writing
+    assert [code for code, _ in problems(policies.changed)] == ["POLICY_EMPTY"]
+    assert policies.changed() is None, "said once"
