@@ -1,7 +1,7 @@
 """Attacks on the look-up: each claim of promises 1 to 4, 7, 9 and 11 that a flow must hold."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,8 +22,8 @@ from fujie.model.facts import Facts, Kind
 from fujie.model.principal import Principal
 from fujie.model.request import LookupAsk, RequestContext
 from fujie.model.vocabulary import Effect, State
-from fujie.ports import CustomerStore, Fetched
 from support.house import ADMIN, BOOTSTRAP, FIELDS, House, RecordingLog, ask, caller
+from support.stores import Spy
 
 SUPPORT, MARKETER, DESK = caller("support-agent"), caller("marketer"), caller("consent-desk")
 PHONE = Phone("+8613800131234")
@@ -431,31 +431,6 @@ class TestNoLeaksOnTheSide:
         reply = await refusal(house, "marketer", MARKETING)
         text = repr(reply)
         assert all(value not in text for value in ("13800131234", "C00001", FIELDS["phone"]))
-
-
-class Spy:
-    """A store that remembers what it was asked for, and can fail."""
-
-    def __init__(self, inner: CustomerStore, error: Exception | None = None) -> None:
-        self._inner = inner
-        self._error = error
-        self.fields_asked: list[frozenset[str]] = []
-
-    @property
-    def fields(self) -> frozenset[str]:
-        return self._inner.fields
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        return self._inner.attributes
-
-    async def fetch(
-        self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str], timeout_s: float
-    ) -> Sequence[Fetched]:
-        self.fields_asked.append(fields)
-        if self._error:
-            raise self._error
-        return await self._inner.fetch(ref, fields, attributes, timeout_s)
 
 
 class BrokenLog:

@@ -10,6 +10,7 @@ from fujie.decision.consent import consent_of
 from fujie.decision.decide import refuse
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.identify import identify, refs_of, rows_of
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ConsentReply, ConsentStateReply, Refusal
 from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
@@ -65,7 +66,9 @@ async def get_consent(gate: Gate, caller: Credential, query: ConsentQuery) -> Co
         purpose = case.decider.bundle.purposes.get(query.purpose)
         if purpose is None:
             raise RequestError(code="UNKNOWN_PURPOSE", field="purpose")
-        identity = await gate.ledger.find((query.customer,))
+        rows = await rows_of(gate, query.customer)
+        refs = refs_of(rows[0]) if len(rows) == 1 else (query.customer,)
+        identity = await gate.ledger.find(refs)
         sids = identity.sids if identity else ()
         events = await gate.ledger.consent_events(sids, query.purpose) if sids else ()
         case.watch.lap("ledger")
@@ -92,7 +95,7 @@ async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentR
         event_time = case.now if draft.event_time == NOW else draft.event_time
         if event_time > case.now + _SKEW:
             raise RequestError(code="EVENT_IN_FUTURE", field="consent.event_time")
-        identity = await gate.ledger.enrol((ref,), case.now)
+        identity = await identify(gate, ref, case.now, closes=draft.type in NEGATIVE)
         if identity.is_shared and draft.type not in NEGATIVE:
             # Whose consent it is must not be guessed; a withdrawal closes for all who share the number.
             ambiguous = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS")

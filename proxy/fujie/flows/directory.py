@@ -54,6 +54,10 @@ async def offboard_principal(
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
+        if (
+            await gate.directory.get(principal_id) is None
+        ):  # before the entry: an unknown id may be anything
+            raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
         subject = Subject(facts={"target.principal": principal_id})
         summary = await record(case, EntryKind.ADMISSION, decision, subject)
         principal = await gate.directory.offboard(principal_id, case.now)

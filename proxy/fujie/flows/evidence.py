@@ -63,7 +63,9 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
         kind=kind,
         decision_id=case.decision_id,
         principal=case.caller.subject,
-        on_behalf_of=case.context.on_behalf_of,
+        on_behalf_of=UNKNOWN
+        if case.context.on_behalf_of
+        else "",  # nobody may ask for another yet: it may be anything
         action=case.request.action.value,
         purpose=request.purpose,
         basis=request.basis,

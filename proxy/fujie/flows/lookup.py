@@ -20,11 +20,12 @@ from fujie.decision.mask import mask
 from fujie.decision.plan import Plan
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.identify import refs_of
 from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.reply import LookupReply, Refusal
-from fujie.model.customer import CustomerRef, Phone
 from fujie.model.decision import Decision
 from fujie.model.errors import StoreError
+from fujie.model.facts import Facts
 from fujie.model.principal import Credential, Principal
 from fujie.model.record import FieldTreatment
 from fujie.model.request import LookupAsk, Request
@@ -39,6 +40,16 @@ class Seen:
     raw: Raw
     identity: Identity | None = None
     rows: Sequence[Fetched] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Judged:
+    """A decided look-up: the plan and facts that decided, the decision, and what was seen of the customer."""
+
+    plan: Plan
+    facts: Facts
+    decision: Decision
+    seen: Seen
 
 
 def request_of(ask: LookupAsk) -> Request:
@@ -63,29 +74,18 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
         principal = await standing(case)  # 1
         if isinstance(principal, Decision):
             return await refused(case, principal)
-        plan = case.decider.plan(case.request, principal.roles)
-        asker = derive(plan.bundle, case.request, Raw(principal), case.now, gate.zone)
-        closed = precheck(plan, case.request, asker) or _unmapped(case, ask)
-        case.watch.lap("precheck")
-        if closed:
-            return await refused(case, closed)
-        seen = await observe(case, plan, principal, ask, timeout_s)  # 2, 3
-        facts = with_customer(plan.bundle, case.request, asker, seen.raw, case.now)
-        decision = case.decider.decide(plan, case.request, facts)  # 4
-        case.watch.lap("decide")
-        # A rule that could not read a customer who is not there says nothing; any other reason comes first.
-        if len(seen.rows) != 1 and all(hit.code == "FACT_MISSING" for hit in decision.reasons):
-            code = "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND"
-            decision = refuse(decision.bundle, code)
+        judged = await judge(case, case.request, principal, ask, timeout_s)  # 1 to 4
+        decision, subject = judged.decision, Subject.of(judged.seen.identity)
         if decision.effect is not Effect.ALLOW:
-            return await refused(case, decision, Subject.of(seen.identity))
-        summary = await record(case, EntryKind.DECISION, decision, Subject.of(seen.identity))  # 5
+            return await refused(case, decision, subject)
+        summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
+        fields = judged.plan.bundle.fields
         treatments = {
-            name: FieldTreatment(outcome.step, plan.bundle.fields[name].data_class)
+            name: FieldTreatment(outcome.step, fields[name].data_class)
             for name, outcome in decision.fields.items()
             if not outcome.withheld
         }
-        shown = mask(seen.rows[0].record, treatments, gate.tokeniser)  # 6
+        shown = mask(judged.seen.rows[0].record, treatments, gate.tokeniser)  # 6
         case.watch.lap("mask")
         case.watch.stop()
         return LookupReply(summary, shown, decision.fields)
@@ -93,7 +93,36 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
     return await guarded(case, steps)
 
 
-async def observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, timeout_s: float) -> Seen:
+async def judge(
+    case: Case, request: Request, principal: Principal, ask: LookupAsk, timeout_s: float
+) -> Judged:
+    """Decide a look-up by `principal`: the one way to do so, for those who ask and for those who ask why.
+
+    Raises:
+        StoreError, LedgerError: what the decision needs could not be read.
+
+    """
+    plan = case.decider.plan(request, principal.roles)
+    asker = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
+    closed = (
+        refuse(plan.bundle.digest, "DELEGATION_REFUSED")
+        if request.delegated
+        else precheck(plan, request, asker) or _unmapped(case, ask)
+    )
+    case.watch.lap("precheck")
+    if closed:
+        return Judged(plan, asker, closed, Seen(Raw(principal)))
+    seen = await _observe(case, plan, principal, ask, timeout_s)
+    facts = with_customer(plan.bundle, request, asker, seen.raw, case.now)
+    decision = case.decider.decide(plan, request, facts)
+    # A rule that could not read a customer who is not there says nothing; any other reason comes first.
+    if len(seen.rows) != 1 and all(hit.code == "FACT_MISSING" for hit in decision.reasons):
+        decision = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND")
+    case.watch.lap("decide")
+    return Judged(plan, facts, decision, seen)
+
+
+async def _observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, timeout_s: float) -> Seen:
     """Fetch what the plan needs to know of the customer, and find or create its identity.
 
     A customer that does not exist gets no identity; what the ledger knows under the asked key still counts.
@@ -110,12 +139,10 @@ async def observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, 
         timeout_s,
     )
     case.watch.lap("store")
-    refs: tuple[CustomerRef, ...] = (ask.customer,)
     if len(rows) == 1:
-        refs = (rows[0].key, *((Phone(rows[0].phone),) if rows[0].phone else ()))
-        identity = await gate.ledger.enrol(refs, case.now)
+        identity = await gate.ledger.enrol(refs_of(rows[0]), case.now)
     else:
-        found = await gate.ledger.find(refs)
+        found = await gate.ledger.find((ask.customer,))
         if found is None:
             return Seen(Raw(principal, events=()), rows=rows)
         identity = found

@@ -2,12 +2,12 @@
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.explain import explain as explain_decision
-from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case, principal_of
-from fujie.flows.lookup import Seen, observe, request_of
+from fujie.flows.lookup import judge, request_of
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import BundleDocument, BundleReply, ExplainReply, Refusal
+from fujie.model.decision import Explanation
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
 from fujie.model.request import LookupAsk, Request, RequestContext
@@ -33,18 +33,19 @@ async def explain(
         principal = await principal_of(gate, principal_id or caller.subject)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="principal")
-        if ask.store not in gate.stores:
-            raise RequestError(code="UNKNOWN_STORE", field="lookup.store")
         asked = request_of(ask)
-        plan = case.decider.plan(asked, principal.roles)
-        seen = Seen(Raw(principal))
-        if plan.reachable:
-            seen = await observe(case, plan, principal, ask, _TIMEOUT_S)
-        facts = derive(plan.bundle, asked, seen.raw, case.now, gate.zone)
-        explanation = explain_decision(plan, asked, facts)
+        judged = await judge(case, asked, principal, ask, _TIMEOUT_S)
+        traced = explain_decision(judged.plan, asked, judged.facts)
+        explanation = Explanation(judged.decision, traced.rules)
         case.watch.lap("explain")
         subject = Subject(
-            seen.identity.sids if seen.identity else (), facts={"target.principal": principal.id}
+            judged.seen.identity.sids if judged.seen.identity else (),
+            facts={
+                "target.principal": principal.id,
+                "target.purpose": asked.purpose if asked.purpose in judged.plan.bundle.purposes else "",
+                "target.store": asked.store if asked.store in gate.stores else "",
+                "target.fields": tuple(name for name in asked.fields if name in judged.plan.bundle.fields),
+            },
         )
         summary = await record(case, EntryKind.DECISION, decision, subject)
         case.watch.stop()

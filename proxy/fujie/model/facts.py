@@ -99,6 +99,14 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
 CUSTOMER_ROOTS = frozenset({"customer", "consent"})
 """Roots that exist only for actions on customers."""
 
+_OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated"})
+
+
+def only_on_customers(path: str) -> bool:
+    """Tell whether the fact has a meaning for actions on customers alone: others have no purpose, store or fields."""
+    root = path.partition(".")[0]
+    return root in CUSTOMER_ROOTS or (root == "request" and path not in _OF_EVERY_REQUEST)
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:

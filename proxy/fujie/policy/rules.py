@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.model.decision import ReasonHit
-from fujie.model.facts import CUSTOMER_ROOTS
+from fujie.model.facts import only_on_customers
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
@@ -94,6 +94,10 @@ class Rules:
         self._not_yet(spec, "limits", "params")
         if not validations and not fields and "validations" not in spec:
             self._report.problem(spec.place, "MISSING_KEY", "a guard has `validations`, `fields` or both")
+        if fields and not match.actions & FIELD_ACTIONS:
+            self._report.problem(
+                spec.key_place("fields"), "NOT_APPLICABLE", "fields belong to actions that return them"
+            )
         if fields and not enforced:
             self._report.problem(
                 spec.key_place("fields"),
@@ -239,10 +243,10 @@ class Rules:
                 self._report.problem(at, problem.code, problem.message)
             return None
         paths = checked.reads.union(*(scope.reads[name] for name in checked.uses))
-        missing = sorted(path for path in paths if path.partition(".")[0] in CUSTOMER_ROOTS)
+        missing = sorted(filter(only_on_customers, paths))
         without = sorted(scope.match.actions - CUSTOMER_ACTIONS)
         if missing and without:
-            message = f"{', '.join(missing)}: there is no customer in {', '.join(without)}"
+            message = f"{', '.join(missing)}: only actions on customers have it, not {', '.join(without)}"
             self._report.problem(expression.place, "FACT_NOT_AVAILABLE", message)
             return None
         return checked.type, paths
@@ -256,6 +260,13 @@ class Rules:
         stores = frozenset(item.text for item in owner.texts("stores"))
         purposes = self._purposes(owner) if with_purposes else frozenset[str]()
         owner.finish()
+        if actions - CUSTOMER_ACTIONS and (purposes or stores or keys):
+            named = ", ".join(sorted(actions - CUSTOMER_ACTIONS))
+            self._report.problem(
+                owner.place,
+                "NOT_APPLICABLE",
+                f"purposes, stores and keys belong to actions on customers, not to {named}",
+            )
         return Match(frozenset(map(Action, actions)), purposes, stores, keys)
 
     def _closed(

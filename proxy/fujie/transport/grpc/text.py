@@ -57,9 +57,10 @@ def clean(value: str, field: str, most: int) -> str:
 
 
 def named(value: str, field: str, most: int = NAME) -> str:
-    """Like `clean`, and refuse an empty text or one that only looks empty."""
-    if not clean(value, field, most).strip():
-        raise RequestError("must not be empty", field=field)
+    """Like `clean`, and refuse an empty text, or one with blanks around it: it would name somebody else."""
+    bare = clean(value, field, most).strip()
+    if not bare or bare != value:
+        raise RequestError("must not be empty, nor begin or end with a blank", field=field)
     return value
 
 

@@ -1,0 +1,65 @@
+"""Which customer a consent is about: the stores say who is behind a reference, not the caller's spelling of it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from fujie.flows.gate import Gate
+from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.errors import RequestError, StoreError
+from fujie.ports import Fetched, Identity
+
+_TIMEOUT_S = 2.0
+"""Store time for one reference; nothing of the row but its keys is read."""
+
+_NONE: frozenset[str] = frozenset()
+
+
+def refs_of(row: Fetched) -> tuple[CustomerRef, ...]:
+    """Return the references of one customer: its store key first, then its number where it has one."""
+    return (row.key, *((Phone(row.phone),) if row.phone else ()))
+
+
+async def identify(gate: Gate, ref: CustomerRef, now: datetime, *, closes: bool) -> Identity:
+    """Return the identity that an event about `ref` belongs to, made where the ledger has none.
+
+    A store key must name a store that is configured and a customer who is there. A number leads to the
+    customer who has it; where several have it, to an identity that `is_shared`. A number that no store
+    knows stands for itself. An event that `closes` is taken also while a store can not be asked: nobody
+    has to say no twice.
+
+    Raises:
+        RequestError: UNKNOWN_STORE or CUSTOMER_NOT_FOUND.
+        StoreError: a store can not be asked, and the event opens.
+
+    """
+    try:
+        rows = await rows_of(gate, ref)
+    except StoreError:
+        if not closes:
+            raise
+        return await gate.ledger.enrol((ref,), now)
+    if len(rows) == 1:
+        return await gate.ledger.enrol(refs_of(rows[0]), now)
+    if isinstance(ref, StoreKey):
+        raise RequestError(code="CUSTOMER_NOT_FOUND", field="customer")
+    for row in rows:  # each of them is told
+        await gate.ledger.enrol(refs_of(row), now)
+    return await gate.ledger.enrol((ref,), now)
+
+
+async def rows_of(gate: Gate, ref: CustomerRef) -> Sequence[Fetched]:
+    """Return the rows behind `ref`, without fields: of its store, or of every store for a number.
+
+    Raises:
+        RequestError: UNKNOWN_STORE.
+        StoreError: a store can not be asked.
+
+    """
+    if isinstance(ref, StoreKey):
+        store = gate.stores.get(ref.store)
+        if store is None:
+            raise RequestError(code="UNKNOWN_STORE", field="customer.store_key.store")
+        return await store.fetch(ref, _NONE, _NONE, _TIMEOUT_S)
+    return [
+        row for store in gate.stores.values() for row in await store.fetch(ref, _NONE, _NONE, _TIMEOUT_S)
+    ]

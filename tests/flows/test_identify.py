@@ -1,0 +1,77 @@
+"""Attacks on whom a consent is about: misspelt stores and ids, numbers before and after their customer is known."""
+
+from dataclasses import replace
+
+import pytest
+
+from fujie.flows.consent import NOW, ConsentQuery, get_consent, record_consent, withdraw_consent
+from fujie.flows.lookup import lookup
+from fujie.flows.reply import ConsentReply, ConsentStateReply, LookupReply, Refusal
+from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.errors import StoreError
+from fujie.model.request import RequestContext
+from fujie.model.vocabulary import State
+from support.house import House, ask, caller
+from support.stores import Spy
+
+DESK, MARKETER = caller("consent-desk"), caller("marketer")
+KEY, PHONE, STRANGER = StoreKey("crm", "C00001"), Phone("+8613800131234"), Phone("+8613912340000")
+MARKETING = ask("name", purpose="marketing", basis="consent", evidence="")
+DRAFT = ConsentEvent("", "", "marketing", ConsentEventType.GIVEN, NOW, NOW, "", explicit=True)
+
+
+async def state(house: House, ref: CustomerRef) -> State:
+    reply = await get_consent(house.gate, DESK, ConsentQuery(ref, RequestContext(), "marketing"))
+    assert isinstance(reply, ConsentStateReply), reply
+    return reply.state
+
+
+@pytest.mark.parametrize(
+    ("ref", "code"),
+    [
+        (StoreKey("nosuch", "C00001"), "UNKNOWN_STORE"),
+        (StoreKey("crm", "C99999"), "CUSTOMER_NOT_FOUND"),
+        (StoreKey("crm", "c00001"), "CUSTOMER_NOT_FOUND"),
+    ],
+)
+@pytest.mark.parametrize("act", [record_consent, withdraw_consent])
+async def test_nothing_is_acknowledged_for_somebody_who_is_not_there(
+    house: House, ref: CustomerRef, code: str, act: object
+) -> None:
+    assert callable(act)
+    reply = await act(house.gate, DESK, ref, RequestContext(), DRAFT)
+    assert isinstance(reply, Refusal)
+    assert (reply.reasons[0].code, house.entries[-1].reasons) == (code, (code,))
+
+
+async def test_consent_by_phone_before_the_first_look_up_is_the_customers(house: House) -> None:
+    assert isinstance(await record_consent(house.gate, DESK, PHONE, RequestContext(), DRAFT), ConsentReply)
+    assert isinstance(await lookup(house.gate, MARKETER, MARKETING, 2.0), LookupReply)
+    assert [await state(house, ref) for ref in (KEY, PHONE)] == [State.GIVEN, State.GIVEN]
+    assert isinstance(await record_consent(house.gate, DESK, PHONE, RequestContext(), DRAFT), ConsentReply)
+
+
+async def test_a_withdrawal_by_phone_shows_under_the_key(house: House) -> None:
+    assert isinstance(await record_consent(house.gate, DESK, KEY, RequestContext(), DRAFT), ConsentReply)
+    assert isinstance(
+        await withdraw_consent(house.gate, DESK, PHONE, RequestContext(), DRAFT), ConsentReply
+    )
+    assert [await state(house, ref) for ref in (KEY, PHONE)] == [State.WITHDRAWN, State.WITHDRAWN]
+
+
+async def test_a_number_that_no_store_knows_stands_for_itself(house: House) -> None:
+    assert isinstance(
+        await record_consent(house.gate, DESK, STRANGER, RequestContext(), DRAFT), ConsentReply
+    )
+    assert await state(house, STRANGER) is State.GIVEN
+
+
+async def test_a_withdrawal_is_taken_while_the_store_is_away_and_a_consent_is_not(house: House) -> None:
+    await record_consent(house.gate, DESK, KEY, RequestContext(), DRAFT)
+    away = replace(house.gate, stores={"crm": Spy(house.gate.stores["crm"], StoreError())})
+    opening = await record_consent(away, DESK, KEY, RequestContext(), DRAFT)
+    assert isinstance(opening, Refusal)
+    assert opening.reasons[0].code == "STORE_UNAVAILABLE"
+    assert isinstance(await withdraw_consent(away, DESK, KEY, RequestContext(), DRAFT), ConsentReply)
+    assert await state(house, KEY) is State.WITHDRAWN

@@ -1,0 +1,31 @@
+"""Stores for attacks on flows."""
+
+from collections.abc import Sequence
+
+from fujie.model.customer import CustomerRef
+from fujie.ports import CustomerStore, Fetched
+
+
+class Spy:
+    """A store that remembers what it was asked for, and can fail."""
+
+    def __init__(self, inner: CustomerStore, error: Exception | None = None) -> None:
+        self._inner = inner
+        self._error = error
+        self.fields_asked: list[frozenset[str]] = []
+
+    @property
+    def fields(self) -> frozenset[str]:
+        return self._inner.fields
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        return self._inner.attributes
+
+    async def fetch(
+        self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Fetched]:
+        self.fields_asked.append(fields)
+        if self._error:
+            raise self._error
+        return await self._inner.fetch(ref, fields, attributes, timeout_s)
