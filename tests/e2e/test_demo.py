@@ -76,6 +76,12 @@ def test_the_demo_does_not_delete_a_directory_that_is_not_its_own(tmp_path: Path
     assert (tmp_path / "thesis.txt").exists()
 
 
+def test_the_demo_leaves_a_site_alone_that_is_being_served(desk: Desk) -> None:
+    done = run("demo", "--dir", str(desk.site.root))
+    assert (done.returncode, "is being served" in done.stderr) == (2, True)
+    assert desk.site.config.exists()
+
+
 def test_a_look_up_prints_a_table_or_json(desk: Desk) -> None:
     asked = ("lookup", "C00001", "--store", "crm", "--fields", "name,phone", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "order-7")  # fmt: skip
     table = desk.fujie(SUPPORT, *asked)
@@ -101,8 +107,12 @@ def test_a_refusal_exits_4_with_reason_article_and_remedy_in_both_languages(desk
     refused = desk.fujie(SUPPORT, *asked, "--output", "json")
     error = json.loads(refused.stderr)
     assert (refused.returncode, error["code"]) == (4, "BASIS_EVIDENCE_MISSING")
-    text = error["details"]["BASIS_EVIDENCE_MISSING"]
-    assert all(part in text for part in ("PIPL-13", "needs evidence", "缺少证据", "basis_evidence"))
+    (reason,) = error["details"]["reasons"]
+    assert (reason["code"], reason["basis"]) == ("BASIS_EVIDENCE_MISSING", ["PIPL-13"])
+    assert ("缺少证据" in reason["message"]["zh"], "basis_evidence" in reason["remedy"]["en"]) == (
+        True,
+        True,
+    )
     assert refused.stdout == ""
 
 
@@ -137,8 +147,8 @@ def test_explain_shows_the_clause_and_hides_personal_values(desk: Desk) -> None:
     asked = ("policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "marketing")
     done = desk.fujie(OFFICER, *asked, "--principal", SUPPORT)
     assert done.returncode == 0, done.stderr
-    assert "role" in done.stdout
-    detailed = desk.fujie(OFFICER, "policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "o", "--ticket", "t", "--principal", SUPPORT)  # fmt: skip
+    assert "NO_GRANT" in done.stdout
+    detailed = desk.fujie(OFFICER, "policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "o", "--ticket", "t", "--principal", SUPPORT, "--all")  # fmt: skip
     assert "(personal)" in detailed.stdout
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
+from fujie.policy.compile import compile_bundle
 from support.bundles import compiled, document, grant, guard, problems
 
 OPENING: Mapping[str, object] = {
@@ -211,3 +212,31 @@ def test_the_deepest_rule_that_is_accepted_can_be_planned() -> None:
     deep = "(" * 30 + "true" + ")" * 30
     bundle = compiled(grant(condition=deep), guard("g", deep))
     assert bundle.engine.program([deep] * 10).run({}) == [True] * 10
+
+
+OF_THE_DESK = """
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {{name: g}}
+spec:
+  match: {{actions: [consent.record]{match}}}
+  validations: [{{name: v, expression: "{expression}"}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("match", "expression", "code"),
+    [
+        (", stores: [crm]", "true", "NOT_APPLICABLE"),
+        (", keys: [phone]", "true", "NOT_APPLICABLE"),
+        ("", "request.purpose != 'marketing'", "FACT_NOT_AVAILABLE"),
+        ("", "request.has_ticket", "FACT_NOT_AVAILABLE"),
+        ("", "customer.minor", "EXPRESSION_INVALID"),
+        ("", "consent.state == GIVEN", "FACT_NOT_AVAILABLE"),
+    ],
+)
+def test_a_guard_that_could_never_fire_is_refused(match: str, expression: str, code: str) -> None:
+    """Consent is recorded under no purpose, store or key: such a guard would be silent, not strict."""
+    outcome = compile_bundle({"g.yaml": OF_THE_DESK.format(match=match, expression=expression).encode()})
+    assert isinstance(outcome, tuple)
+    assert [problem.code for problem in outcome] == [code]

@@ -59,7 +59,7 @@ def lookup(
         )
     values = json_format.MessageToDict(reply.customer)
     treatments = {name: t.withheld_reason or t.step for name, t in sorted(reply.treatments.items())}
-    plain = {"customer": values, "treatments": treatments, "decision_id": reply.decision.decision_id}
+    plain = {"customer": values, "treatments": treatments, "decision": _plain(reply.decision)}
     rows = [(name, _text(values.get(name, "")), step) for name, step in treatments.items()]
     show(output, plain, ("field", "value", "step"), rows)
     _warn(reply.decision.warnings, output)
@@ -249,6 +249,9 @@ def policy_explain(
     output: Output = Format.TABLE,
     *,
     phone: ByPhone = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also rules that are for other roles, or do not apply.")
+    ] = False,
 ) -> None:
     """Say what a look-up would decide, and why, clause by clause. Releases nothing."""
     from fujie.v1 import policy_service_pb2 as policy_v1
@@ -263,7 +266,14 @@ def policy_explain(
         return
     effect = types_v1.Effect.Name(reply.effect).removeprefix("EFFECT_")
     codes = ", ".join(reason.code for reason in reply.reasons)
-    show(output, None, (effect, codes, ""), _trace_rows(reply.rules))
+    rules = [rule for rule in reply.rules if every or _matters(rule)]
+    show(output, None, (effect, codes, ""), _trace_rows(rules))
+
+
+def _matters(rule: Any) -> bool:
+    return rule.outcome != "does not apply" and not (
+        rule.part == "roles" and rule.outcome.startswith("not matched")
+    )
 
 
 def _trace_rows(rules: Any) -> list[tuple[str | Text, ...]]:

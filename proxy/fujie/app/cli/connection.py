@@ -81,15 +81,23 @@ class Server:
 
 
 def _refused(detail: "RefusalDetail", output: Format) -> None:
+    """End with what the refusal says: as lines for people, as the message's own shape for programs."""
+    from google.protobuf import json_format
+
     exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
-    details: dict[str, Any] = {"decision_id": detail.decision_id or detail.incident_id}
-    for reason in detail.detail.reasons if detail.detail else ():
-        lines = [
-            " ".join(reason.basis), reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh,
-        ]  # fmt: skip
-        where = f"{reason.guard}/{reason.validation}" if reason.guard else ""
-        details[reason.code] = " | ".join(line for line in (where, *lines) if line)
+    reasons = list(detail.detail.reasons) if detail.detail else []
+    details: dict[str, Any] = {}
+    if detail.decision_id or detail.incident_id:
+        details["decision_id" if detail.decision_id else "incident_id"] = (
+            detail.decision_id or detail.incident_id
+        )
     if detail.fields:
-        details["fields"] = ", ".join(detail.fields)
+        details["fields"] = list(detail.fields) if output is Format.JSON else ", ".join(detail.fields)
+    if output is Format.JSON:
+        details["reasons"] = [json_format.MessageToDict(reason) for reason in reasons]
+    for reason in reasons if output is Format.TABLE else ():
+        where = f"{reason.guard}/{reason.validation} " if reason.guard else ""
+        texts = (reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh)
+        details[reason.code] = where + " | ".join((", ".join(reason.basis), *filter(None, texts)))
     message = detail.message or detail.code.name
     fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)

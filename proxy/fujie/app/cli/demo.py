@@ -4,11 +4,14 @@ import signal
 import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from rich.console import Console
 from rich.text import Text
+
+if TYPE_CHECKING:  # the story imports grpc, which --help need not wait for
+    from fujie.app.demo.story import Scene
 
 _INDENT = " " * 5
 
@@ -28,25 +31,15 @@ def demo(
     when every scene came out as expected, 1 otherwise.
     """
     from fujie.app.demo.server import ServerFailed, running
-    from fujie.app.demo.site import create_site
-    from fujie.app.demo.story import ROLES, Scene, scenes
+    from fujie.app.demo.site import create_site, is_served
+    from fujie.app.demo.story import ROLES, scenes
 
     console = Console(highlight=False, soft_wrap=True)
     directory = directory.absolute()
     if directory.exists() and not (directory / "fujie.yaml").exists() and any(directory.iterdir()):
-        Console(stderr=True).print(f"{directory} is not empty and not a demo; choose another --dir")
-        raise typer.Exit(2)
-
-    def show(number: int, scene: Scene) -> None:
-        head = Text.assemble((f"{number:>2}  ", "dim"), (scene.who, "bold cyan"), f"  {scene.asks}")
-        console.print(head)
-        mark, style = ("✓ ", "green") if scene.opened else ("✗ ", "yellow")
-        for line in scene.answers:
-            console.print(Text.assemble(_INDENT, (mark, style), line))
-            mark = "  "
-        if not scene.good:
-            console.print(Text(f"{_INDENT}this is not what the demo expects", style="bold red"))
-
+        _stop(f"{directory} is not empty and not a demo; choose another --dir")
+    if is_served(directory):
+        _stop(f"{directory} is being served; stop that server, or choose another --dir")
     site = create_site(directory, tuple(ROLES), datetime.now(UTC))
     console.print(
         Text.assemble(
@@ -58,7 +51,7 @@ def demo(
     try:
         with running(site, site.root / "server.log"), tempfile.TemporaryDirectory() as scratch:
             for number, scene in enumerate(scenes(site, Path(scratch) / "copy"), 1):
-                show(number, scene)
+                _show(console, number, scene)
                 good = good and scene.good
             if keep_serving:
                 _invite(console, site.grpc, _short(site.root))
@@ -71,6 +64,22 @@ def demo(
             f"All of it lies in {_short(site.root)}; `fujie demo --keep-serving` stays up to be called."
         )
     raise typer.Exit(0 if good else 1)
+
+
+def _stop(message: str) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(Text(message))
+    raise typer.Exit(2)
+
+
+def _show(console: Console, number: int, scene: "Scene") -> None:
+    head = Text.assemble((f"{number:>2}  ", "dim"), (scene.who, "bold cyan"), f"  {scene.asks}")
+    console.print(head)
+    mark, style = ("✓ ", "green") if scene.opened else ("✗ ", "yellow")
+    for line in scene.answers:
+        console.print(Text.assemble(_INDENT, (mark, style), line))
+        mark = "  "
+    if not scene.good:
+        console.print(Text(f"{_INDENT}this is not what the demo expects", style="bold red"))
 
 
 def _invite(console: Console, address: str, root: str) -> None:

@@ -3,6 +3,7 @@
 The demo makes one under `.demo/`; the end-to-end tests and the benchmark make theirs the same way.
 """
 
+import fcntl
 import json
 import shutil
 import socket
@@ -94,6 +95,17 @@ def create_site(root: Path, principals: tuple[str, ...], now: datetime, customer
     path = root / "fujie.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     return Site(root, path, root / "log", tokens, grpc, http, metrics)
+
+
+def is_served(root: Path) -> bool:
+    """Tell whether a server holds the log of the site under `root`."""
+    for lock in (root / "log").glob("*/*/lock"):
+        with lock.open("rb") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+    return False
 
 
 def _tokens(
