@@ -36,7 +36,7 @@ class Pace:
     seconds: float = 1.0
 
 
-GATHER_S, WORTH, ENOUGH = 0.006, 5, 32
+GATHER_S, WORTH, ENOUGH = 0.008, 4, 32
 """While the process has no CPU to spare, entries gather for one sync: so long, or until there are enough. A sync with its
 wake-ups costs 0.2 ms of CPU, a fifth of a look-up, and callers wait for the CPU anyway. Where fewer come together
 than are worth the wait (few callers, each waiting for its answer), it is not tried again for a while."""
