@@ -3,6 +3,7 @@
 Each is one gRPC call with a token; the command line has no other right than that token.
 """
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +25,8 @@ Evidence = Annotated[
 ]
 Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that this serves.")]
 Channel = Annotated[str, typer.Option("--channel", help="sms, voice, email, wechat or any.")]
+_PREFIX = re.compile("^(PRINCIPAL_KIND|EMPLOYMENT|TRAINING|CONSENT_EVENT_TYPE)_")
+
 FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas between.")]
 PrincipalId = Annotated[str, typer.Argument(help="Principal: the subject of its tokens.")]
 
@@ -93,6 +96,13 @@ def consent_record(
     from fujie.v1 import types_pb2 as types_v1
 
     notice_id, _, version = notice.partition("@")
+    if notice and not (notice_id and version):
+        fail(
+            Exit.USAGE,
+            "--notice is id@version: which text was shown counts",
+            code="ARGUMENT_INVALID",
+            output=output,
+        )
     kind = consent_v1.CONSENT_EVENT_TYPE_REFUSED if refused else consent_v1.CONSENT_EVENT_TYPE_GIVEN
     record = consent_v1.ConsentRecord(
         purpose=purpose, channel=channel, type=kind, explicit=explicit, separate=separate, source=source,
@@ -105,7 +115,7 @@ def consent_record(
     )
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.consent.RecordConsent(request)
-    show_fields(output, _plain(reply.consent))
+    show_fields(output, _shown(reply.consent, output))
 
 
 def consent_withdraw(
@@ -132,7 +142,7 @@ def consent_withdraw(
     )
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.consent.WithdrawConsent(request)
-    show_fields(output, _plain(reply.consent))
+    show_fields(output, _shown(reply.consent, output))
 
 
 def consent_show(
@@ -156,7 +166,7 @@ def consent_show(
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.consent.GetConsent(request)
     state = consent_v1.ConsentState.Name(reply.state).removeprefix("CONSENT_STATE_")
-    governing = _plain(reply.governing) if reply.HasField("governing") else {}
+    governing = _shown(reply.governing, output) if reply.HasField("governing") else {}
     show_fields(
         output, {"state": state, **({"governing": governing} if output is Format.JSON else governing)}
     )
@@ -199,7 +209,7 @@ def principal_upsert(
     )
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.directory.UpsertPrincipal(directory_v1.UpsertPrincipalRequest(principal=principal))
-    show_fields(output, _plain(reply.principal))
+    show_fields(output, _shown(reply.principal, output))
 
 
 def principal_offboard(
@@ -214,7 +224,7 @@ def principal_offboard(
 
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.directory.OffboardPrincipal(directory_v1.OffboardPrincipalRequest(id=principal_id))
-    show_fields(output, _plain(reply.principal))
+    show_fields(output, _shown(reply.principal, output))
 
 
 def principal_show(
@@ -229,7 +239,7 @@ def principal_show(
 
     with Server(address, token_file, tls_root, output).stubs() as stubs:
         reply = stubs.directory.GetPrincipal(directory_v1.GetPrincipalRequest(id=principal_id))
-    show_fields(output, _plain(reply.principal))
+    show_fields(output, _shown(reply.principal, output))
 
 
 def policy_explain(
@@ -335,6 +345,18 @@ def _plain(message: Any) -> dict[str, Any]:
 
     plain: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
     return plain
+
+
+def _shown(message: Any, output: Format) -> dict[str, Any]:
+    """Return the fields of a message; for people without the prefixes that protobuf's enumerations need."""
+    plain = _plain(message)
+    if output is Format.JSON:
+        return plain
+    return {
+        name: ", ".join(map(str, value)) if isinstance(value, list) else _PREFIX.sub("", str(value))
+        for name, value in plain.items()
+        if value not in ({}, [])
+    }
 
 
 def _text(value: object) -> str:
