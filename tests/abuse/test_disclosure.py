@@ -1,7 +1,9 @@
 """Disclosure: who has no grant learns nothing, and nobody learns anything on the side."""
 
+import contextlib
 import re
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -279,6 +281,10 @@ def exercised(target: Target) -> Iterator[bytes]:
     yield from refusal_of(target, "agent", LOOKUP, ask("phone", customer=by_id(number), **evidence))
     yield from refusal_of(target, "chief", UPSERT, hired("x", "support", attributes={"phone": number}))
     (target.site.root / "crm.db").rename(target.site.root / "aside.db")
+    with contextlib.suppress(grpc.RpcError):
+        for _ in range(500):  # the path of a store is looked at every tenth of a second
+            target.lookup("agent", ask(*asked, customer=grown[0], **evidence))
+            time.sleep(0.02)
     yield from refusal_of(target, "agent", LOOKUP, ask(*asked, customer=grown[0], **evidence))
     (target.site.root / "aside.db").rename(target.site.root / "crm.db")
 

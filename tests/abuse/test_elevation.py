@@ -52,7 +52,6 @@ SQL = (
     "C00001\\",
     "$.id",
     "c00001",
-    "C00001 ",
 )
 
 
@@ -63,6 +62,17 @@ def test_an_id_is_only_a_value(target: Target, text: str) -> None:
     expect(detail, NOT_FOUND, "CUSTOMER_NOT_FOUND")
     target.new_one("DENY", "CUSTOMER_NOT_FOUND", "agent")
     assert row_of(target.site)
+
+
+@pytest.mark.parametrize("text", ["C00001 ", " C00001", "C00001\u3000"])
+def test_an_id_with_blanks_around_it_names_nobody(target: Target, text: str) -> None:
+    """Databases compare such ids as equal; each would be a customer of its own in the ledger."""
+    expect(
+        target.refused("agent", LOOKUP, ask("phone", customer=by_id(text), ticket="T-1")),
+        INVALID,
+        "ARGUMENT_INVALID",
+    )
+    target.new_one("DENY", "ARGUMENT_INVALID", "agent")
 
 
 @pytest.mark.parametrize("text", SQL)
