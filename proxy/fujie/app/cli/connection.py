@@ -97,7 +97,7 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
         details["reasons"] = [json_format.MessageToDict(reason) for reason in reasons]
     for reason in reasons if output is Format.TABLE else ():
         where = f"{reason.guard}/{reason.validation} " if reason.guard else ""
-        texts = (reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh)
-        details[reason.code] = where + " | ".join((", ".join(reason.basis), *filter(None, texts)))
+        said = (reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh)
+        details[reason.code] = where + " | ".join(filter(None, (", ".join(reason.basis), *said)))
     message = detail.message or detail.code.name
     fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)

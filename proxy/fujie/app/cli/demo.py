@@ -96,7 +96,7 @@ Serving on {address} until Ctrl-C. From another shell:
     "context": {{"purpose": "after_sales", "basis": "contract", "basis_evidence": "order-7"}}}}' \\
     {address} fujie.v1.CustomerDataService/LookupCustomer
 
-Edit {root}/policies: a good bundle is in force within two seconds, a bad one is refused whole."""
+Edit {root}/policies: a good bundle is in force within three seconds, a bad one is refused whole."""
         )
     )
 
