@@ -75,3 +75,12 @@ async def test_a_withdrawal_is_taken_while_the_store_is_away_and_a_consent_is_no
     assert opening.reasons[0].code == "STORE_UNAVAILABLE"
     assert isinstance(await withdraw_consent(away, DESK, KEY, RequestContext(), DRAFT), ConsentReply)
     assert await state(house, KEY) is State.WITHDRAWN
+
+
+async def test_who_left_the_store_can_still_withdraw_and_no_longer_consent(house: House) -> None:
+    gone = StoreKey("crm", "C99999")
+    identity = await house.ledger.enrol((gone,), house.hands.now())
+    assert isinstance(await record_consent(house.gate, DESK, gone, RequestContext(), DRAFT), Refusal)
+    reply = await withdraw_consent(house.gate, DESK, gone, RequestContext(), DRAFT)
+    assert isinstance(reply, ConsentReply)
+    assert reply.event.sid == identity.sid

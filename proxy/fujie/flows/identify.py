@@ -24,8 +24,8 @@ async def identify(gate: Gate, ref: CustomerRef, now: datetime, *, closes: bool)
 
     A store key must name a store that is configured and a customer who is there. A number leads to the
     customer who has it; where several have it, to an identity that `is_shared`. A number that no store
-    knows stands for itself. An event that `closes` is taken also while a store can not be asked: nobody
-    has to say no twice.
+    knows stands for itself. An event that `closes` is taken also while a store can not be asked, and for a
+    customer whose row is gone but whom the ledger knows: nobody has to say no twice.
 
     Raises:
         RequestError: UNKNOWN_STORE or CUSTOMER_NOT_FOUND.
@@ -41,7 +41,10 @@ async def identify(gate: Gate, ref: CustomerRef, now: datetime, *, closes: bool)
     if len(rows) == 1:
         return await gate.ledger.enrol(refs_of(rows[0]), now)
     if isinstance(ref, StoreKey):
-        raise RequestError(code="CUSTOMER_NOT_FOUND", field="customer")
+        known = await gate.ledger.find((ref,)) if closes else None
+        if known is None:
+            raise RequestError(code="CUSTOMER_NOT_FOUND", field="customer")
+        return known
     for row in rows:  # each of them is told
         await gate.ledger.enrol(refs_of(row), now)
     return await gate.ledger.enrol((ref,), now)
