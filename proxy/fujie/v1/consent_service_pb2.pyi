@@ -106,14 +106,26 @@ class ConsentRecord(_message.Message):
     def __init__(self, record_id: _Optional[str] = ..., schema: _Optional[str] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ..., type: _Optional[_Union[ConsentEventType, str]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., explicit: bool = ..., separate: bool = ..., notice: _Optional[_Union[NoticeRef, _Mapping]] = ..., controller: _Optional[str] = ..., jurisdiction: _Optional[str] = ..., data_classes: _Optional[_Iterable[str]] = ..., recipients: _Optional[_Iterable[str]] = ..., storage_locations: _Optional[_Iterable[str]] = ..., retention_days: _Optional[int] = ..., collection_method: _Optional[str] = ..., withdrawal_method: _Optional[str] = ..., source: _Optional[str] = ..., evidence_ref: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
 
 class RecordConsentRequest(_message.Message):
-    __slots__ = ("customer", "context", "consent")
+    __slots__ = ("customer", "context", "consent", "prompt", "capture")
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     CONSENT_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_FIELD_NUMBER: _ClassVar[int]
     customer: _types_pb2.CustomerRef
     context: _types_pb2.RequestContext
     consent: ConsentRecord
-    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., consent: _Optional[_Union[ConsentRecord, _Mapping]] = ...) -> None: ...
+    prompt: str
+    capture: Capture
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., consent: _Optional[_Union[ConsentRecord, _Mapping]] = ..., prompt: _Optional[str] = ..., capture: _Optional[_Union[Capture, _Mapping]] = ...) -> None: ...
+
+class Capture(_message.Message):
+    __slots__ = ("preselected", "bundled")
+    PRESELECTED_FIELD_NUMBER: _ClassVar[int]
+    BUNDLED_FIELD_NUMBER: _ClassVar[int]
+    preselected: bool
+    bundled: bool
+    def __init__(self, preselected: bool = ..., bundled: bool = ...) -> None: ...
 
 class RecordConsentResponse(_message.Message):
     __slots__ = ("consent", "decision")
@@ -168,3 +180,159 @@ class GetConsentResponse(_message.Message):
     governing: ConsentRecord
     decision: _types_pb2.DecisionSummary
     def __init__(self, state: _Optional[_Union[ConsentState, str]] = ..., governing: _Optional[_Union[ConsentRecord, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class ListConsentEventsRequest(_message.Message):
+    __slots__ = ("customer", "context", "purpose", "page_size", "page_token")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    purpose: str
+    page_size: int
+    page_token: str
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListConsentEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token", "decision")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[ConsentRecord]
+    next_page_token: str
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, events: _Optional[_Iterable[_Union[ConsentRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class ExportConsentEvidenceRequest(_message.Message):
+    __slots__ = ("customer", "context", "purpose")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    purpose: str
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ...) -> None: ...
+
+class ExportConsentEvidenceResponse(_message.Message):
+    __slots__ = ("evidence", "decision")
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    evidence: bytes
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, evidence: _Optional[bytes] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class SuppressionScope(_message.Message):
+    __slots__ = ("purpose", "channel", "brand")
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    BRAND_FIELD_NUMBER: _ClassVar[int]
+    purpose: str
+    channel: str
+    brand: str
+    def __init__(self, purpose: _Optional[str] = ..., channel: _Optional[str] = ..., brand: _Optional[str] = ...) -> None: ...
+
+class Suppression(_message.Message):
+    __slots__ = ("suppression_id", "scope", "event_time", "received_at", "source", "evidence_ref", "actor", "sid", "lifted", "lifted_at")
+    SUPPRESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_AT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_REF_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    SID_FIELD_NUMBER: _ClassVar[int]
+    LIFTED_FIELD_NUMBER: _ClassVar[int]
+    LIFTED_AT_FIELD_NUMBER: _ClassVar[int]
+    suppression_id: str
+    scope: SuppressionScope
+    event_time: _timestamp_pb2.Timestamp
+    received_at: _timestamp_pb2.Timestamp
+    source: str
+    evidence_ref: str
+    actor: str
+    sid: str
+    lifted: Confirmation
+    lifted_at: _timestamp_pb2.Timestamp
+    def __init__(self, suppression_id: _Optional[str] = ..., scope: _Optional[_Union[SuppressionScope, _Mapping]] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., received_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., source: _Optional[str] = ..., evidence_ref: _Optional[str] = ..., actor: _Optional[str] = ..., sid: _Optional[str] = ..., lifted: _Optional[_Union[Confirmation, _Mapping]] = ..., lifted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class Confirmation(_message.Message):
+    __slots__ = ("method", "evidence_ref", "event_time")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_REF_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    evidence_ref: str
+    event_time: _timestamp_pb2.Timestamp
+    def __init__(self, method: _Optional[str] = ..., evidence_ref: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AddSuppressionRequest(_message.Message):
+    __slots__ = ("customer", "context", "scope", "source", "evidence_ref", "event_time")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    SCOPE_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_REF_FIELD_NUMBER: _ClassVar[int]
+    EVENT_TIME_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    scope: SuppressionScope
+    source: str
+    evidence_ref: str
+    event_time: _timestamp_pb2.Timestamp
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., scope: _Optional[_Union[SuppressionScope, _Mapping]] = ..., source: _Optional[str] = ..., evidence_ref: _Optional[str] = ..., event_time: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class AddSuppressionResponse(_message.Message):
+    __slots__ = ("suppression", "decision")
+    SUPPRESSION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    suppression: Suppression
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, suppression: _Optional[_Union[Suppression, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class RemoveSuppressionRequest(_message.Message):
+    __slots__ = ("suppression_id", "context", "confirmation")
+    SUPPRESSION_ID_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CONFIRMATION_FIELD_NUMBER: _ClassVar[int]
+    suppression_id: str
+    context: _types_pb2.RequestContext
+    confirmation: Confirmation
+    def __init__(self, suppression_id: _Optional[str] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., confirmation: _Optional[_Union[Confirmation, _Mapping]] = ...) -> None: ...
+
+class RemoveSuppressionResponse(_message.Message):
+    __slots__ = ("suppression", "decision")
+    SUPPRESSION_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    suppression: Suppression
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, suppression: _Optional[_Union[Suppression, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class ListSuppressionsRequest(_message.Message):
+    __slots__ = ("customer", "context", "purpose", "channel", "with_lifted", "page_size", "page_token")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    WITH_LIFTED_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    context: _types_pb2.RequestContext
+    purpose: str
+    channel: str
+    with_lifted: bool
+    page_size: int
+    page_token: str
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ..., with_lifted: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSuppressionsResponse(_message.Message):
+    __slots__ = ("suppressions", "next_page_token", "decision")
+    SUPPRESSIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    suppressions: _containers.RepeatedCompositeFieldContainer[Suppression]
+    next_page_token: str
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...

@@ -50,6 +50,31 @@ class ConsentServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_consent__service__pb2.GetConsentRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_consent__service__pb2.GetConsentResponse.FromString,
                 _registered_method=True)
+        self.ListConsentEvents = channel.unary_unary(
+                '/fujie.v1.ConsentService/ListConsentEvents',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.FromString,
+                _registered_method=True)
+        self.ExportConsentEvidence = channel.unary_unary(
+                '/fujie.v1.ConsentService/ExportConsentEvidence',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.FromString,
+                _registered_method=True)
+        self.AddSuppression = channel.unary_unary(
+                '/fujie.v1.ConsentService/AddSuppression',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.AddSuppressionRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.AddSuppressionResponse.FromString,
+                _registered_method=True)
+        self.RemoveSuppression = channel.unary_unary(
+                '/fujie.v1.ConsentService/RemoveSuppression',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionResponse.FromString,
+                _registered_method=True)
+        self.ListSuppressions = channel.unary_unary(
+                '/fujie.v1.ConsentService/ListSuppressions',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsResponse.FromString,
+                _registered_method=True)
 
 
 class ConsentServiceServicer(object):
@@ -77,6 +102,41 @@ class ConsentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListConsentEvents(self, request, context):
+        """Lists the events of one customer, the oldest first. Action: consent.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportConsentEvidence(self, request, context):
+        """Returns everything that proves the consents of one customer, signed. Action: consent.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddSuppression(self, request, context):
+        """Records an opt-out; it holds for the very next call and beats every consent. Action: suppression.add.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSuppression(self, request, context):
+        """Lifts an opt-out, by a confirmed act of the customer only. Action: suppression.remove.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSuppressions(self, request, context):
+        """Lists opt-outs, of one customer or of all. Action: suppression.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConsentServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +154,31 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.GetConsent,
                     request_deserializer=fujie_dot_v1_dot_consent__service__pb2.GetConsentRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_consent__service__pb2.GetConsentResponse.SerializeToString,
+            ),
+            'ListConsentEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListConsentEvents,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.SerializeToString,
+            ),
+            'ExportConsentEvidence': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportConsentEvidence,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.SerializeToString,
+            ),
+            'AddSuppression': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddSuppression,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.AddSuppressionRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.AddSuppressionResponse.SerializeToString,
+            ),
+            'RemoveSuppression': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSuppression,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionResponse.SerializeToString,
+            ),
+            'ListSuppressions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSuppressions,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +263,141 @@ class ConsentService(object):
             '/fujie.v1.ConsentService/GetConsent',
             fujie_dot_v1_dot_consent__service__pb2.GetConsentRequest.SerializeToString,
             fujie_dot_v1_dot_consent__service__pb2.GetConsentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListConsentEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/ListConsentEvents',
+            fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportConsentEvidence(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/ExportConsentEvidence',
+            fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddSuppression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/AddSuppression',
+            fujie_dot_v1_dot_consent__service__pb2.AddSuppressionRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.AddSuppressionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSuppression(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/RemoveSuppression',
+            fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.RemoveSuppressionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSuppressions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/ListSuppressions',
+            fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.ListSuppressionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

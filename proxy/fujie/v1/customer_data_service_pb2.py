@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$fujie/v1/customer_data_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb9\x01\n\x15LookupCustomerRequest\x12\'\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\r\n\x05store\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12-\n\tread_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"\xfe\x01\n\x16LookupCustomerResponse\x12)\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x44\n\ntreatments\x18\x02 \x03(\x0b\x32\x30.fujie.v1.LookupCustomerResponse.TreatmentsEntry\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x1a\x46\n\x0fTreatmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.fujie.v1.Treatment:\x02\x38\x01\x32j\n\x13\x43ustomerDataService\x12S\n\x0eLookupCustomer\x12\x1f.fujie.v1.LookupCustomerRequest\x1a .fujie.v1.LookupCustomerResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$fujie/v1/customer_data_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a google/protobuf/field_mask.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xb9\x01\n\x15LookupCustomerRequest\x12\'\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\r\n\x05store\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12-\n\tread_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"\xfe\x01\n\x16LookupCustomerResponse\x12)\n\x08\x63ustomer\x18\x01 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x44\n\ntreatments\x18\x02 \x03(\x0b\x32\x30.fujie.v1.LookupCustomerResponse.TreatmentsEntry\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x1a\x46\n\x0fTreatmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.fujie.v1.Treatment:\x02\x38\x01\"\xc0\x01\n\x1b\x42\x61tchLookupCustomersRequest\x12(\n\tcustomers\x18\x01 \x03(\x0b\x32\x15.fujie.v1.CustomerRef\x12\r\n\x05store\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12-\n\tread_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"\xa0\x02\n\x0e\x43ustomerResult\x12\r\n\x05index\x18\x01 \x01(\x05\x12)\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x17.google.protobuf.Struct\x12<\n\ntreatments\x18\x03 \x03(\x0b\x32(.fujie.v1.CustomerResult.TreatmentsEntry\x12+\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12!\n\x07reasons\x18\x05 \x03(\x0b\x32\x10.fujie.v1.Reason\x1a\x46\n\x0fTreatmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.fujie.v1.Treatment:\x02\x38\x01\"I\n\x1c\x42\x61tchLookupCustomersResponse\x12)\n\x07results\x18\x01 \x03(\x0b\x32\x18.fujie.v1.CustomerResult\"\xaa\x01\n\x16SearchCustomersRequest\x12\x17\n\x0fphone_last_four\x18\x01 \x01(\t\x12\r\n\x05store\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12-\n\tread_mask\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x0e\n\x06strict\x18\x05 \x01(\x08\"{\n\x17SearchCustomersResponse\x12\x33\n\tcustomers\x18\x01 \x03(\x0b\x32 .fujie.v1.LookupCustomerResponse\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xa2\x01\n\x15MergeCustomersRequest\x12#\n\x04into\x18\x01 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12#\n\x04\x66rom\x18\x02 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x14\n\x0c\x65vidence_ref\x18\x04 \x01(\t\"E\n\x16MergeCustomersResponse\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"~\n\x14SplitCustomerRequest\x12%\n\tstore_key\x18\x01 \x01(\x0b\x32\x12.fujie.v1.StoreKey\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x14\n\x0c\x65vidence_ref\x18\x03 \x01(\t\"D\n\x15SplitCustomerResponse\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary2\xd0\x03\n\x13\x43ustomerDataService\x12S\n\x0eLookupCustomer\x12\x1f.fujie.v1.LookupCustomerRequest\x1a .fujie.v1.LookupCustomerResponse\x12\x65\n\x14\x42\x61tchLookupCustomers\x12%.fujie.v1.BatchLookupCustomersRequest\x1a&.fujie.v1.BatchLookupCustomersResponse\x12V\n\x0fSearchCustomers\x12 .fujie.v1.SearchCustomersRequest\x1a!.fujie.v1.SearchCustomersResponse\x12S\n\x0eMergeCustomers\x12\x1f.fujie.v1.MergeCustomersRequest\x1a .fujie.v1.MergeCustomersResponse\x12P\n\rSplitCustomer\x12\x1e.fujie.v1.SplitCustomerRequest\x1a\x1f.fujie.v1.SplitCustomerResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,12 +36,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_LOOKUPCUSTOMERRESPONSE_TREATMENTSENTRY']._loaded_options = None
   _globals['_LOOKUPCUSTOMERRESPONSE_TREATMENTSENTRY']._serialized_options = b'8\001'
+  _globals['_CUSTOMERRESULT_TREATMENTSENTRY']._loaded_options = None
+  _globals['_CUSTOMERRESULT_TREATMENTSENTRY']._serialized_options = b'8\001'
   _globals['_LOOKUPCUSTOMERREQUEST']._serialized_start=137
   _globals['_LOOKUPCUSTOMERREQUEST']._serialized_end=322
   _globals['_LOOKUPCUSTOMERRESPONSE']._serialized_start=325
   _globals['_LOOKUPCUSTOMERRESPONSE']._serialized_end=579
   _globals['_LOOKUPCUSTOMERRESPONSE_TREATMENTSENTRY']._serialized_start=509
   _globals['_LOOKUPCUSTOMERRESPONSE_TREATMENTSENTRY']._serialized_end=579
-  _globals['_CUSTOMERDATASERVICE']._serialized_start=581
-  _globals['_CUSTOMERDATASERVICE']._serialized_end=687
+  _globals['_BATCHLOOKUPCUSTOMERSREQUEST']._serialized_start=582
+  _globals['_BATCHLOOKUPCUSTOMERSREQUEST']._serialized_end=774
+  _globals['_CUSTOMERRESULT']._serialized_start=777
+  _globals['_CUSTOMERRESULT']._serialized_end=1065
+  _globals['_CUSTOMERRESULT_TREATMENTSENTRY']._serialized_start=509
+  _globals['_CUSTOMERRESULT_TREATMENTSENTRY']._serialized_end=579
+  _globals['_BATCHLOOKUPCUSTOMERSRESPONSE']._serialized_start=1067
+  _globals['_BATCHLOOKUPCUSTOMERSRESPONSE']._serialized_end=1140
+  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_start=1143
+  _globals['_SEARCHCUSTOMERSREQUEST']._serialized_end=1313
+  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_start=1315
+  _globals['_SEARCHCUSTOMERSRESPONSE']._serialized_end=1438
+  _globals['_MERGECUSTOMERSREQUEST']._serialized_start=1441
+  _globals['_MERGECUSTOMERSREQUEST']._serialized_end=1603
+  _globals['_MERGECUSTOMERSRESPONSE']._serialized_start=1605
+  _globals['_MERGECUSTOMERSRESPONSE']._serialized_end=1674
+  _globals['_SPLITCUSTOMERREQUEST']._serialized_start=1676
+  _globals['_SPLITCUSTOMERREQUEST']._serialized_end=1802
+  _globals['_SPLITCUSTOMERRESPONSE']._serialized_start=1804
+  _globals['_SPLITCUSTOMERRESPONSE']._serialized_end=1872
+  _globals['_CUSTOMERDATASERVICE']._serialized_start=1875
+  _globals['_CUSTOMERDATASERVICE']._serialized_end=2339
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,26 @@ class CustomerDataServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerResponse.FromString,
                 _registered_method=True)
+        self.BatchLookupCustomers = channel.unary_unary(
+                '/fujie.v1.CustomerDataService/BatchLookupCustomers',
+                request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersResponse.FromString,
+                _registered_method=True)
+        self.SearchCustomers = channel.unary_unary(
+                '/fujie.v1.CustomerDataService/SearchCustomers',
+                request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.FromString,
+                _registered_method=True)
+        self.MergeCustomers = channel.unary_unary(
+                '/fujie.v1.CustomerDataService/MergeCustomers',
+                request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersResponse.FromString,
+                _registered_method=True)
+        self.SplitCustomer = channel.unary_unary(
+                '/fujie.v1.CustomerDataService/SplitCustomer',
+                request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerResponse.FromString,
+                _registered_method=True)
 
 
 class CustomerDataServiceServicer(object):
@@ -53,6 +73,35 @@ class CustomerDataServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchLookupCustomers(self, request, context):
+        """Looks up several customers in one call, each decided on its own with an entry of its own. Action: lookup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchCustomers(self, request, context):
+        """Finds customers by the last four digits of their phone number. A grant must name the key kind
+        phone_last_four. Who may not be seen is left out like who does not exist. Action: lookup.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MergeCustomers(self, request, context):
+        """Says, with evidence, that two references are one person. Action: correct.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SplitCustomer(self, request, context):
+        """Says, with evidence, that a store key is another person than it was taken for. Action: correct.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CustomerDataServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +109,26 @@ def add_CustomerDataServiceServicer_to_server(servicer, server):
                     servicer.LookupCustomer,
                     request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerResponse.SerializeToString,
+            ),
+            'BatchLookupCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchLookupCustomers,
+                    request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersResponse.SerializeToString,
+            ),
+            'SearchCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchCustomers,
+                    request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.SerializeToString,
+            ),
+            'MergeCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.MergeCustomers,
+                    request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersResponse.SerializeToString,
+            ),
+            'SplitCustomer': grpc.unary_unary_rpc_method_handler(
+                    servicer.SplitCustomer,
+                    request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +159,114 @@ class CustomerDataService(object):
             '/fujie.v1.CustomerDataService/LookupCustomer',
             fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerRequest.SerializeToString,
             fujie_dot_v1_dot_customer__data__service__pb2.LookupCustomerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchLookupCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.CustomerDataService/BatchLookupCustomers',
+            fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersRequest.SerializeToString,
+            fujie_dot_v1_dot_customer__data__service__pb2.BatchLookupCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.CustomerDataService/SearchCustomers',
+            fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.SerializeToString,
+            fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MergeCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.CustomerDataService/MergeCustomers',
+            fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersRequest.SerializeToString,
+            fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SplitCustomer(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.CustomerDataService/SplitCustomer',
+            fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerRequest.SerializeToString,
+            fujie_dot_v1_dot_customer__data__service__pb2.SplitCustomerResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -26,19 +26,19 @@ from fujie.v1 import types_pb2 as fujie_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fujie/v1/directory_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xde\x01\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x12\n\ndepartment\x18\x04 \x01(\t\x12(\n\nemployment\x18\x05 \x01(\x0e\x32\x14.fujie.v1.Employment\x12$\n\x08training\x18\x06 \x01(\x0e\x32\x12.fujie.v1.Training\x12+\n\nattributes\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"k\n\x16UpsertPrincipalRequest\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"n\n\x17UpsertPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"L\n\x13GetPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x14GetPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Q\n\x18OffboardPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"p\n\x19OffboardPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*h\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRINCIPAL_KIND_EMPLOYEE\x10\x01\x12\x1a\n\x16PRINCIPAL_KIND_SERVICE\x10\x02*t\n\nEmployment\x12\x1a\n\x16\x45MPLOYMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45MPLOYMENT_ACTIVE\x10\x01\x12\x18\n\x14\x45MPLOYMENT_SUSPENDED\x10\x02\x12\x19\n\x15\x45MPLOYMENT_OFFBOARDED\x10\x03*`\n\x08Training\x12\x18\n\x14TRAINING_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRAINING_VALID\x10\x01\x12\x13\n\x0fTRAINING_LAPSED\x10\x02\x12\x11\n\rTRAINING_NONE\x10\x03\x32\x97\x02\n\x10\x44irectoryService\x12V\n\x0fUpsertPrincipal\x12 .fujie.v1.UpsertPrincipalRequest\x1a!.fujie.v1.UpsertPrincipalResponse\x12M\n\x0cGetPrincipal\x12\x1d.fujie.v1.GetPrincipalRequest\x1a\x1e.fujie.v1.GetPrincipalResponse\x12\\\n\x11OffboardPrincipal\x12\".fujie.v1.OffboardPrincipalRequest\x1a#.fujie.v1.OffboardPrincipalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fujie/v1/directory_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xde\x01\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x12\n\ndepartment\x18\x04 \x01(\t\x12(\n\nemployment\x18\x05 \x01(\x0e\x32\x14.fujie.v1.Employment\x12$\n\x08training\x18\x06 \x01(\x0e\x32\x12.fujie.v1.Training\x12+\n\nattributes\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"k\n\x16UpsertPrincipalRequest\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"n\n\x17UpsertPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"L\n\x13GetPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x14GetPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Q\n\x18OffboardPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"p\n\x19OffboardPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xdc\x01\n\x15ListPrincipalsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12(\n\nemployment\x18\x04 \x01(\x0e\x32\x14.fujie.v1.Employment\x12%\n\x04kind\x18\x05 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x87\x01\n\x16ListPrincipalsResponse\x12\'\n\nprincipals\x18\x01 \x03(\x0b\x32\x13.fujie.v1.Principal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*h\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRINCIPAL_KIND_EMPLOYEE\x10\x01\x12\x1a\n\x16PRINCIPAL_KIND_SERVICE\x10\x02*t\n\nEmployment\x12\x1a\n\x16\x45MPLOYMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45MPLOYMENT_ACTIVE\x10\x01\x12\x18\n\x14\x45MPLOYMENT_SUSPENDED\x10\x02\x12\x19\n\x15\x45MPLOYMENT_OFFBOARDED\x10\x03*`\n\x08Training\x12\x18\n\x14TRAINING_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRAINING_VALID\x10\x01\x12\x13\n\x0fTRAINING_LAPSED\x10\x02\x12\x11\n\rTRAINING_NONE\x10\x03\x32\xec\x02\n\x10\x44irectoryService\x12V\n\x0fUpsertPrincipal\x12 .fujie.v1.UpsertPrincipalRequest\x1a!.fujie.v1.UpsertPrincipalResponse\x12M\n\x0cGetPrincipal\x12\x1d.fujie.v1.GetPrincipalRequest\x1a\x1e.fujie.v1.GetPrincipalResponse\x12S\n\x0eListPrincipals\x12\x1f.fujie.v1.ListPrincipalsRequest\x1a .fujie.v1.ListPrincipalsResponse\x12\\\n\x11OffboardPrincipal\x12\".fujie.v1.OffboardPrincipalRequest\x1a#.fujie.v1.OffboardPrincipalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fujie.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRINCIPALKIND']._serialized_start=928
-  _globals['_PRINCIPALKIND']._serialized_end=1032
-  _globals['_EMPLOYMENT']._serialized_start=1034
-  _globals['_EMPLOYMENT']._serialized_end=1150
-  _globals['_TRAINING']._serialized_start=1152
-  _globals['_TRAINING']._serialized_end=1248
+  _globals['_PRINCIPALKIND']._serialized_start=1289
+  _globals['_PRINCIPALKIND']._serialized_end=1393
+  _globals['_EMPLOYMENT']._serialized_start=1395
+  _globals['_EMPLOYMENT']._serialized_end=1511
+  _globals['_TRAINING']._serialized_start=1513
+  _globals['_TRAINING']._serialized_end=1609
   _globals['_PRINCIPAL']._serialized_start=99
   _globals['_PRINCIPAL']._serialized_end=321
   _globals['_UPSERTPRINCIPALREQUEST']._serialized_start=323
@@ -53,6 +53,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OFFBOARDPRINCIPALREQUEST']._serialized_end=812
   _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_start=814
   _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_end=926
-  _globals['_DIRECTORYSERVICE']._serialized_start=1251
-  _globals['_DIRECTORYSERVICE']._serialized_end=1530
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=929
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=1149
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=1152
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=1287
+  _globals['_DIRECTORYSERVICE']._serialized_start=1612
+  _globals['_DIRECTORYSERVICE']._serialized_end=1976
 # @@protoc_insertion_point(module_scope)

@@ -45,6 +45,11 @@ class DirectoryServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_directory__service__pb2.GetPrincipalRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_directory__service__pb2.GetPrincipalResponse.FromString,
                 _registered_method=True)
+        self.ListPrincipals = channel.unary_unary(
+                '/fujie.v1.DirectoryService/ListPrincipals',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsResponse.FromString,
+                _registered_method=True)
         self.OffboardPrincipal = channel.unary_unary(
                 '/fujie.v1.DirectoryService/OffboardPrincipal',
                 request_serializer=fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalRequest.SerializeToString,
@@ -70,6 +75,13 @@ class DirectoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPrincipals(self, request, context):
+        """Lists principals by id. Action: principal.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def OffboardPrincipal(self, request, context):
         """Ends employment and drops all roles; it holds for the very next call. Action: principal.offboard.
         """
@@ -89,6 +101,11 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.GetPrincipal,
                     request_deserializer=fujie_dot_v1_dot_directory__service__pb2.GetPrincipalRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_directory__service__pb2.GetPrincipalResponse.SerializeToString,
+            ),
+            'ListPrincipals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPrincipals,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsResponse.SerializeToString,
             ),
             'OffboardPrincipal': grpc.unary_unary_rpc_method_handler(
                     servicer.OffboardPrincipal,
@@ -151,6 +168,33 @@ class DirectoryService(object):
             '/fujie.v1.DirectoryService/GetPrincipal',
             fujie_dot_v1_dot_directory__service__pb2.GetPrincipalRequest.SerializeToString,
             fujie_dot_v1_dot_directory__service__pb2.GetPrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPrincipals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/ListPrincipals',
+            fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.ListPrincipalsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -89,12 +89,30 @@ class DecisionSummary(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., bundle: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
 
 class DecisionDetail(_message.Message):
-    __slots__ = ("decision", "reasons")
+    __slots__ = ("decision", "reasons", "prompt")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    PROMPT_FIELD_NUMBER: _ClassVar[int]
     decision: DecisionSummary
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
-    def __init__(self, decision: _Optional[_Union[DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
+    prompt: ConsentPrompt
+    def __init__(self, decision: _Optional[_Union[DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., prompt: _Optional[_Union[ConsentPrompt, _Mapping]] = ...) -> None: ...
+
+class ConsentPrompt(_message.Message):
+    __slots__ = ("token", "purpose", "notice_id", "notice_version", "text", "digest")
+    TOKEN_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_ID_FIELD_NUMBER: _ClassVar[int]
+    NOTICE_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    token: str
+    purpose: str
+    notice_id: str
+    notice_version: str
+    text: LocalizedText
+    digest: LocalizedText
+    def __init__(self, token: _Optional[str] = ..., purpose: _Optional[str] = ..., notice_id: _Optional[str] = ..., notice_version: _Optional[str] = ..., text: _Optional[_Union[LocalizedText, _Mapping]] = ..., digest: _Optional[_Union[LocalizedText, _Mapping]] = ...) -> None: ...
 
 class Treatment(_message.Message):
     __slots__ = ("step", "withheld_reason")

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from fujie.model.errors import FujieError, RequestError, StartError
 from fujie.transport.grpc import services, status
 from fujie.transport.grpc.edge import Context, Edge
+from fujie.transport.grpc.methods import METHODS
 
 HEALTH: Final = "grpc.health.v1.Health"
 
@@ -107,14 +108,14 @@ async def build_server(front: services.Front, edge: Edge, listen: Listen) -> Grp
 def _own(front: services.Front, edge: Edge) -> list[grpc.GenericRpcHandler]:
     """Return our services. Bytes reach the edge undecoded, so that a decoding error ends there too."""
     tables: dict[str, dict[str, grpc.RpcMethodHandler[Any, Any]]] = {name: {} for name in _services()}
-    for method in services.METHODS:
+    for method in METHODS:
         behaviour = edge.around(method.path, partial(services.answer, method, front))
         tables[method.service][method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
     return [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
 
 
 def _services() -> list[str]:
-    return list(dict.fromkeys(method.service for method in services.METHODS))
+    return list(dict.fromkeys(method.service for method in METHODS))
 
 
 def _health(servicer: health_aio.HealthServicer, edge: Edge) -> grpc.GenericRpcHandler:

@@ -1,0 +1,9 @@
+"""Every method that the server has: the rows of all services, collected."""
+
+from typing import Any, Final
+
+from fujie.transport.grpc import services
+from fujie.transport.grpc.services import Method
+
+METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (*services.METHODS,)
+"""Each row is checked by its own types where it stands; this tuple only collects."""
