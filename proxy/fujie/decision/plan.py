@@ -89,7 +89,7 @@ class Planner:
     def _make(self, action: Action, purpose: str, store: str, key_kind: str, roles: frozenset[str]) -> Plan:
         scope = (action, purpose, store, key_kind)
         reachable = [grant for grant in self._grants[action] if grant.roles & roles]
-        grants = tuple(grant for grant in reachable if grant.match.covers(*scope))
+        grants = tuple(grant for grant in reachable if grant.opens(*scope))
         guards = tuple(guard for guard in self._guards[action] if guard.match.covers(*scope))
         conditions = rule_set(
             self.bundle.engine, tuple(grant.condition for grant in grants if grant.condition)

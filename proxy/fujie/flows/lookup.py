@@ -56,8 +56,8 @@ def request_of(ask: LookupAsk) -> Request:
     """Return what the policy sees of a look-up."""
     context = ask.context
     return Request(
-        Action.LOOKUP, context.purpose, context.basis, ask.store, ask.customer.kind.value, ask.fields, ask.strict,
-        bool(context.basis_evidence), bool(context.ticket), bool(context.on_behalf_of),
+        Action.LOOKUP, context.purpose, context.basis, ask.store, ask.key_kind.value, ask.fields, ask.strict,
+        bool(context.basis_evidence), bool(context.ticket), bool(context.on_behalf_of), ask.rows,
     )  # fmt: skip
 
 
@@ -104,11 +104,7 @@ async def judge(
     """
     plan = case.decider.plan(request, principal.roles)
     asker = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
-    closed = (
-        refuse(plan.bundle.digest, "DELEGATION_REFUSED")
-        if request.delegated
-        else precheck(plan, request, asker) or _unmapped(case, ask)
-    )
+    closed = precheck(plan, request, asker) or _unmapped(case, ask)
     case.watch.lap("precheck")
     if closed:
         return Judged(plan, asker, closed, Seen(Raw(principal)))

@@ -40,6 +40,26 @@ class LookupReply:
     treatments: Mapping[str, FieldOutcome]
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchReply:
+    """What came of each customer, in the order of the request; never empty."""
+
+    answers: tuple[LookupReply | Refusal, ...]
+
+    @property
+    def summary(self) -> Summary:
+        """The decision on the first customer: a batch has none of its own."""
+        return self.answers[0].summary
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchReply:
+    """The customers that were found and may be seen. `summary` stands for the search itself."""
+
+    summary: Summary
+    found: tuple[LookupReply, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class ConsentReply:
     """The event as it was recorded."""

@@ -102,6 +102,17 @@ _ROWS = (
         remedy=("每个安全头只发送一次。", "Send each security header once."),
     ),
     _row(
+        "WORKLOAD_INVALID",
+        _O.UNAUTHENTICATED,
+        0,
+        "客户端证书未能证明本信任域内的唯一工作负载。",
+        "The client certificate does not prove exactly one workload of the trust domain.",
+        remedy=(
+            "请使用仅含一个 SPIFFE URI SAN 的证书。",
+            "Use a certificate with exactly one URI SAN, a SPIFFE id of the trust domain.",
+        ),
+    ),
+    _row(
         "PRINCIPAL_UNKNOWN",
         _O.REFUSED,
         10,
@@ -167,6 +178,13 @@ _ROWS = (
         "The purpose catalogue does not define this purpose.",
     ),
     _row("UNKNOWN_STORE", _O.INVALID, 30, "没有配置该数据源。", "No store of this name is configured."),
+    _row(
+        "SEARCH_NOT_SUPPORTED",
+        _O.INVALID,
+        30,
+        "该数据源不支持按号码后四位查找。",
+        "The store can not be searched by the last four digits of a number.",
+    ),
     _row(
         "UNKNOWN_FIELD",
         _O.INVALID,
@@ -276,6 +294,13 @@ _ROWS = (
         500,
         "该号码对应多位客户，请使用客户编号。",
         "Several customers share this number; name one by customer id.",
+    ),
+    _row(
+        "SEARCH_TOO_WIDE",
+        _O.CONFLICT,
+        500,
+        "匹配的客户过多，请使用客户编号或完整号码。",
+        "Too many customers match; name one by customer id or whole number.",
     ),
     _row("PRINCIPAL_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该主体。", "There is no such principal."),
     _row(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from fujie.model.customer import CustomerRef
-from fujie.model.vocabulary import Action
+from fujie.model.vocabulary import Action, KeyKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,7 +12,8 @@ class Request:
 
     Names (`purpose`, `basis`, `store`, `fields`) are as the caller gave them; `decide` refuses those
     that the bundle does not define. For actions that are not on customers they are empty.
-    `key_kind` is how the customer was named. `fields` are sorted and without duplicates.
+    `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
+    customers the call asks for.
     """
 
     action: Action
@@ -25,6 +26,7 @@ class Request:
     has_basis_evidence: bool = False
     has_ticket: bool = False
     delegated: bool = False
+    rows: int = 1
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -48,10 +50,41 @@ class RequestContext:
 class LookupAsk:
     """A look-up as it came in. `fields` are the names of the mask, sorted, without duplicates.
 
-    `store` is where to read; for a customer named by store key it is that key's store.
+    `store` is where to read; for a customer named by store key it is that key's store. `found_by` is how the
+    customer was found where that is another key than the one named here (a search). `rows` is how many
+    customers the whole call asks for.
     """
 
     customer: CustomerRef
+    store: str
+    context: RequestContext
+    fields: tuple[str, ...]
+    strict: bool = False
+    found_by: KeyKind | None = None
+    rows: int = 1
+
+    @property
+    def key_kind(self) -> KeyKind:
+        """The key kind that a grant must allow."""
+        return self.found_by or self.customer.kind
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchAsk:
+    """Several look-ups of one store that came in one call, for one reason. 1 to 100 customers."""
+
+    customers: tuple[CustomerRef, ...]
+    store: str
+    context: RequestContext
+    fields: tuple[str, ...]
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SearchAsk:
+    """A search by the last four digits of a phone number, in one store."""
+
+    last_four: str
     store: str
     context: RequestContext
     fields: tuple[str, ...]

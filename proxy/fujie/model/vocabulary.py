@@ -56,6 +56,11 @@ class KeyKind(StrEnum):
 
     CUSTOMER_ID = "customer_id"
     PHONE = "phone"
+    PHONE_LAST_FOUR = "phone_last_four"
+
+
+SEARCHES = frozenset({KeyKind.PHONE_LAST_FOUR})
+"""Key kinds that find several customers: a grant that names no keys opens all others, but none of these."""
 
 
 class Effect(StrEnum):

@@ -10,7 +10,7 @@ from fujie.model.decision import ReasonHit
 from fujie.model.facts import FactType
 from fujie.model.reason import LocalizedText, ReasonDefinition
 from fujie.model.step import Ladder, Step
-from fujie.model.vocabulary import Action
+from fujie.model.vocabulary import SEARCHES, Action
 from fujie.policy.cel import Engine
 
 
@@ -81,6 +81,11 @@ class Grant:
     condition: Rule | None
     fields: Mapping[str, Step]
     where: str
+
+    def opens(self, action: Action, purpose: str, store: str, key_kind: str) -> bool:
+        """Tell whether a request of this scope is matched; a search only by a grant that names it."""
+        named = key_kind not in SEARCHES or key_kind in self.match.keys
+        return named and self.match.covers(action, purpose, store, key_kind)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from fujie.transport.grpc import services
+from fujie.transport.grpc import lookups, services
 from fujie.transport.grpc.services import Method
 
-METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (*services.METHODS,)
+METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (*services.METHODS, *lookups.METHODS)
 """Each row is checked by its own types where it stands; this tuple only collects."""

@@ -12,10 +12,11 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from fujie.flows import consent, directory, lookup, policy, refuse
+from fujie.flows import batch, consent, directory, lookup, policy, refuse
 from fujie.flows.consent import ConsentQuery
 from fujie.flows.gate import Gate
 from fujie.flows.reply import (
+    BatchReply,
     BundleReply,
     ConsentReply,
     ConsentStateReply,
@@ -23,17 +24,18 @@ from fujie.flows.reply import (
     LookupReply,
     PrincipalReply,
     Refusal,
+    SearchReply,
     Summary,
 )
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential, Principal
-from fujie.model.request import LookupAsk, RequestContext
+from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
 from fujie.model.vocabulary import Action
 from fujie.ports import Authenticator
 from fujie.transport.grpc import parse, render, status
-from fujie.transport.grpc.credentials import bearer
+from fujie.transport.grpc.credentials import authenticate
 from fujie.transport.grpc.edge import Context
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -52,6 +54,10 @@ class Flows:
     """The use cases that the methods call."""
 
     lookup: Callable[[Gate, Credential, LookupAsk, float], Awaitable[LookupReply | Refusal]] = lookup.lookup
+    batch_lookup: Callable[[Gate, Credential, BatchAsk, float], Awaitable[BatchReply | Refusal]] = (
+        batch.batch_lookup
+    )
+    search: Callable[[Gate, Credential, SearchAsk, float], Awaitable[SearchReply | Refusal]] = batch.search
     record_consent: Callable[[Gate, Credential, CustomerRef, RequestContext, ConsentEvent], _Consented] = (
         consent.record_consent
     )
@@ -81,12 +87,16 @@ class Flows:
 
 @dataclass(frozen=True, slots=True)
 class Front:
-    """What every call needs. `timeout_s` caps what a caller may ask for, and holds when none is asked for."""
+    """What every call needs. `timeout_s` caps what a caller may ask for, and holds when none is asked for.
+
+    `trust_domain` is that of the workloads whose certificates are asked for; empty when none are.
+    """
 
     gate: Gate
     authenticator: Authenticator
     timeout_s: float
     flows: Flows = Flows()
+    trust_domain: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +150,8 @@ async def answer(
         TimeoutError: the flow did not end within its timeout and grace.
 
     """
-    token = bearer(context.invocation_metadata() or ())
-    caller = front.authenticator.verify(token, front.gate.clock.now())
+    now = front.gate.clock.now()
+    caller = await authenticate(context, front.authenticator, front.trust_domain, now)
     remaining_s = cast(
         "float | None", context.time_remaining()
     )  # the stubs forget that there may be no deadline

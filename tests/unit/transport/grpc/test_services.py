@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from fujie.flows.reply import (
+    BatchReply,
     BundleDocument,
     BundleReply,
     ConsentReply,
@@ -19,6 +20,7 @@ from fujie.flows.reply import (
     LookupReply,
     PrincipalReply,
     Refusal,
+    SearchReply,
     Summary,
 )
 from fujie.model.consent import ConsentEvent, ConsentEventType
@@ -59,6 +61,16 @@ DECISION = Decision(Effect.DENY, "sha256:0", NO_GRANT.reasons)
 
 CALLS: dict[str, tuple[str, Message, Any]] = {
     "LookupCustomer": ("lookup", ASK, LookupReply(ALLOWED, {"phone": "138****8000"}, {})),
+    "BatchLookupCustomers": (
+        "batch_lookup",
+        customer_v1.BatchLookupCustomersRequest(customers=[KEY], read_mask=ASK.read_mask),
+        BatchReply((LookupReply(ALLOWED, {"phone": "138****8000"}, {}), NO_GRANT)),
+    ),
+    "SearchCustomers": (
+        "search",
+        customer_v1.SearchCustomersRequest(phone_last_four="8000", store="crm", read_mask=ASK.read_mask),
+        SearchReply(ALLOWED, (LookupReply(ALLOWED, {"phone": "138****8000"}, {}),)),
+    ),
     "RecordConsent": (
         "record_consent",
         consent_v1.RecordConsentRequest(customer=KEY, consent=RECORD),

@@ -1,0 +1,134 @@
+"""Several customers in one call: named one by one, or found by the last four digits of a phone number.
+
+Each customer is a look-up of its own, with a decision and an entry of its own. A call differs from as many
+calls in two things only: who may ask for none of them is refused once, and `rows_per_request` sees them all.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from fujie.audit.entry import EntryKind
+from fujie.decision.decide import precheck, refuse
+from fujie.decision.facts import Raw, derive
+from fujie.flows.evidence import record
+from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.lookup import lookup, request_of
+from fujie.flows.refuse import guarded, refused, standing
+from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
+from fujie.model.customer import StoreKey
+from fujie.model.decision import Decision
+from fujie.model.errors import StoreError
+from fujie.model.principal import Credential
+from fujie.model.request import BatchAsk, LookupAsk, SearchAsk
+from fujie.model.vocabulary import Effect, KeyKind
+
+MOST_FOUND = 10
+"""Customers that a search shows. Who reads more than a screen of them does not search, he collects."""
+
+AT_ONCE = 16
+"""Look-ups of one call that run at a time, so that one caller does not take every connection of a store."""
+
+_NONE: frozenset[str] = frozenset()
+
+
+async def batch_lookup(
+    gate: Gate, caller: Credential, ask: BatchAsk, timeout_s: float
+) -> BatchReply | Refusal:
+    """Look up every customer that is named, each with its own answer, in the order of the request.
+
+    Raises:
+        AuditError: evidence could not be written; nothing was released.
+
+    """
+    count = len(ask.customers)
+    asks = [
+        LookupAsk(ref, ask.store, ask.context, ask.fields, ask.strict, rows=count) for ref in ask.customers
+    ]
+    case = open_case(gate, caller, ask.context, request_of(asks[0]))
+
+    async def steps(case: Case) -> BatchReply | Refusal:
+        closed = await _closed(case, {each.key_kind for each in asks})
+        if closed is not None:
+            return await refused(case, closed)
+        return BatchReply(await _each(gate, caller, asks, timeout_s))
+
+    return await guarded(case, steps)
+
+
+async def search(gate: Gate, caller: Credential, ask: SearchAsk, timeout_s: float) -> SearchReply | Refusal:
+    """Find customers by the last four digits of their number, at most `MOST_FOUND`.
+
+    Who may not be seen is left out like who does not exist: the entries tell the difference, the answer
+    does not. The admission entry is durable before the store is asked.
+
+    Raises:
+        AuditError: evidence could not be written; nothing was released.
+
+    """
+    request = replace(request_of(_found(ask, "")), key_kind=KeyKind.PHONE_LAST_FOUR.value)
+    case = open_case(gate, caller, ask.context, request)
+
+    async def steps(case: Case) -> SearchReply | Refusal:
+        digest = case.decider.bundle.digest
+        closed = await _closed(case, [KeyKind.PHONE_LAST_FOUR])
+        if closed is not None:
+            return await refused(case, closed)
+        store = gate.stores.get(ask.store)
+        if store is None or not store.can_search:
+            code = "SEARCH_NOT_SUPPORTED" if store else "UNKNOWN_STORE"
+            return await refused(case, refuse(digest, code))
+        if timeout_s <= 0:
+            raise StoreError(code="STORE_TIMEOUT")
+        summary = await record(case, EntryKind.ADMISSION, Decision(Effect.ALLOW, digest))
+        rows = await store.search(ask.last_four, _NONE, _NONE, MOST_FOUND, timeout_s)
+        case.watch.lap("store")
+        if len(rows) > MOST_FOUND:
+            return await refused(case, refuse(digest, "SEARCH_TOO_WIDE"))
+        asks = [replace(_found(ask, row.key.customer_id), rows=len(rows)) for row in rows]
+        answers = await _each(gate, caller, asks, timeout_s)
+        return SearchReply(summary, tuple(each for each in answers if isinstance(each, LookupReply)))
+
+    return await guarded(case, steps)
+
+
+def _found(ask: SearchAsk, customer_id: str) -> LookupAsk:
+    """Return the look-up of one customer that the search found."""
+    key = StoreKey(ask.store, customer_id)
+    return LookupAsk(key, ask.store, ask.context, ask.fields, ask.strict, KeyKind.PHONE_LAST_FOUR)
+
+
+async def _closed(case: Case, kinds: Iterable[KeyKind]) -> Decision | None:
+    """Return the refusal that holds for every customer by any of these kinds of key, None when one may be open."""
+    principal = await standing(case)
+    if isinstance(principal, Decision):
+        return principal
+    closed = None
+    for kind in sorted(kinds):
+        request = replace(case.request, key_kind=kind.value)
+        plan = case.decider.plan(request, principal.roles)
+        facts = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
+        refusal = precheck(plan, request, facts)
+        if refusal is None:
+            return None
+        closed = closed or refusal
+    return closed
+
+
+async def _each(
+    gate: Gate, caller: Credential, asks: Sequence[LookupAsk], timeout_s: float
+) -> tuple[LookupReply | Refusal, ...]:
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(ask: LookupAsk) -> LookupReply | Refusal:
+        async with room:
+            return await lookup(gate, caller, ask, timeout_s)
+
+    # All of them end before the first error is told: none goes on behind an answer.
+    ended = await asyncio.gather(*map(one, asks), return_exceptions=True)
+    answers: list[LookupReply | Refusal] = []
+    for answer in ended:
+        if isinstance(answer, BaseException):
+            raise answer
+        answers.append(answer)
+    return tuple(answers)
