@@ -29,7 +29,7 @@ check: $(STAMP) ## lint, types, import contracts
 	@$(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
 
 bench: $(STAMP) ## measure, as ratios in one run
-	@$(BIN)/python tests/bench/bench.py $(ARGS)
+	@PYTHONPATH=tests $(BIN)/python -m bench.bench $(ARGS)
 
 format: $(STAMP) ## apply the formatter and the safe fixes
 	@$(BIN)/ruff check --fix . && $(BIN)/ruff format .
