@@ -9,9 +9,12 @@ value is shown.
 import re
 from collections.abc import Callable, Mapping
 from datetime import date
+from ipaddress import IPv6Address, ip_address
 from types import MappingProxyType
+from typing import Final
 from unicodedata import category, normalize
 
+from fujie.decision.checks import USCC_CHARACTERS, is_uscc
 from fujie.decision.names import name_of
 from fujie.model.data_class import DataClass
 
@@ -32,12 +35,25 @@ _RESIDENT_ID = re.compile(
 _BANK_CARD = re.compile(r"[0-9]{13,19}")
 # A long run of digits in the domain is a number of somebody, not a provider (163.com, 12306.cn).
 _EMAIL = re.compile(r"[^@\s]{1,64}@(?!.*[0-9]{7})(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,63}")
-_BIRTHDAY = re.compile(
+_DAY = re.compile(
     r"([0-9]{4})(?:([0-9]{2})([0-9]{2})|[-/.年]([0-9]{1,2})[-/.月]([0-9]{1,2})日?)(?:[T ][0-9:.+Z-]{1,32})?"
 )
-_PLATE = re.compile(
-    r"[京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-Z][0-9A-HJ-NP-Z]{4,5}[0-9A-HJ-NP-Z学警港澳挂领使]"
+PLATE_PROVINCES: Final = "京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼"
+"""The short names of provinces, as plates begin with them; for use inside a regular expression's brackets."""
+
+_PLATE = re.compile(rf"[{PLATE_PROVINCES}][A-Z][0-9A-HJ-NP-Z]{{4,5}}[0-9A-HJ-NP-Z学警港澳挂领使]")
+# Ordinary passports are E or E and a letter; D, S, P and H, M stand for offices and for the special regions.
+_PASSPORT = re.compile(r"[A-Z](?:[0-9]{8}|[A-Z][0-9]{7})")
+_PERMIT = re.compile(
+    r"[CHLMTW][0-9]{8}(?:[0-9]{2})?"  # travel permits: to and from Hong Kong and Macau, to Taiwan
+    r"|C[A-Z][0-9]{7}"
+    r"|[0-9]{8}"  # of residents of Taiwan
+    r"|(?:8[123]0000|9[0-9]{5})(?:19|20)[0-9]{9}[0-9X]"  # residence permits, built like resident ids
+    r"|[A-Z]{3}[0-9]{12}"  # of foreigners, issued until 2023
 )
+_USCC = re.compile(rf"[{USCC_CHARACTERS}]{{2}}[0-9]{{6}}[{USCC_CHARACTERS}]{{10}}")
+_SOCIAL_ID = re.compile(r"[A-Za-z][A-Za-z0-9_-]{5,19}|[1-9][0-9]{4,11}")
+_NUMBER = re.compile(r"([+-]?)[¥$]?([0-9]{1,15}|[0-9]{1,3}(?:,[0-9]{3}){1,4})(?:\.([0-9]{1,30}))?")
 _PLATE_SEPARATORS = str.maketrans(dict.fromkeys(" -·•‧・", ""))
 
 
@@ -91,9 +107,9 @@ def _address(text: str) -> str:
     return text.translate(_ADDRESS_SEPARATORS)
 
 
-def _birthday(text: str) -> str | None:
+def _day(text: str) -> str | None:
     """Return the day as YYYY-MM-DD; a time of day is dropped."""
-    found = _BIRTHDAY.fullmatch(text)
+    found = _DAY.fullmatch(text)
     if found is None:
         return None
     try:
@@ -105,6 +121,46 @@ def _birthday(text: str) -> str | None:
 def _plate(text: str) -> str | None:
     plate = text.translate(_PLATE_SEPARATORS).upper()
     return plate if _PLATE.fullmatch(plate) else None
+
+
+def _passport(text: str) -> str | None:
+    number = text.translate(_SEPARATORS).upper()
+    return number if _PASSPORT.fullmatch(number) else None
+
+
+def _permit(text: str) -> str | None:
+    number = text.translate(_SEPARATORS).upper()
+    return number if _PERMIT.fullmatch(number) else None
+
+
+def _uscc(text: str) -> str | None:
+    """Return the 18 characters when the check character fits; a company's code has few typing errors to forgive."""
+    code = text.translate(_SEPARATORS).upper()
+    return code if _USCC.fullmatch(code) and is_uscc(code) else None
+
+
+def _social_id(text: str) -> str | None:
+    """Return the id in lower case, as WeChat tells ids apart by letters only."""
+    return text.lower() if _SOCIAL_ID.fullmatch(text) else None
+
+
+def _ip(text: str) -> str | None:
+    """Return the address in its one form (RFC 5952); version 4 inside version 6 is version 4, a zone is dropped."""
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return str(mapped or address)
+
+
+def _number(text: str) -> str | None:
+    """Return the greatest whole number that is not above the value: no step of a number looks behind the point."""
+    found = _NUMBER.fullmatch(text)
+    if found is None:
+        return None
+    whole = int(found[1] + found[2].replace(",", ""))
+    return str(whole - (found[1] == "-" and bool((found[3] or "").strip("0"))))
 
 
 def _as_it_is(text: str) -> str:
@@ -120,8 +176,15 @@ _NORMAL_FORMS: Mapping[DataClass, Callable[[str], str | None]] = MappingProxyTyp
         DataClass.BANK_CARD: _bank_card,
         DataClass.EMAIL: _email,
         DataClass.ADDRESS: _address,
-        DataClass.BIRTHDAY: _birthday,
+        DataClass.BIRTHDAY: _day,
         DataClass.PLATE: _plate,
+        DataClass.PASSPORT: _passport,
+        DataClass.PERMIT: _permit,
+        DataClass.USCC: _uscc,
+        DataClass.SOCIAL_ID: _social_id,
+        DataClass.IP: _ip,
+        DataClass.DATE: _day,
+        DataClass.NUMBER: _number,
         DataClass.IDENTIFIER: _as_it_is,
         DataClass.TEXT: _as_it_is,
         DataClass.PLAIN: _as_it_is,

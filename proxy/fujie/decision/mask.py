@@ -6,18 +6,22 @@ type we do not know, a step that means nothing for the class, a value too short 
 as `****`. SQL NULL stays null and the empty string stays empty: neither says anything about a person.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import date, time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, time, timedelta
 from enum import Enum
 from functools import lru_cache
+from ipaddress import ip_network
+from itertools import pairwise
 from math import isfinite
 from typing import Final
 
 from fujie.decision.classes import cleaned, normal_form
+from fujie.decision.findings import LONGEST_SEARCHED, NotLooked, find_personal
 from fujie.decision.names import surname_length
 from fujie.decision.region import region_of
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DataClass, applicable
+from fujie.model.pattern import matches
 from fujie.model.record import FieldTreatment, SealedRecord, open_for_masking
 from fujie.model.step import Step
 
@@ -53,7 +57,8 @@ def mask(
 ) -> dict[str, Shown]:
     """Return what leaves of `record`: the fields that `treatments` names, each treated, in its order.
 
-    A field that the record lacks stays absent. Cost: about 2 µs a field.
+    A field that the record lacks stays absent. `tokeniser` is that of the record's customer (`Tokeniser.of`);
+    without one `date_shift` masks whole. Cost: about 2 µs a field, and 0.7 ms per 1,000 characters under `redact`.
     """
     values = open_for_masking(record)
     leaving: dict[str, Shown] = {}
@@ -73,7 +78,9 @@ def mask_value(value: object, step: Step, data_class: DataClass, tokeniser: Toke
     `010-****5678` and `0755-****5678`. Of a name, first 1 is the surname, two characters for a compound one.
     Stars stand for code points one by one where the length is no secret (phone, id, card, plate,
     `mask_range`), and have a fixed width elsewhere: `张**` for 张三 and 张三丰, as the length of a name narrows
-    it down.
+    it down. `round` gives `1200`, `bucket` `<1000`, `[1000,10000)` or `>=100000`. In `redact`ed text the name of
+    its class stands for what was found: `[mobile]`. A text that nobody searched, as it is too long, or in which
+    the pattern of `regex` does not match, is masked whole.
     """
     return _mask_for(step, data_class)(value, tokeniser)
 
@@ -90,6 +97,10 @@ def _mask_for(step: Step, data_class: DataClass) -> Mask:
             return _reveal
         case "token":
             return _token_mask(data_class)
+        case "constant":
+            return _constant_mask(str(step.args[0]))
+        case "date_shift":
+            return _shift_mask(int(step.args[0]), data_class)
         case _:
             return _drawn_mask(_drawing(step, data_class), data_class)
 
@@ -127,6 +138,32 @@ def _token_mask(data_class: DataClass) -> Mask:
         return tokeniser.token(data_class, normalise(clean) or clean)
 
     return tokenised
+
+
+def _constant_mask(text: str) -> Mask:
+    def constant(value: object, tokeniser: Tokeniser) -> Shown:
+        shown = _masked_whole(value, tokeniser)
+        return text if shown == MASKED else shown
+
+    return constant
+
+
+def _shift_mask(days: int, data_class: DataClass) -> Mask:
+    normalise = normal_form(data_class)
+
+    def shifted(value: object, tokeniser: Tokeniser) -> Shown:
+        text = None if value is None else _text_of(value)
+        if not text:
+            return _masked_whole(value, tokeniser)
+        day, shift = normalise(cleaned(text)), tokeniser.shift(days)
+        if not day or shift is None:
+            return MASKED
+        try:
+            return (date.fromisoformat(day) + timedelta(days=shift)).isoformat()
+        except OverflowError:  # the first and the last days of the calendar
+            return MASKED
+
+    return shifted
 
 
 def _drawn_mask(draw: Callable[[str], str], data_class: DataClass) -> Mask:
@@ -177,6 +214,16 @@ def _drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
             return lambda text: region_of(text, level) + MASKED
         case "date_part", (unit,):
             return lambda text: f"{text[:4]}-**-**" if unit == "year" else f"{text[:7]}-**"
+        case "network", ():
+            return _network
+        case "round", (int() as size,):
+            return lambda text: str(int(text) // size * size)
+        case "bucket", bounds:
+            return lambda text: _range_of(int(text), tuple(map(int, bounds)))
+        case "redact", ():
+            return _redacted
+        case "regex", (str() as pattern, str() as replacement):
+            return lambda text: _replaced(text, pattern, replacement)
         case _:  # a step that parse_step knows and this function does not: closed
             return lambda _text: MASKED
 
@@ -189,7 +236,7 @@ def _keep(first: int, last: int, data_class: DataClass) -> Callable[[str], str]:
             return lambda text: _keep_of_name(text, first, last)
         case DataClass.PLATE:
             return lambda text: _with_dot(_keep_in_place(text, first, last))
-        case DataClass.IDENTIFIER | DataClass.TEXT:
+        case DataClass.IDENTIFIER | DataClass.TEXT | DataClass.SOCIAL_ID:
             return lambda text: _ends(text, first, last, MASKED)
         case _:
             return lambda text: _keep_in_place(text, first, last)
@@ -237,3 +284,39 @@ def _mask_after(text: str, chars: str, kept: int) -> str:
 
 def _start(text: str, kept: int) -> str:
     return text[:kept] if len(text) > kept else ""
+
+
+def _network(address: str) -> str:
+    """Return the network that shares an address with thousands of others."""
+    if ":" in address:
+        return str(ip_network(f"{address}/48", strict=False))
+    return f"{address.rpartition('.')[0]}.0/24"
+
+
+def _range_of(number: int, bounds: tuple[int, ...]) -> str:
+    if number < bounds[0]:
+        return f"<{bounds[0]}"
+    if number >= bounds[-1]:
+        return f">={bounds[-1]}"
+    return next(f"[{low},{high})" for low, high in pairwise(bounds) if number < high)
+
+
+def _redacted(text: str) -> str:
+    findings = find_personal(text)
+    if isinstance(findings, NotLooked):
+        return MASKED
+    return _with_spans_replaced(text, [(f.start, f.end, f"[{f.data_class}]") for f in findings])
+
+
+def _replaced(text: str, pattern: str, replacement: str) -> str:
+    """Put `replacement` in the place of every match; a text without one would be shown whole, so it keeps nothing."""
+    spans = matches(pattern, text) if len(text) <= LONGEST_SEARCHED else None
+    return _with_spans_replaced(text, [(*span, replacement) for span in spans]) if spans else MASKED
+
+
+def _with_spans_replaced(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
+    parts, place = [], 0
+    for start, end, instead in spans:
+        parts += [text[place:start], instead]
+        place = end
+    return "".join([*parts, text[place:]])

@@ -7,7 +7,7 @@ unrelated tokens. Like every deterministic pseudonym it shows equality and frequ
 
 import re
 from base64 import b32encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hmac import digest
 from typing import Final
 
@@ -23,6 +23,7 @@ _KEY_ID = re.compile(r"[a-z0-9]{1,16}")
 class Tokeniser:
     """The key and the scope (a tenant, a store, a purpose; the caller's choice) that tokens hold within.
 
+    `customer` is the sid of the customer whose record is masked, "" when nobody's; only `shift` reads it.
     Raises ValueError when the key has fewer than 32 bytes, the key id is not 1 to 16 of a-z0-9, or the scope
     is empty or holds a NUL, which separates the parts of what is hashed.
     """
@@ -30,6 +31,7 @@ class Tokeniser:
     key: bytes = field(repr=False)
     key_id: str
     scope: str
+    customer: str = field(default="", repr=False)
 
     def __post_init__(self) -> None:
         if len(self.key) < SHORTEST_KEY:
@@ -47,3 +49,20 @@ class Tokeniser:
         message = f"fujie.token.v1\0{data_class}\0{self.scope}\0{normalised}"
         tag = digest(self.key, message.encode("utf-8", "surrogatepass"), "sha256")[:16]
         return f"tok_{self.key_id}_{b32encode(tag).decode('ascii').rstrip('=').lower()}"
+
+    def of(self, sid: str) -> "Tokeniser":
+        """Return the tokeniser for the record of this customer. Its tokens are the same for all customers."""
+        return replace(self, customer=sid)
+
+    def shift(self, days: int) -> int | None:
+        """Return by how many days the dates of the customer move: 1 to `days`, back or forth, never 0.
+
+        The same for all dates of one customer, so their order and distance stay; None without a customer.
+        Another number of days gives an unrelated shift: two related ones would give the date away.
+        """
+        if not self.customer:
+            return None
+        message = f"fujie.shift.v1\0{days}\0{self.scope}\0{self.customer}"
+        number = int.from_bytes(digest(self.key, message.encode("utf-8", "surrogatepass"), "sha256")[:16])
+        distance = number % (2 * days) - days
+        return distance if distance < 0 else distance + 1

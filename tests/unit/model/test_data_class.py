@@ -2,8 +2,8 @@
 
 import pytest
 
-from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable
-from fujie.model.step import parse_step
+from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable, opens_when_short
+from fujie.model.step import Ladder, parse_step
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,22 @@ from fujie.model.step import parse_step
         (
             "plain",
             ["reveal", "omit"],
-            ["token", "keep(1,1)", "mask_range(0,1)", "before(-)", "region(city)"],
+            ["token", "keep(1,1)", "mask_range(0,1)", "before(-)", "region(city)", "round(10)", "redact"],
         ),
+        (
+            "passport",
+            ["keep(1,2)", "keep(8,0)", "mask_range(1,6)"],
+            ["keep(1,8)", "mask_range(1,9)", "network"],
+        ),
+        ("permit", ["keep(1,2)", "keep(0,7)"], ["keep(4,4)", "mask_range(1,2)"]),
+        ("uscc", ["keep(4,4)", "mask_range(8,17)"], ["keep(9,9)", "round(10)"]),
+        ("social_id", ["keep(2,1)", "keep(0,4)"], ["keep(3,2)", "mask_range(1,2)", "redact"]),
+        ("ip", ["network", "token"], ["keep(3,0)", "before(:)"]),
+        ("date", ["date_part(year)", "date_shift(30)"], ["keep(4,0)", "round(10)"]),
+        ("birthday", ["date_shift(30)"], ["bucket(1990)"]),
+        ("number", ["round(10)", "bucket(0,10)"], ["token", "keep(1,0)", "regex(/a/)"]),
+        ("text", ["redact", "regex(/a/)", "constant(x)"], ["network", "date_shift(3)"]),
+        ("identifier", ["regex(/a/)"], ["redact"]),
     ],
 )
 def test_a_step_is_applicable_where_it_means_something(
@@ -60,9 +74,32 @@ def test_every_class_can_be_revealed_and_omitted_and_has_an_applicable_ladder(
 ) -> None:
     assert applicable(data_class, parse_step("reveal"))
     assert applicable(data_class, parse_step("omit"))
+    assert applicable(data_class, parse_step("constant(x)"))
+    assert opens_when_short(data_class, DEFAULT_LADDERS[data_class]) is None
     assert all(applicable(data_class, step) for step in DEFAULT_LADDERS[data_class].steps)
 
 
 def test_the_default_ladders_can_not_be_changed() -> None:
     with pytest.raises(TypeError):
         DEFAULT_LADDERS[DataClass.MOBILE] = DEFAULT_LADDERS[DataClass.PLAIN]  # type: ignore[index]  # the attack
+
+
+@pytest.mark.parametrize(
+    ("data_class", "texts", "pair"),
+    [
+        ("identifier", ["keep(4,4)", "keep(2,2)", "omit"], ("keep(4,4)", "keep(2,2)")),
+        ("identifier", ["reveal", "keep(4,4)", "keep(0,0)", "omit"], None),
+        ("identifier", ["mask_range(3,4)", "mask_range(1,9)", "omit"], None),
+        ("text", ["after(:,9)", "after(:,1)", "token", "omit"], ("after(:,9)", "after(:,1)")),
+        ("person_name", ["keep(1,1)", "keep(1,0)", "omit"], ("keep(1,1)", "keep(1,0)")),
+        ("email", ["before(@,3)", "before(@,1)", "omit"], ("before(@,3)", "before(@,1)")),
+        ("email", ["before(@,3)", "before(@)", "omit"], None),
+        ("mobile", ["keep(3,4)", "keep(3,2)", "omit"], None),
+    ],
+)
+def test_a_ladder_that_opens_short_values_on_the_way_down_is_told(
+    data_class: str, texts: list[str], pair: tuple[str, str] | None
+) -> None:
+    """`keep(4,4)` masks ABCDE whole; `keep(2,2)` behind it would show AB and DE."""
+    found = opens_when_short(DataClass(data_class), Ladder(tuple(map(parse_step, texts))))
+    assert (found and tuple(map(str, found))) == pair

@@ -6,10 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fujie.model.pattern import fault_of
 from fujie.model.step import KNOWN_STEPS, Ladder, Step, parse_step
 
 COUNTS = st.integers(0, 64)
 SEPARATORS = st.text("@-_.:/#;!|", min_size=1, max_size=8)
+TEXTS = st.text("a1*隐 []{}:", min_size=1, max_size=64).filter(lambda text: text == text.strip())
 STEPS = st.one_of(
     st.sampled_from([Step("reveal"), Step("token"), Step("omit")]),
     st.builds(lambda a, b: Step("keep", (a, b)), COUNTS, COUNTS),
@@ -17,6 +19,18 @@ STEPS = st.one_of(
     st.builds(lambda n, c, k: Step(n, (c, k)), st.sampled_from(["before", "after"]), SEPARATORS, COUNTS),
     st.sampled_from(["province", "city", "district"]).map(lambda level: Step("region", (level,))),
     st.sampled_from(["year", "month"]).map(lambda unit: Step("date_part", (unit,))),
+    st.sampled_from([Step("network"), Step("redact")]),
+    st.builds(lambda days: Step("date_shift", (days,)), st.integers(1, 3660)),
+    st.builds(lambda step: Step("round", (step,)), st.integers(2, 10**15)),
+    st.sets(st.integers(-(10**15), 10**15), min_size=1, max_size=20).map(
+        lambda b: Step("bucket", tuple(sorted(b)))
+    ),
+    st.builds(lambda text: Step("constant", (text,)), TEXTS),
+    st.builds(
+        lambda p, r: Step("regex", (p, r)),
+        st.text("ab/, ()[]", min_size=1).filter(lambda p: not fault_of(p)),
+        TEXTS,
+    ),
 )
 
 
@@ -36,6 +50,16 @@ STEPS = st.one_of(
         ("after(--)", Step("after", ("--", 0)), "after(--)"),
         ("region(city)", Step("region", ("city",)), "region(city)"),
         ("date_part(year)", Step("date_part", ("year",)), "date_part(year)"),
+        ("date_shift(30)", Step("date_shift", (30,)), "date_shift(30)"),
+        ("network", Step("network"), "network"),
+        ("round( 100 )", Step("round", (100,)), "round(100)"),
+        ("bucket(-5, 0,1000)", Step("bucket", (-5, 0, 1000)), "bucket(-5,0,1000)"),
+        ("redact", Step("redact"), "redact"),
+        ("regex(/a{2,}(b|c)/)", Step("regex", ("a{2,}(b|c)", "***")), "regex(/a{2,}(b|c)/)"),
+        ("regex( /a/,/b/ , [x] )", Step("regex", ("a/,/b", "[x]")), "regex(/a/,/b/,[x])"),
+        ("regex(/a b /,***)", Step("regex", ("a b ", "***")), "regex(/a b /)"),
+        ("constant( 已隐藏 )", Step("constant", ("已隐藏",)), "constant(已隐藏)"),
+        ("constant(007)", Step("constant", ("007",)), "constant(007)"),
     ],
 )
 def test_known_text_is_its_step_in_canonical_form(text: str, step: Step, canonical: str) -> None:
@@ -52,7 +76,13 @@ def test_known_text_is_its_step_in_canonical_form(text: str, step: Step, canonic
         "before", "before()", "before( )", "before(,)", "before(，)", "before(a)", "before(中)", "before(1)",
         "before(*)", "before(()", "before(@,65)", "before(@,x)", "before(@,1,2)", "before(---------)", "before(\0)",
         "before(\u200b)", "region", "region(street)", "region(City)", "date_part(day)", "date_part()", "nosuch(1)",
-        "keep(3,4)\nreveal", "_", "(3,4)",
+        "keep(3,4)\nreveal", "_", "(3,4)", "date_shift", "date_shift(0)", "date_shift(-1)", "date_shift(3661)",
+        "date_shift(1,2)", "network(24)", "round", "round(1)", "round(0)", "round(-10)", "round(0.5)", "round(1000000000000001)",
+        "bucket", "bucket()", "bucket(1,1)", "bucket(2,1)", "bucket(1,x)", "bucket(1.5)", "bucket(01)", "bucket(-0)",
+        f"bucket({','.join(map(str, range(21)))})", "redact()", "redact(mobile)", "constant", "constant()", "constant( )", "constant(a,b)",
+        "constant(a(b))", "constant(a/b)", "constant(a\u200bb)", f"constant({'x' * 65})", "regex", "regex()", "regex(a)", "regex(//)",
+        "regex(/a/,)", "regex(/a/,b,c)", "regex(/a*/)", "regex(/^/)", "regex(/(a/)", "regex(/(?=a)b/)", r"regex(/(a)\1/)", r"regex(/\C/)",
+        "regex(/a\nb/)", f"regex(/{'a' * 201}/)", "regex(/((a{100}){100}){100}/)",
     ],
 )  # fmt: skip
 def test_anything_else_is_refused_and_told_what_is_known(text: str) -> None:
@@ -169,8 +199,42 @@ def test_the_most_open_of_nothing_is_refused() -> None:
         ("before(@)", "before(@,1)", "omit"),
         ("region(province)", "region(city)", "omit"),
         ("date_part(year)", "date_part(month)", "omit"),
+        ("token", "keep(1,0)", "omit"),
+        ("constant(x)", "token", "omit"),
+        ("constant(x)", "keep(1,0)", "omit"),
+        ("round(100)", "round(10)", "omit"),
+        ("round(10)", "round(15)", "omit"),
+        ("round(100)", "bucket(50,100)", "omit"),
+        ("bucket(100)", "round(100)", "omit"),
+        ("bucket(100)", "bucket(100,200)", "omit"),
+        ("bucket(100,200)", "bucket(150)", "omit"),
+        ("date_shift(30)", "date_shift(10)", "omit"),
+        ("date_shift(30)", "date_part(year)", "omit"),
+        ("date_part(year)", "date_shift(30)", "omit"),
+        ("before(-)", "before(_)", "omit"),
+        ("before(@)", "after(@)", "omit"),
+        ("keep(3,4)", "mask_range(3,6)", "omit"),
+        ("mask_range(3,6)", "keep(3,4)", "omit"),
+        ("redact", "keep(1,0)", "omit"),
+        ("keep(1,0)", "redact", "omit"),
+        ("redact", "regex(/a/)", "omit"),
+        ("regex(/a/)", "regex(/a|b/)", "omit"),
+        ("regex(/a/)", "regex(/a/,x)", "omit"),
     ],
 )
 def test_a_ladder_that_opens_on_the_way_down_is_refused(texts: tuple[str, ...]) -> None:
     with pytest.raises(ValueError, match="is more open than"):
         Ladder(tuple(map(parse_step, texts)))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("reveal", "round(10)", "round(100)", "bucket(-200,0,1000)", "bucket(0)", "constant(x)", "omit"),
+        ("date_shift(10)", "date_shift(30)", "token", "constant(x)", "omit"),
+        ("before(@,2)", "before(@)", "constant(x)", "constant(y)", "omit"),
+        ("mask_range(3,4)", "mask_range(2,4)", "omit"),
+    ],
+)
+def test_a_ladder_that_closes_on_the_way_down_is_taken(texts: tuple[str, ...]) -> None:
+    assert [str(step) for step in ladder(*texts).steps] == list(texts)
