@@ -1,72 +1,84 @@
-"""What every customer store must do (`ports.CustomerStore`), run against each adapter.
-
-An adapter joins by a line in `ADAPTERS`: a function that fills a database by a script and gives its url.
-"""
+"""What every customer store must do (`ports.CustomerStore`), run against each database."""
 
 import asyncio
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator, Mapping
+import string
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+import asyncpg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.clock import SystemClock
-from fujie.adapters.stores.sql import SQLStore
+from fujie.adapters.stores.blindindex import last_four_digest, phone_digest
+from fujie.adapters.stores.columns import LONGEST
+from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import StartError, StoreError
 from fujie.model.phone import normalise
 from fujie.model.record import open_for_masking
 from fujie.ports import Fetched
+from support.databases import Place, place_of
 
-Open = Callable[..., SQLStore]
+Open = Callable[..., Awaitable[SQLStore]]
 
 NOTHING: frozenset[str] = frozenset()
-SCHEMA = """
-CREATE TABLE customers (id TEXT PRIMARY KEY, phone TEXT, name TEXT, minor INTEGER, department TEXT, note);
-CREATE INDEX by_phone ON customers (phone);
-INSERT INTO customers VALUES
+KEY = b"k" * 32
+COLUMNS = "phone VARCHAR(40), name VARCHAR(100), minor INTEGER, department VARCHAR(40), note VARCHAR(100)"
+SCHEMA = (
+    f"CREATE TABLE customers (id VARCHAR(40) PRIMARY KEY, {COLUMNS})",
+    "CREATE INDEX by_phone ON customers (phone)",
+    """INSERT INTO customers VALUES
     ('C-1', '+8613800138000', '欧阳 一', 0, 'east', NULL),
     ('C-2', '+8613900139000', '王 二', 1, 'west', 'x'),
     ('C-3', '+8613900139000', '李 三', NULL, NULL, 'y'),
     ('C-4', '+8613900139000', '赵 四', NULL, NULL, 'z'),
     ('C-5', NULL, '钱 五', 0, '', ''),
-    ('C-6', 'ask me', '孙 六', 0, 'east', 0);
-"""
+    ('C-6', 'ask me', '孙 六', 0, 'east', '0')""",
+)
+MAPPED: dict[str, Any] = {
+    "table": "customers", "customer_id": "id", "phone": "phone",
+    "fields": {"name": "name", "phone": "phone", "note": "note"},
+    "attributes": {"minor": "minor", "owner_department": "department"},
+}  # fmt: skip
 
 
-def sqlite(directory: Path, script: str) -> str:
-    raw = sqlite3.connect(directory / "store.db")
-    raw.executescript(script)
-    raw.close()
-    return f"sqlite:///{directory}/store.db"
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    with place_of(request.param, tmp_path) as place:
+        yield place
 
 
-ADAPTERS = {"sqlite": sqlite}
-
-
-@pytest.fixture(params=list(ADAPTERS.values()), ids=list(ADAPTERS))
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+@pytest.fixture
+async def opened(place: Place) -> AsyncIterator[Open]:
     stores: list[SQLStore] = []
 
-    def opened(script: str = SCHEMA, **changes: Any) -> SQLStore:
-        url = request.param(tmp_path, script)
-        mapped: dict[str, Any] = {
-            "name": "crm", "url": url, "table": "customers", "customer_id": "id", "phone": "phone",
-            "fields": {"name": "name", "phone": "phone", "note": "note"},
-            "attributes": {"minor": "minor", "owner_department": "department"},
-        }  # fmt: skip
-        stores.append(SQLStore(StoreTable(**{**mapped, **changes}), SystemClock()))
+    async def opened(*script: str, **changes: Any) -> SQLStore:
+        place.run(*(script or SCHEMA))
+        mapped = {"name": "crm", "url": place.url, **MAPPED, **changes}
+        stores.append(await open_store(StoreTable(**mapped), SystemClock()))
         return stores[-1]
 
     yield opened
     for store in stores:
-        store.close()
+        await store.close()
+
+
+def only(place: Place, *kinds: str) -> None:
+    if place.kind not in kinds:
+        pytest.skip(f"{place.kind} has no such thing")
+
+
+def inserted(
+    customer_id: str, phone: str, *, id_type: str = "VARCHAR(40)", phone_type: str = "VARCHAR(40)"
+) -> list[str]:
+    return [
+        f"CREATE TABLE customers (id {id_type}, {COLUMNS.replace('phone VARCHAR(40)', f'phone {phone_type}')})",
+        f"INSERT INTO customers (id, phone) VALUES ({customer_id}, {phone})",
+    ]
 
 
 async def fetch(store: SQLStore, ref: CustomerRef, timeout_s: float = 5.0) -> list[Fetched]:
@@ -90,7 +102,7 @@ def key(customer_id: str) -> StoreKey:
 
 @pytest.mark.parametrize("ref", [key("C-1"), Phone("+8613800138000")])
 async def test_a_customer_comes_with_fields_attributes_and_number(opened: Open, ref: CustomerRef) -> None:
-    [row] = await fetch(opened(), ref)
+    [row] = await fetch(await opened(), ref)
     assert row.key == key("C-1")
     assert values(row) == {"name": "欧阳 一", "phone": "+8613800138000", "note": None}
     assert row.attributes == {"minor": 0, "owner_department": "east"}
@@ -98,7 +110,7 @@ async def test_a_customer_comes_with_fields_attributes_and_number(opened: Open, 
 
 
 async def test_only_what_was_asked_for_comes(opened: Open) -> None:
-    store = opened()
+    store = await opened()
     [row] = await store.fetch(key("C-1"), frozenset({"name"}), frozenset({"minor"}), 1.0)
     assert (values(row), row.attributes) == ({"name": "欧阳 一"}, {"minor": 0})
     [row] = await store.fetch(key("C-1"), NOTHING, NOTHING, 1.0)
@@ -106,34 +118,34 @@ async def test_only_what_was_asked_for_comes(opened: Open) -> None:
 
 
 async def test_what_is_not_mapped_is_an_error(opened: Open) -> None:
-    store = opened()
+    store = await opened()
     for fields, attributes in ((frozenset({"id"}), NOTHING), (NOTHING, frozenset({"department"}))):
         with pytest.raises(StoreError):
             await store.fetch(key("C-1"), fields, attributes, 1.0)
 
 
 async def test_the_store_tells_what_it_maps(opened: Open) -> None:
-    store = opened()
+    store = await opened()
     assert store.fields == {"name", "phone", "note"}
     assert store.attributes == {"minor", "owner_department"}
 
 
 async def test_a_shared_number_shows_two_rows_and_never_more(opened: Open) -> None:
-    found = await fetch(opened(), Phone("+8613900139000"))
+    found = await fetch(await opened(), Phone("+8613900139000"))
     assert len(found) == 2
     assert {row.phone for row in found} == {"+8613900139000"}
 
 
 async def test_a_row_whose_number_is_none_has_no_number(opened: Open) -> None:
-    store = opened()
+    store = await opened()
     assert [(await fetch(store, key(c)))[0].phone for c in ("C-5", "C-6")] == ["", ""]
 
 
 async def test_strangers_are_not_found(opened: Open) -> None:
-    store = opened()
+    store = await opened()
     odd = (
         "", "C-7", "c-1", "C-1 ", " C-1", "C%", "%", "C-_", "*", "' OR '1'='1", "C-1'--", '"', "x' UNION SELECT 1,2,3,4,5,6 --",
-        "C-1\0", "?", ":key0", "NULL", "0",
+        "C-1\0", "?", ":key0", "NULL", "0", "\\", "C-1\\", "%s", "$1", "\ud800", "Ｃ-1", "C-１",
     )  # fmt: skip
     for customer_id in odd:
         assert await fetch(store, key(customer_id)) == []
@@ -144,15 +156,15 @@ async def test_strangers_are_not_found(opened: Open) -> None:
 
 async def test_a_row_under_another_number_than_the_one_asked_is_never_returned(opened: Open) -> None:
     with pytest.raises(StoreError):
-        await fetch(opened(), Phone("ask me"))
+        await fetch(await opened(), Phone("ask me"))
 
 
 async def test_a_key_of_another_store_finds_nobody_here(opened: Open) -> None:
-    assert await fetch(opened(), StoreKey("shop", "C-1")) == []
+    assert await fetch(await opened(), StoreKey("shop", "C-1")) == []
 
 
 async def test_without_a_phone_column_no_number_finds_anybody(opened: Open) -> None:
-    store = opened(phone=None)
+    store = await opened(phone=None)
     assert await fetch(store, Phone("+8613800138000")) == []
     [row] = await fetch(store, key("C-1"))
     assert row.phone == ""
@@ -160,44 +172,114 @@ async def test_without_a_phone_column_no_number_finds_anybody(opened: Open) -> N
 
 # One person, one key.
 
+ID_TYPES = {
+    "integer": (
+        "INTEGER",
+        "7",
+        "7",
+        ["07", "7.0", " 7", "7 ", "+7", "7e0", "0x7", "٧", "seven", "-7", "99999999999999999999"],
+    ),
+    "bigint": ("BIGINT", str(2**63 - 1), str(2**63 - 1), [str(2**63 - 2), str(2**63), f"{2**63 - 1}.0"]),
+    "decimal": ("NUMERIC(20, 0)", "7", "7", ["07", "7.0", "7e0", "NaN", "Infinity", "1_0"]),
+    "char": ("CHAR(8)", "'ab'", "ab", ["AB", "ab ", " ab", "ab      ", "ａｂ", "áb", ""]),
+    "varchar": ("VARCHAR(8)", "'ab'", "ab", ["AB", "Ab", "ab ", "ab\0", "a", "abc", "\ud800"]),
+    "spaces": ("VARCHAR(8)", "'ab '", "ab ", ["ab", "ab  "]),
+    "text 0": ("VARCHAR(8)", "'0'", "0", ["abc", "00", "0.0", "", "false"]),
+    "long": ("TEXT", "'客户😀'", "客户😀", ["客户", "客户?", "客户😁"]),
+}
 
-@pytest.mark.parametrize(
-    ("column", "stored", "asked"),
-    [
-        ("INTEGER PRIMARY KEY", "7", ["07", "7.0", " 7", "7 ", "+7", "7e0", "0x7"]),
-        ("NUMERIC", "7", ["07", "7.0", "7e0"]),
-        ("TEXT COLLATE NOCASE PRIMARY KEY", "'ab'", ["AB", "Ab", "aB"]),
-        ("TEXT COLLATE RTRIM PRIMARY KEY", "'ab'", ["ab ", "ab   "]),
-    ],
-)
+
+@pytest.mark.parametrize(("column", "stored", "right", "asked"), ID_TYPES.values(), ids=ID_TYPES)
 async def test_a_second_spelling_of_an_id_finds_nobody(
-    opened: Open, column: str, stored: str, asked: list[str]
+    place: Place, opened: Open, column: str, stored: str, right: str, asked: list[str]
 ) -> None:
-    store = opened(
-        f"CREATE TABLE customers (id {column}, phone, name, minor, department, note); INSERT INTO customers (id) VALUES ({stored})"
-    )
-    right = stored.strip("'")
+    store = await opened(*inserted(stored, "'+8613800138000'", id_type=column))
     assert await ids(store, key(right)) == [right]
+    assert await ids(store, Phone("+8613800138000")) == [right]
     for spelling in asked:
         assert await fetch(store, key(spelling)) == []
 
 
-async def test_ids_beyond_64_bits_are_not_rounded_to_somebody_else(opened: Open) -> None:
-    top = 2**63 - 1
-    store = opened(
-        f"CREATE TABLE customers (id INTEGER, phone, name, minor, department, note); INSERT INTO customers (id) VALUES ({top}), ({top - 1})"
-    )
-    assert await ids(store, key(str(top))) == [str(top)]
-    assert await ids(store, key(str(top - 1))) == [str(top - 1)]
-    assert await fetch(store, key(str(top + 1))) == []
+FOLDING = {
+    "sqlite nocase": ("sqlite", "TEXT COLLATE NOCASE"),
+    "sqlite rtrim": ("sqlite", "TEXT COLLATE RTRIM"),
+    "postgresql nondeterministic": ("postgresql", "TEXT COLLATE folding"),
+    "postgresql citext": ("postgresql", "citext"),
+    "postgresql domain": ("postgresql", "folded"),
+    "mariadb general": ("mariadb", "VARCHAR(40) COLLATE utf8mb4_general_ci"),
+    "mariadb unicode": ("mariadb", "VARCHAR(40) COLLATE utf8mb4_unicode_520_ci"),
+    "mariadb padded bin": ("mariadb", "VARCHAR(40) COLLATE utf8mb4_bin"),
+    "mariadb utf8mb3": ("mariadb", "VARCHAR(40) CHARACTER SET utf8mb3"),
+    "mariadb latin1": ("mariadb", "VARCHAR(40) CHARACTER SET latin1"),
+}
+ICU = "CREATE COLLATION folding (provider = icu, locale = 'und-u-ks-level1', deterministic = false)"
+CITEXT = (  # what the extension is made of, in SQL: it is not part of every PostgreSQL
+    "CREATE TYPE citext",
+    "CREATE FUNCTION ci_in(cstring) RETURNS citext AS 'textin' LANGUAGE internal IMMUTABLE STRICT",
+    "CREATE FUNCTION ci_out(citext) RETURNS cstring AS 'textout' LANGUAGE internal IMMUTABLE STRICT",
+    "CREATE TYPE citext (INPUT = ci_in, OUTPUT = ci_out, LIKE = text, CATEGORY = 'S')",
+    "CREATE CAST (citext AS text) WITHOUT FUNCTION AS IMPLICIT",
+    "CREATE CAST (text AS citext) WITHOUT FUNCTION AS ASSIGNMENT",
+    "CREATE FUNCTION ci_eq(citext, citext) RETURNS bool LANGUAGE sql IMMUTABLE STRICT AS 'SELECT lower($1::text) = lower($2::text)'",
+    "CREATE OPERATOR = (LEFTARG = citext, RIGHTARG = citext, PROCEDURE = ci_eq)",
+    "CREATE DOMAIN folded AS citext CHECK (VALUE <> NULL::text)",
+)
 
 
-@pytest.mark.parametrize("stored", ["NULL", "''", "1.5", "x'01'", "CAST(x'ff' AS TEXT)"])
+@pytest.mark.parametrize(("kind", "column"), FOLDING.values(), ids=FOLDING)
+async def test_of_ids_that_a_collation_takes_for_one_exactly_the_asked_is_found(
+    place: Place, opened: Open, kind: str, column: str
+) -> None:
+    only(place, kind)
+    twins = [
+        "ab",
+        "AB",
+        "Ab",
+        "aB",
+        "ab ",
+        "AB  ",
+        "áb",
+    ]  # more than two, and the asked one not among the first
+    script = [f"CREATE TABLE customers (id {column}, {COLUMNS})"]
+    script += [f"INSERT INTO customers (id) VALUES ('{each}')" for each in twins]
+    if "folding" in column:
+        try:
+            place.run(ICU)
+        except asyncpg.FeatureNotSupportedError:
+            pytest.skip("THIS PostgreSQL HAS NO ICU: nondeterministic collations are not proven")
+    store = await opened(*(CITEXT if kind == "postgresql" else ()), *script)
+    for each in twins:
+        assert await ids(store, key(each)) == [each]
+    for stranger in ("ab   ", "A B", "aḃ", "ＡＢ", "客", "😀"):
+        assert await fetch(store, key(stranger)) == []
+
+
+async def test_a_uuid_has_one_spelling(place: Place, opened: Open) -> None:
+    only(place, "postgresql", "mariadb")
+    right = "123e4567-e89b-12d3-a456-426655440000"
+    store = await opened(*inserted(f"'{right}'", "NULL", id_type="UUID"))
+    assert await ids(store, key(right)) == [right]
+    for spelling in (
+        right.upper(),
+        right.replace("-", ""),
+        f"{{{right}}}",
+        f"urn:uuid:{right}",
+        right[:-1],
+        "",
+    ):
+        assert await fetch(store, key(spelling)) == []
+
+
+async def test_zeros_that_a_column_shows_are_not_part_of_an_id(place: Place, opened: Open) -> None:
+    only(place, "mariadb")
+    store = await opened(*inserted("7", "'+8613800138000'", id_type="INT(8) ZEROFILL"))
+    assert await ids(store, key("7")) == await ids(store, Phone("+8613800138000")) == ["7"]
+    assert await fetch(store, key("00000007")) == []
+
+
+@pytest.mark.parametrize("stored", ["NULL", "''"])
 async def test_a_row_that_cannot_be_named_is_an_error(opened: Open, stored: str) -> None:
-    store = opened(
-        "CREATE TABLE customers (id, phone TEXT, name, minor, department, note);"
-        f"INSERT INTO customers (id, phone) VALUES ({stored}, '+8613800138000')"
-    )
+    store = await opened(*inserted(stored, "'+8613800138000'"))
     with pytest.raises(StoreError):
         await fetch(store, Phone("+8613800138000"))
 
@@ -215,45 +297,49 @@ WRITTEN = (
 )
 
 
-@pytest.mark.parametrize("asked", WRITTEN)
 @pytest.mark.parametrize(
-    ("phone_format", "stored"),
+    ("phone_format", "phone_type", "stored"),
     [
-        (PhoneFormat.E164, "'+8613800138000'"),
-        (PhoneFormat.NATIONAL, "'13800138000'"),
-        (PhoneFormat.NATIONAL, "13800138000"),
-        (PhoneFormat.NATIONAL, "'+8613800138000'"),
-        (PhoneFormat.NATIONAL, "'8613800138000'"),
+        (PhoneFormat.E164, "VARCHAR(40)", "'+8613800138000'"),
+        (PhoneFormat.NATIONAL, "VARCHAR(40)", "'13800138000'"),
+        (PhoneFormat.NATIONAL, "CHAR(20)", "'13800138000'"),
+        (PhoneFormat.NATIONAL, "BIGINT", "13800138000"),
+        (PhoneFormat.NATIONAL, "NUMERIC(20, 0)", "13800138000"),
+        (PhoneFormat.NATIONAL, "BIGINT", "8613800138000"),
+        (PhoneFormat.E164, "BIGINT", "8613800138000"),
+        (PhoneFormat.NATIONAL, "VARCHAR(40)", "'+8613800138000'"),
+        (PhoneFormat.NATIONAL, "VARCHAR(40)", "'8613800138000'"),
     ],
 )
 async def test_every_way_to_write_a_number_finds_its_row(
-    opened: Open, asked: str, phone_format: PhoneFormat, stored: str
+    opened: Open, phone_format: PhoneFormat, phone_type: str, stored: str
 ) -> None:
-    affinity = "TEXT" if stored.startswith("'") else "INTEGER"
-    store = opened(
-        f"CREATE TABLE customers (id TEXT, phone {affinity}, name, minor, department, note);"
-        f"INSERT INTO customers (id, phone) VALUES ('C-1', {stored}), ('C-2', '13800138001')",
-        phone_format=phone_format,
-    )
-    [row] = await fetch(store, Phone(normalise(asked)))
-    assert (row.key, row.phone) == (key("C-1"), "+8613800138000")
+    store = await opened(*inserted("'C-1'", stored, phone_type=phone_type), phone_format=phone_format)
+    for asked in WRITTEN:
+        [row] = await fetch(store, Phone(normalise(asked)))
+        assert (row.key, row.phone) == (key("C-1"), "+8613800138000")
+    assert await fetch(store, Phone("+8613800138001")) == []
+    assert await fetch(store, Phone("' OR 1=1 --")) == []
+
+
+async def test_digits_of_a_foreign_number_are_not_read_as_a_chinese_one(place: Place, opened: Open) -> None:
+    only(place, "postgresql", "mariadb")
+    store = await opened(*inserted("'us'", "12025550143", phone_type="BIGINT"))
+    [row] = await fetch(store, Phone("+12025550143"))
+    assert row.phone == "+12025550143"
 
 
 @pytest.mark.parametrize("stored", ["02112345678", "2112345678", "+862112345678", "862112345678"])
 async def test_a_landline_is_found_with_and_without_its_trunk_zero(opened: Open, stored: str) -> None:
-    store = opened(
-        "CREATE TABLE customers (id TEXT, phone TEXT, name, minor, department, note);"
-        f"INSERT INTO customers (id, phone) VALUES ('C-1', '{stored}')",
-        phone_format=PhoneFormat.NATIONAL,
-    )
+    store = await opened(*inserted("'C-1'", f"'{stored}'"), phone_format=PhoneFormat.NATIONAL)
     [row] = await fetch(store, Phone(normalise("021-1234 5678")))
     assert row.phone == "+862112345678"
 
 
 async def test_a_foreign_number_does_not_find_the_chinese_one_with_its_digits(opened: Open) -> None:
-    store = opened(
-        "CREATE TABLE customers (id TEXT, phone TEXT, name, minor, department, note);"
-        "INSERT INTO customers (id, phone) VALUES ('cn', '2025550143'), ('us', '+12025550143')",
+    store = await opened(
+        *inserted("'cn'", "'2025550143'"),
+        "INSERT INTO customers (id, phone) VALUES ('us', '+12025550143')",
         phone_format=PhoneFormat.NATIONAL,
     )
     assert await ids(store, Phone("+12025550143")) == ["us"]
@@ -261,121 +347,329 @@ async def test_a_foreign_number_does_not_find_the_chinese_one_with_its_digits(op
 
 
 async def test_two_spellings_of_one_number_are_ambiguous(opened: Open) -> None:
-    store = opened(
-        "CREATE TABLE customers (id TEXT, phone TEXT, name, minor, department, note);"
-        "INSERT INTO customers (id, phone) VALUES ('a', '13800138000'), ('b', '+8613800138000')",
+    store = await opened(
+        *inserted("'a'", "'13800138000'"),
+        "INSERT INTO customers (id, phone) VALUES ('b', '+8613800138000')",
         phone_format=PhoneFormat.NATIONAL,
     )
     assert sorted(await ids(store, Phone("+8613800138000"))) == ["a", "b"]
 
 
+# Numbers by their digest.
+
+DIGESTS = (
+    "CREATE TABLE customers (id VARCHAR(40), phone VARCHAR(40), idx CHAR(64), last4 VARCHAR(4), last4_idx VARCHAR(64))",
+    "CREATE INDEX by_idx ON customers (idx)",
+    *(
+        f"INSERT INTO customers VALUES ('{n}', {number}, '{phone_digest(KEY, e164)}', '{e164[-4:]}', '{last_four_digest(KEY, e164[-4:])}')"
+        for n, number, e164 in (
+            ("a", "'13800138000'", "+8613800138000"),
+            ("b", "NULL", "+8613900138000"),
+            ("c", "'13700130042'", "+8613700130042"),
+            ("d", "'13600136000'", "+8613500135000"),  # an index that nobody kept up
+        )
+    ),
+)
+NATIONAL: dict[str, Any] = {
+    "phone_format": PhoneFormat.NATIONAL, "phone_hmac": "idx", "index_key": KEY, "fields": {"phone": "phone"}, "attributes": {},
+}  # fmt: skip
+
+
+async def test_a_number_is_found_by_its_digest_alone(opened: Open) -> None:
+    store = await opened(*DIGESTS, **{**NATIONAL, "phone": None})
+    for number, customer_id in (("+8613800138000", "a"), ("+8613900138000", "b"), ("+8613500135000", "d")):
+        [row] = await fetch(store, Phone(number))
+        assert (row.key.customer_id, row.phone) == (customer_id, number)
+    for stranger in ("+8613800138001", "13800138000", "", phone_digest(KEY, "+8613800138000")):
+        assert await fetch(store, Phone(stranger)) == []
+    [row] = await fetch(store, key("a"))
+    assert row.phone == ""
+
+
+async def test_with_another_key_no_digest_is_found(opened: Open) -> None:
+    store = await opened(*DIGESTS, **{**NATIONAL, "index_key": b"x" * 32})
+    assert await fetch(store, Phone("+8613800138000")) == []
+
+
+async def test_a_digest_in_capitals_is_none(place: Place, opened: Open) -> None:
+    store = await opened(*DIGESTS, "UPDATE customers SET idx = upper(idx)", **NATIONAL)
+    assert await fetch(store, Phone("+8613800138000")) == []
+
+
+async def test_a_number_beside_its_digest_must_be_that_number(opened: Open) -> None:
+    store = await opened(*DIGESTS, **NATIONAL)
+    [row] = await fetch(store, Phone("+8613800138000"))
+    assert (row.key.customer_id, row.phone, values(row)) == (
+        "a",
+        "+8613800138000",
+        {"phone": "13800138000"},
+    )
+    for number in ("+8613500135000", "+8613900138000"):
+        with pytest.raises(StoreError) as failed:
+            await fetch(store, Phone(number))
+        assert number[-8:] not in str(failed.value)
+
+
+# Search by last four digits.
+
+SEARCH = [
+    {"last_four": "last4"},
+    {"last_four_hmac": "last4_idx"},
+    {"last_four_hmac": "last4_idx", "phone": None},
+]
+
+
+@pytest.mark.parametrize("changes", SEARCH, ids=str)
+async def test_a_search_finds_who_has_the_digits_by_customer_id(
+    opened: Open, changes: dict[str, Any]
+) -> None:
+    store = await opened(*DIGESTS, **{**NATIONAL, **changes})
+    assert store.can_search
+
+    async def found(digits: str, most: int = 10) -> list[str]:
+        rows = await store.search(digits, store.fields, NOTHING, most, 5.0)
+        return [row.key.customer_id for row in rows]
+
+    assert await found("8000") == ["a", "b"]
+    assert await found("8000", 1) == ["a", "b"]  # one more than the most: too many
+    assert await found("0042") == ["c"]
+    assert await found("8000", 0) == []
+    for odd in (
+        "42",
+        "0042 ",
+        "00 42",
+        "%",
+        "____",
+        "８０００",
+        "+042",
+        "13800138000",
+        "",
+        "' OR",
+        "8000\n",
+        "٨٠٠٠",
+    ):
+        assert await found(odd) == []
+
+
+async def test_a_search_shows_one_more_than_the_most_and_never_all(opened: Open) -> None:
+    many = [f"INSERT INTO customers (id, last4) VALUES ('m{n}', '7777')" for n in range(9, 0, -1)]
+    store = await opened(*DIGESTS, *many, **{**NATIONAL, "last_four": "last4"})
+    rows = await store.search("7777", NOTHING, NOTHING, 3, 5.0)
+    assert [row.key.customer_id for row in rows] == ["m1", "m2", "m3", "m4"]
+
+
+async def test_a_row_whose_number_ends_otherwise_is_an_error(opened: Open) -> None:
+    store = await opened(*DIGESTS, **{**NATIONAL, "last_four": "last4"})
+    with pytest.raises(StoreError):
+        await store.search("5000", NOTHING, NOTHING, 3, 5.0)
+
+
+async def test_a_store_without_the_column_finds_nobody(opened: Open) -> None:
+    store = await opened()
+    assert not store.can_search
+    assert await store.search("8000", store.fields, NOTHING, 10, 5.0) == ()
+
+
 # Odd values.
 
 
-@pytest.mark.parametrize(
-    ("literal", "expected"),
-    [
-        ("NULL", None),
-        ("9223372036854775807", 2**63 - 1),
-        ("-9223372036854775808", -(2**63)),
-        ("1.5", 1.5),
-        ("x'00ff'", b"\x00\xff"),
-        ("'2026-02-30'", "2026-02-30"),
-        ("''", ""),
-        ("CAST(x'610062' AS TEXT)", "a\0b"),
-        ("CAST(x'eda080' AS TEXT)", "\ufffd\ufffd\ufffd"),
-        ("CAST(x'61ff' AS TEXT)", "a\ufffd"),
-        ("'😀'", "😀"),
-    ],
-)
-async def test_values_come_as_they_are_and_text_is_always_text(
-    opened: Open, literal: str, expected: object
-) -> None:
-    store = opened(
-        f"CREATE TABLE customers (id TEXT, phone, name DATE, minor BOOLEAN, department, note); INSERT INTO customers VALUES ('1', {literal}, {literal}, {literal}, {literal}, {literal})"
-    )
+async def test_values_of_every_type_come_in_a_form_that_masks_know(place: Place, opened: Open) -> None:
+    from datetime import date, datetime
+    from decimal import Decimal
+
+    only(place, "postgresql", "mariadb")
+    blob = {"postgresql": r"'\x00ff'", "mariadb": "x'00ff'"}[place.kind]
+    blob_type = {"postgresql": "BYTEA", "mariadb": "BLOB"}[place.kind]
+    types = {
+        "i": ("BIGINT", str(-(2**63)), -(2**63)), "s": ("SMALLINT", "-1", -1), "d": ("DECIMAL(9, 2)", "1.50", Decimal("1.50")),
+        "f": ("DOUBLE PRECISION", "1.5", 1.5), "day": ("DATE", "'2026-02-28'", date(2026, 2, 28)),
+        "at": ("TIMESTAMP", "'2026-02-28 01:02:03'", datetime(2026, 2, 28, 1, 2, 3)),  # noqa: DTZ001 - so it is stored
+        "u": ("UUID", "'123e4567-e89b-12d3-a456-426655440000'", "123e4567-e89b-12d3-a456-426655440000"),
+        "j": ("JSON", """'{"a": [1]}'""", '{"a": [1]}'), "b": (blob_type, blob, b"\x00\xff"),
+        "t": ("TEXT", "'😀 \u00e9'", "😀 \u00e9"), "none": ("TEXT", "NULL", None), "z": ("TEXT", "''", ""),
+    }  # fmt: skip
+    columns = ", ".join(f"{name} {each[0]}" for name, each in types.items())
+    literals = ", ".join(each[1] for each in types.values())
+    store = await opened(
+        f"CREATE TABLE customers (id INTEGER PRIMARY KEY, {columns})",
+        f"INSERT INTO customers VALUES (1, {literals})",
+        phone=None, fields={name: name for name in types}, attributes={name: name for name in types},
+    )  # fmt: skip
     [row] = await fetch(store, key("1"))
-    assert values(row) == {"name": expected, "phone": expected, "note": expected}
-    assert row.attributes == {"minor": expected, "owner_department": expected}
-    for value in values(row).values():
-        assert not isinstance(value, str) or value.encode().decode() == value
+    expected = {name: each[2] for name, each in types.items()}
+    assert values(row) == row.attributes == expected
+    assert {name: type(value) for name, value in values(row).items()} == {
+        n: type(v) for n, v in expected.items()
+    }
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    customer_id=st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: "\ufffd" not in text),
-    value=st.none()
-    | st.integers(-(2**63), 2**63 - 1)
-    | st.binary()
-    | st.text(st.characters(codec="utf-8")),
-)
-def test_any_id_and_any_value_come_back(tmp_path: Path, customer_id: str, value: object) -> None:
-    path = tmp_path / "any.db"
-    raw = sqlite3.connect(path)
-    raw.execute("DROP TABLE IF EXISTS customers")
-    raw.execute("CREATE TABLE customers (id TEXT PRIMARY KEY, value)")
-    raw.execute("INSERT INTO customers VALUES (?, ?)", (customer_id, value))
-    raw.commit()
-    raw.close()
-    store = SQLStore(
-        StoreTable("crm", f"sqlite:///{path}", "customers", "id", fields={"value": "value"}), SystemClock()
+async def test_types_without_an_equal_come_as_text(place: Place, opened: Open) -> None:
+    only(place, "postgresql")
+    store = await opened(
+        "CREATE TYPE mood AS ENUM ('fine')",
+        "CREATE TABLE customers (id TEXT, a TEXT[], m mood, n INET, r INT4RANGE, v INTERVAL, j JSONB, c mood[])",
+        "INSERT INTO customers VALUES ('1', '{a,b}', 'fine', '::1', '[1,2)', '1 day', '{\"a\": 1}', '{fine}')",
+        phone=None, fields={name: name for name in "amnrvjc"}, attributes={},
+    )  # fmt: skip
+    [row] = await fetch(store, key("1"))
+    assert values(row) == {
+        "a": "{a,b}", "m": "fine", "n": "::1/128", "r": "[1,2)", "v": "1 day", "j": '{"a": 1}', "c": "{fine}",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["text", "bytes", "json", "key"])
+async def test_a_value_beyond_the_longest_is_an_error_and_is_never_read_whole(
+    place: Place, opened: Open, kind: str
+) -> None:
+    types = {
+        "sqlite": {"text": "TEXT", "bytes": "BLOB", "json": "TEXT", "key": "TEXT"},
+        "postgresql": {"text": "TEXT", "bytes": "BYTEA", "json": "JSONB", "key": "TEXT"},
+        "mariadb": {"text": "LONGTEXT", "bytes": "LONGBLOB", "json": "JSON", "key": "LONGTEXT"},
+    }[place.kind]
+    column = {"key": "id"}.get(kind, "big")
+    place.run(
+        f"CREATE TABLE customers (id {types['key']}, phone VARCHAR(40), big {types[kind]}, other TEXT)"
     )
-    [row] = asyncio.run(fetch(store, key(customer_id)))
-    store.close()
-    assert row.key.customer_id == customer_id
-    assert values(row) == {"value": value}
+
+    def big(length: int) -> str:
+        text = f"'{'x' * length}'"
+        if kind == "json":
+            return f"""'"{"x" * (length - 2)}"'"""
+        return (
+            f"decode(repeat('00', {length}), 'hex')"
+            if (kind, place.kind) == ("bytes", "postgresql")
+            else text
+        )
+
+    for length in (LONGEST, LONGEST + 1, 3 * LONGEST):
+        here = {"id": "'C-1'", "big": "NULL", column: big(length)}
+        store = await opened(
+            "DELETE FROM customers",
+            f"INSERT INTO customers VALUES ({here['id']}, '+8613800138000', {here['big']}, 'o')",
+            fields={"big": "big"}, attributes={"o": "other"},
+        )  # fmt: skip
+        [row] = (
+            await store.fetch(Phone("+8613800138000"), NOTHING, frozenset({"o"}), 5.0)
+            if kind != "key"
+            else [None]
+        )
+        assert row is None or row.attributes == {"o": "o"}  # who does not ask for it does not mind it
+        if length <= LONGEST:
+            assert len(await fetch(store, Phone("+8613800138000"))) == 1
+        else:
+            with pytest.raises(StoreError, match="more than"):
+                await fetch(store, Phone("+8613800138000"))
+
+
+async def test_long_texts_are_measured_in_bytes(opened: Open) -> None:
+    store = await opened(
+        "CREATE TABLE customers (id VARCHAR(40), big TEXT)",
+        f"INSERT INTO customers VALUES ('in', '{'客' * (LONGEST // 3 - 1)}')",
+        phone=None, fields={"big": "big"}, attributes={},
+    )  # fmt: skip
+    assert len(await fetch(store, key("in"))) == 1
+
+
+TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufffd"), min_size=1, max_size=30)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    stored=st.lists(TEXTS, min_size=1, max_size=6, unique=True),
+    asked=st.lists(TEXTS, max_size=6),
+    value=TEXTS,
+)
+def test_what_went_in_comes_out_under_exactly_its_key(
+    place: Place, stored: list[str], asked: list[str], value: str
+) -> None:
+    def literal(text: str) -> str:
+        if place.kind == "mariadb":
+            return f"CONVERT(x'{text.encode().hex()}' USING utf8mb4)"
+        if place.kind == "postgresql":
+            return f"convert_from(decode('{text.encode().hex()}', 'hex'), 'UTF8')"
+        return f"CAST(x'{text.encode().hex()}' AS TEXT)"
+
+    place.run(
+        "DROP TABLE IF EXISTS customers",
+        "CREATE TABLE customers (id VARCHAR(100), value VARCHAR(100))",
+        *(f"INSERT INTO customers VALUES ({literal(each)}, {literal(value)})" for each in stored),
+    )
+
+    async def run() -> None:
+        table = StoreTable("crm", place.url, "customers", "id", fields={"value": "value"})
+        store = await open_store(table, SystemClock())
+        for each in stored:
+            [row] = await fetch(store, key(each))
+            assert (row.key.customer_id, values(row)) == (each, {"value": value})
+        for each in set(asked) - set(stored):
+            assert await fetch(store, key(each)) == []
+        await store.close()
+
+    asyncio.run(run())
 
 
 # Names.
 
 HOSTILE = (
-    'x"; DROP TABLE customers; --',
-    "x' OR '1'='1",
-    "select",
-    "a b",
-    "100%",
-    "a:b",
-    "?",
-    "[x]",
-    "`x`",
-    "客户号",
-    "a.b",
-    "x--",
-    "%(id)s",
-    "{x}",
-)
+    'x"; DROP TABLE customers; --', "x' OR '1'='1", "select", "a b", "100%", "a:b", "?", "[x]", "`x`", "客户号", "a.b", "x--",
+    "%(id)s", "{x}", "$1", "\\", "C0", "%s", "Key0",
+)  # fmt: skip
 
 
-@pytest.mark.parametrize("column", HOSTILE)
-async def test_any_column_name_is_only_a_name(opened: Open, column: str) -> None:
-    quoted = '"' + column.replace('"', '""') + '"'
-    script = f"CREATE TABLE customers ({quoted} TEXT PRIMARY KEY, other TEXT); INSERT INTO customers VALUES ('C-1', 'o'), ('C-2', 'p')"
-    store = opened(
-        script,
-        customer_id=column,
-        phone=None,
-        fields={"id": column, "o": "other"},
-        attributes={"a": column},
+async def test_any_column_name_is_only_a_name(place: Place, opened: Open) -> None:
+    for column in HOSTILE:
+        store = await opened(
+            "DROP TABLE IF EXISTS customers",
+            f"CREATE TABLE customers ({place.quoted(column)} VARCHAR(40) PRIMARY KEY, other VARCHAR(40))",
+            "INSERT INTO customers VALUES ('C-1', 'o'), ('C-2', 'p')",
+            customer_id=column, phone=None, fields={"id": column, "o": "other"}, attributes={"a": column},
+        )  # fmt: skip
+        [row] = await fetch(store, key("C-1"))
+        assert (values(row), row.attributes) == ({"id": "C-1", "o": "o"}, {"a": "C-1"})
+        changes: dict[str, Any] = {"fields": {}, "attributes": {}, "customer_id": "other"}
+        by_phone = await opened("SELECT 1", phone=column, last_four=column, **changes)
+        assert await fetch(by_phone, Phone("+8613800138000")) == []
+        assert list(await by_phone.search("1234", NOTHING, NOTHING, 5, 5.0)) == []
+        by_digest = await opened("SELECT 1", phone=None, phone_hmac=column, index_key=KEY, **changes)
+        assert await fetch(by_digest, Phone("+8613800138000")) == []
+
+
+async def test_any_table_name_is_only_a_name(place: Place, opened: Open) -> None:
+    schema = {
+        "sqlite": "main",
+        "postgresql": "public",
+        "mariadb": place.url.partition("@/")[2].partition("?")[0],
+    }[place.kind]
+    for table in HOSTILE:
+        if "." in table:
+            continue
+        quoted = place.quoted(table)
+        script = (
+            f"CREATE TABLE {quoted} (id VARCHAR(40) PRIMARY KEY)",
+            f"INSERT INTO {quoted} VALUES ('C-1')",
+        )
+        for name in (table, f"{schema}.{table}"):
+            store = await opened(*script, table=name, phone=None, fields={"i": "id"}, attributes={})
+            assert await ids(store, key("C-1")) == ["C-1"]
+            script = ("SELECT 1", "SELECT 1")
+
+
+async def test_a_schema_with_an_odd_name_is_only_a_name(place: Place, opened: Open) -> None:
+    only(place, "postgresql")
+    script = (
+        'DROP SCHEMA IF EXISTS "S; 1" CASCADE',
+        'CREATE SCHEMA "S; 1"',
+        'CREATE TABLE "S; 1".customers (id TEXT)',
+        """INSERT INTO "S; 1".customers VALUES ('C-1')""",
     )
-    [row] = await fetch(store, key("C-1"))
-    assert (values(row), row.attributes) == ({"id": "C-1", "o": "o"}, {"a": "C-1"})
-    by_phone = opened("SELECT 1", customer_id="other", phone=column, fields={}, attributes={})
-    assert await fetch(by_phone, Phone("+8613800138000")) == []
-
-
-@pytest.mark.parametrize("table", [name for name in HOSTILE if "." not in name])
-async def test_any_table_name_is_only_a_name(opened: Open, table: str) -> None:
-    quoted = '"' + table.replace('"', '""') + '"'
-    script = f"CREATE TABLE {quoted} (id TEXT PRIMARY KEY); INSERT INTO {quoted} VALUES ('C-1')"
-    store = opened(script, table=table, phone=None, fields={"i": "id"}, attributes={})
+    store = await opened(*SCHEMA, *script, table="S; 1.customers", phone=None, fields={}, attributes={})
     assert await ids(store, key("C-1")) == ["C-1"]
-    qualified = opened("SELECT 1", table=f"main.{table}", phone=None, fields={"i": "id"}, attributes={})
-    assert await ids(qualified, key("C-1")) == ["C-1"]
+    assert await ids(store, key("C-2")) == []
 
 
 async def test_a_view_is_as_good_as_a_table(opened: Open) -> None:
-    view = "CREATE VIEW adults AS SELECT id, phone, upper(name) AS name, minor, department, note FROM customers WHERE minor = 0;"
-    store = opened(SCHEMA + view, table="adults")
+    view = "CREATE VIEW adults AS SELECT id, phone, upper(name) AS name, minor, department, note FROM customers WHERE minor = 0"
+    store = await opened(*SCHEMA, view, table="adults")
     assert await ids(store, Phone("+8613800138000")) == ["C-1"]
     assert await fetch(store, key("C-2")) == []
 
@@ -383,204 +677,173 @@ async def test_a_view_is_as_good_as_a_table(opened: Open) -> None:
 # The start.
 
 
-def test_every_mismatch_is_named_at_once(opened: Open) -> None:
+async def test_every_mismatch_is_named_at_once(opened: Open) -> None:
     with pytest.raises(StartError) as refused:
-        opened(
+        await opened(
             customer_id="Id",
             phone="mobile",
             fields={"name": "name", "x": "nmae"},
             attributes={"minor": "minor", "y": "dept"},
+            last_four="l4",
         )
     assert refused.value.code == "STORE_MISMATCH"
-    message = str(refused.value)
-    assert [line.split("column ")[1] for line in message.splitlines()] == [
-        "'Id'",
-        "'dept'",
-        "'mobile'",
-        "'nmae'",
+    lines = str(refused.value).splitlines()
+    assert [line.split("column ")[1] for line in lines] == ["'Id'", "'dept'", "'l4'", "'mobile'", "'nmae'"]
+
+
+async def test_a_table_that_is_not_there_is_named(opened: Open) -> None:
+    await opened()
+    for table in (
+        "customer",
+        "Customers ",
+        "main.customer",
+        "other.customers",
+        "",
+        "sqlite_master; --",
+        "a" * 99,
+    ):
+        with pytest.raises(StartError) as refused:
+            await opened("SELECT 1", table=table)
+        assert refused.value.code == "STORE_MISMATCH"
+
+
+async def test_a_column_that_can_hold_no_key_is_named_at_the_start(place: Place, opened: Open) -> None:
+    only(place, "postgresql", "mariadb")
+    columns = "id DATE, phone FLOAT, idx INTEGER, l4 INTEGER"
+    with pytest.raises(StartError) as refused:
+        await opened(
+            f"CREATE TABLE customers ({columns})",
+            phone_hmac="idx", last_four="l4", index_key=KEY, fields={}, attributes={},
+        )  # fmt: skip
+    assert [line.split("column ")[1].split()[0] for line in str(refused.value).splitlines()] == [
+        "'id'",
+        "'phone'",
+        "'idx'",
+        "'l4'",
     ]
 
 
-@pytest.mark.parametrize(
-    "table", ["customer", "Customers ", "main.customer", "other.customers", "", "sqlite_master; --"]
-)
-def test_a_table_that_is_not_there_is_named(opened: Open, table: str) -> None:
-    with pytest.raises(StartError) as refused:
-        opened(table=table)
-    assert refused.value.code == "STORE_MISMATCH"
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "sqlite://",
-        "sqlite:///:memory:",
-        "sqlite:////nowhere/at/all.db",
-        "mysql://u:secret@h/d",
-        "sqlite:///x.db?mode=rwc",
-    ],
-)
-def test_a_url_that_cannot_be_opened_is_refused_without_showing_it(opened: Open, url: str) -> None:
-    with pytest.raises(StartError) as refused:
-        opened(url=url)
-    assert refused.value.code == "STORE_MISMATCH"
-    assert "secret" not in str(refused.value)
-    assert "secret" not in repr(StoreTable("crm", url, "customers", "id"))
-
-
-def test_a_file_that_is_no_database_is_refused(opened: Open, tmp_path: Path) -> None:
-    (tmp_path / "text").write_text("no database" * 200)
-    with pytest.raises(StartError):
-        opened(url=f"sqlite:///{tmp_path}/text")
+async def test_a_store_that_may_not_be_read_stops_the_start(place: Place, opened: Open) -> None:
+    only(place, "postgresql")
+    role = f"stranger{place.url.rpartition('_')[2].partition('?')[0]}"
+    place.run(f"DROP ROLE IF EXISTS {role}", f"CREATE ROLE {role} LOGIN")
+    with pytest.raises(StartError, match="InsufficientPrivilegeError"):
+        await opened(*SCHEMA, url=place.url.replace("postgres@", f"{role}@"))
+    place.run(f"DROP ROLE {role}")
 
 
 # Faults.
 
 
-async def test_a_store_that_lost_its_table_fails_and_tells_nothing(opened: Open) -> None:
-    store = opened()
+async def test_a_store_that_lost_a_column_fails_and_tells_nothing(place: Place, opened: Open) -> None:
+    store = await opened()
     assert await ids(store, key("C-1")) == ["C-1"]
-    opened("DROP TABLE customers; CREATE TABLE customers (id, phone, name, minor, department, note)")
-    assert await fetch(store, key("C-1")) == []
-    sqlite(Path(store._path).parent, "DROP TABLE customers")
+    place.run("ALTER TABLE customers RENAME COLUMN note TO remark")
+    if (
+        place.kind != "sqlite"
+    ):  # which takes an unknown name in quotes for a text: the check at the start is for that
+        with pytest.raises(StoreError) as failed:
+            await fetch(store, key("C-1"))
+        assert failed.value.code == "STORE_UNAVAILABLE"
+    [row] = await store.fetch(
+        key("C-1"), frozenset({"name"}), NOTHING, 5.0
+    )  # who does not need it is served
+    assert row.key == key("C-1")
+    place.run("DROP TABLE customers")
     with pytest.raises(StoreError) as failed:
         await fetch(store, key("C-1"))
     assert failed.value.code == "STORE_UNAVAILABLE"
     assert "C-1" not in str(failed.value)
     assert failed.value.__suppress_context__
+    place.run(*SCHEMA)
+    assert await ids(store, key("C-1")) == ["C-1"]
 
 
-async def test_a_locked_store_times_out_and_recovers(opened: Open) -> None:
-    store = opened()
-    raw = sqlite3.connect(store._path, isolation_level=None)
-    raw.execute("BEGIN EXCLUSIVE")
-    with pytest.raises(StoreError) as failed:
-        await fetch(store, key("C-1"), 0.1)
-    assert failed.value.code == "STORE_TIMEOUT"
-    waiting = asyncio.create_task(fetch(store, key("C-1"), 5.0))
-    await asyncio.sleep(0)
-    raw.execute("ROLLBACK")
-    raw.close()
+async def test_columns_may_change_their_order_and_types_while_the_store_is_open(
+    place: Place, opened: Open
+) -> None:
+    store = await opened()
+    await fetch(store, key("C-1"))
+    place.run("ALTER TABLE customers ADD COLUMN extra VARCHAR(9)", "ALTER TABLE customers DROP COLUMN minor",
+              "ALTER TABLE customers ADD COLUMN minor VARCHAR(9) DEFAULT 'm'")  # fmt: skip
+    [row] = await fetch(store, key("C-1"))
+    assert row.attributes == {"minor": "m", "owner_department": "east"}
+
+
+async def test_a_locked_store_times_out_and_recovers(place: Place, opened: Open) -> None:
+    store = await opened(connections=2)
+    with place.locked("customers"):
+        calls = [fetch(store, key("C-1"), 0.3) for _ in range(20)]
+        async with asyncio.timeout(20):
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {getattr(result, "code", "found") for result in results} == {"STORE_TIMEOUT"}
+        waiting = asyncio.ensure_future(fetch(store, key("C-1"), 20.0))
+        await asyncio.sleep(0)
     assert len(await waiting) == 1
+    assert await asyncio.gather(*(ids(store, key("C-2")) for _ in range(20))) == [["C-2"]] * 20
 
 
-ENDLESS = """
-CREATE TABLE customers (id TEXT PRIMARY KEY, phone TEXT);
-CREATE VIEW endless AS
-    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT 'C-' || i AS id, NULL AS phone FROM n WHERE i < 0;
-"""
-
-
-async def test_an_endless_statement_stops_at_the_deadline_and_the_loop_goes_on(opened: Open) -> None:
-    store = opened(ENDLESS, table="endless", fields={}, attributes={})
-    beats = 0
-    task = asyncio.create_task(fetch(store, key("C-1"), 0.3))
-    while not task.done():
-        await asyncio.sleep(0.01)
-        beats += 1
-    with pytest.raises(StoreError) as failed:
-        await task
-    assert failed.value.code == "STORE_TIMEOUT"
-    assert beats > 5
-
-
-async def test_more_endless_statements_than_threads_all_end(opened: Open) -> None:
-    store = opened(ENDLESS, table="endless", fields={}, attributes={})
-    calls = [fetch(store, key("C-1"), 0.2) for _ in range(20)]
-    async with asyncio.timeout(5):
-        results = await asyncio.gather(*calls, return_exceptions=True)
-    assert {getattr(result, "code", "") for result in results} == {"STORE_TIMEOUT"}
+async def test_a_caller_who_goes_away_leaves_the_store_whole(place: Place, opened: Open) -> None:
+    store = await opened(connections=2)
+    with place.locked("customers"):
+        for _ in range(5):
+            call = asyncio.ensure_future(fetch(store, key("C-1"), 20.0))
+            await asyncio.sleep(0.02)
+            call.cancel()
+            await asyncio.wait([call])
+            assert call.cancelled()
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*(ids(store, key("C-1")) for _ in range(8))) == [["C-1"]] * 8
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, -1.0])
 async def test_no_time_left_is_a_timeout(opened: Open, timeout_s: float) -> None:
-    with pytest.raises(StoreError) as failed:
-        await fetch(opened(), key("C-1"), timeout_s)
-    assert failed.value.code == "STORE_TIMEOUT"
+    store = await opened(last_four="note")
+    for call in (fetch(store, key("C-1"), timeout_s), store.search("1234", NOTHING, NOTHING, 1, timeout_s)):
+        with pytest.raises(StoreError) as failed:
+            await call
+        assert failed.value.code == "STORE_TIMEOUT"
 
 
 async def test_a_closed_store_answers_with_its_own_error(opened: Open) -> None:
-    store = opened()
-    store.close()
+    store = await opened()
+    await fetch(store, key("C-1"))
+    await store.close()
     with pytest.raises(StoreError):
         await fetch(store, key("C-1"))
 
 
-async def test_the_store_is_never_written(opened: Open) -> None:
-    store = opened()
-    with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        store._inline.execute("DELETE FROM customers")
+async def test_the_store_is_never_written(place: Place, opened: Open) -> None:
+    if place.kind == "mariadb":
+        place.run(f"GRANT ALL ON {place.run('SELECT DATABASE()')[0][0]}.* TO 'reader'@'localhost'")
+    store = await opened()
+    await fetch(store, key("C-1"))
+    for statement in (
+        "DELETE FROM customers",
+        "UPDATE customers SET name = 'x'",
+        "CREATE TABLE more (id INTEGER)",
+    ):
+        with pytest.raises(StoreError):
+            await store._source.rows(statement, (), SystemClock().monotonic() + 5)
+    assert values((await fetch(store, key("C-1")))[0])["name"] == "欧阳 一"
 
 
-# Where a look-up runs.
-
-
-def store_threads() -> int:
-    return sum(thread.name.startswith("fujie-store") for thread in threading.enumerate())
-
-
-MANY = (
-    SCHEMA
-    + """
-WITH RECURSIVE n (i) AS (SELECT 10 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
-INSERT INTO customers SELECT 'C-' || i, '+86' || (13000000000 + i), 'n', 0, 'd', NULL FROM n;
-"""
-)
-
-
-async def test_an_indexed_look_up_stays_on_the_loop(opened: Open) -> None:
-    store = opened(MANY)
-    for n in range(10, 400):  # SQLite counts the instructions of a statement over all its runs
-        assert await ids(store, key(f"C-{n}")) == [f"C-{n}"]
-        assert await ids(store, Phone(f"+86{13000000000 + n}")) in ([], [f"C-{n}"])
-    assert store_threads() == 0
-
-
-async def test_a_scan_runs_in_threads_and_finds_the_same(opened: Open) -> None:
-    store = opened(MANY + "DROP INDEX by_phone;")
-    found = await asyncio.gather(
-        *(ids(store, Phone(f"+86{13800000000 + n}")) for n in (138000, 7, 8, 9, 10, 11))
-    )
-    assert found == [["C-1"], [], [], [], [], []]
-    assert 1 <= store_threads() <= 4
-    assert await ids(store, key("C-11")) == ["C-11"]
-
-
-async def test_a_thread_that_ran_into_a_deadline_is_good_for_the_next(opened: Open) -> None:
-    store = opened(MANY + "DROP INDEX by_phone;")
-    refs = [Phone(f"+86{13800000000 + n}") for n in range(40)]
-    hasty = await asyncio.gather(*(fetch(store, ref, 0.001) for ref in refs), return_exceptions=True)
-    assert {getattr(result, "code", "found") for result in hasty} <= {"STORE_TIMEOUT", "found"}
-    assert await asyncio.gather(*(ids(store, Phone("+8613800138000")) for _ in range(40))) == [["C-1"]] * 40
-
-
-async def test_an_index_that_is_dropped_moves_the_look_up_to_the_threads(opened: Open) -> None:
-    store = opened(MANY)
-    assert await ids(store, Phone("+8613800138000")) == ["C-1"]
-    assert store_threads() == 0
-    sqlite(Path(store._path).parent, "DROP INDEX by_phone")
-    assert await ids(store, Phone("+8613800138000")) == ["C-1"]
-    assert store_threads() == 1
-
-
-async def test_what_another_process_commits_is_seen_at_once(opened: Open) -> None:
-    for journal in ("WAL", "DELETE"):
-        store = opened(f"PRAGMA journal_mode = {journal}; DROP TABLE IF EXISTS customers;" + SCHEMA)
-        for n in range(5):
-            sqlite(Path(store._path).parent, f"UPDATE customers SET name = 'v{n}' WHERE id = 'C-1'")
-            assert values((await fetch(store, key("C-1")))[0])["name"] == f"v{n}"
-        store.close()
+async def test_what_somebody_commits_is_seen_at_once(place: Place, opened: Open) -> None:
+    store = await opened()
+    for name in string.ascii_lowercase[:5]:
+        place.run(f"UPDATE customers SET name = '{name}' WHERE id = 'C-1'")
+        assert values((await fetch(store, key("C-1")))[0])["name"] == name
 
 
 async def test_ever_new_sets_of_fields_do_not_pile_up(opened: Open) -> None:
     columns = [f"f{n}" for n in range(11)]
-    script = f"CREATE TABLE customers (id TEXT PRIMARY KEY, {', '.join(columns)}); INSERT INTO customers (id, f3) VALUES ('C-1', 3)"
-    store = opened(
-        script, phone=None, fields=MappingProxyType({name: name for name in columns}), attributes={}
-    )
-    for bits in range(1200):
+    store = await opened(
+        f"CREATE TABLE customers (id VARCHAR(9) PRIMARY KEY, {', '.join(f'{name} INTEGER' for name in columns)})",
+        "INSERT INTO customers (id, f3) VALUES ('C-1', 3)",
+        phone=None, fields={name: name for name in columns}, attributes={},
+    )  # fmt: skip
+    for bits in range(700):
         asked = frozenset(name for n, name in enumerate(columns) if bits >> n & 1)
-        [row] = await store.fetch(key("C-1"), asked, NOTHING, 1.0)
+        [row] = await store.fetch(key("C-1"), asked, NOTHING, 5.0)
         assert values(row) == {name: 3 if name == "f3" else None for name in asked}
-    assert len(store._lookups) <= 512
+    assert len(store._statements) <= 512

@@ -29,3 +29,20 @@ class Spy:
         if self._error:
             raise self._error
         return await self._inner.fetch(ref, fields, attributes, timeout_s)
+
+    @property
+    def can_search(self) -> bool:
+        return self._inner.can_search
+
+    async def search(
+        self,
+        last_four: str,
+        fields: frozenset[str],
+        attributes: frozenset[str],
+        most: int,
+        timeout_s: float,
+    ) -> Sequence[Fetched]:
+        self.fields_asked.append(fields)
+        if self._error:
+            raise self._error
+        return await self._inner.search(last_four, fields, attributes, most, timeout_s)

@@ -1,13 +1,14 @@
-"""The one SELECT of a look-up: its text, its arguments, and what a row of it means."""
+"""The SELECTs of a store: a look-up and a search, their texts, their arguments, and what a row of them means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import Dialect
 
 from fujie.adapters.compiled import CompiledSelect
-from fujie.adapters.stores.table import StoreTable, spellings
+from fujie.adapters.stores.blindindex import last_four_digest, phone_digest
+from fujie.adapters.stores.columns import LONGEST, Columns, KeyType
+from fujie.adapters.stores.table import PhoneFormat, StoreTable, spellings
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StoreError
 from fujie.model.phone import NotAPhoneNumber, normalise
@@ -15,94 +16,212 @@ from fujie.model.record import SealedRecord
 from fujie.model.vocabulary import KeyKind
 from fujie.ports import Fetched
 
+STATEMENTS = 512
+"""Statements that are kept, compiled by us and prepared by the driver; ever new sets of fields only cost compilation."""
+
 _UNDECODABLE = "\ufffd"
 
 
-class Lookup:
-    """A look-up by one kind of key for one set of fields and attributes. At most two rows are read."""
+class Statements:
+    """Every SELECT of one store, compiled once per kind of key and set of columns."""
+
+    def __init__(self, store: StoreTable, columns: Columns) -> None:
+        self._store = store
+        self._columns = columns
+        self._lookups: dict[tuple[Any, ...], Lookup] = {}
+        self._searches: dict[tuple[Any, ...], Search] = {}
+
+    def __len__(self) -> int:
+        return len(self._lookups) + len(self._searches)
+
+    def lookup(self, kind: KeyKind, fields: frozenset[str], attributes: frozenset[str]) -> "Lookup":
+        """Return the look-up by one kind of key. Raises StoreError when a column is not mapped."""
+        shape = (kind, fields, attributes)
+        lookup = self._lookups.get(shape)
+        if lookup is None:
+            self._make_room()
+            reading = Reading(self._store, self._columns, fields, attributes)
+            lookup = self._lookups[shape] = Lookup(reading, kind)
+        return lookup
+
+    def search(self, fields: frozenset[str], attributes: frozenset[str]) -> "Search":
+        """Return the search by last four digits. Raises StoreError when a column is not mapped."""
+        shape = (fields, attributes)
+        search = self._searches.get(shape)
+        if search is None:
+            self._make_room()
+            search = self._searches[shape] = Search(Reading(self._store, self._columns, fields, attributes))
+        return search
+
+    def _make_room(self) -> None:
+        if len(self) >= STATEMENTS:
+            self._lookups.clear()
+            self._searches.clear()
+
+
+class Reading:
+    """Which columns are read of a row, and what they mean."""
 
     def __init__(
-        self,
-        store: StoreTable,
-        kind: KeyKind,
-        fields: frozenset[str],
-        attributes: frozenset[str],
-        dialect: Dialect,
+        self, store: StoreTable, columns: Columns, fields: frozenset[str], attributes: frozenset[str]
     ) -> None:
-        self._store = store
+        """Raises StoreError when a field or an attribute is not mapped."""
+        if not (fields <= store.fields.keys() and attributes <= store.attributes.keys()):
+            raise StoreError(f"store {store.name}: a column was asked for that is not mapped")
+        self.store = store
+        self.columns = columns
         self._fields = tuple(sorted(fields))
         self._attributes = tuple(sorted(attributes))
-        columns = store.from_clause().c
         keys = [store.customer_id] if store.phone is None else [store.customer_id, store.phone]
         self._first = len(keys)
-        names = [
-            *keys,
-            *(store.attributes[n] for n in self._attributes),
-            *(store.fields[n] for n in self._fields),
-        ]
-        by_phone = kind is KeyKind.PHONE
-        forms = len(spellings("", store.phone_format)) if by_phone else 1
-        key = columns[keys[-1] if by_phone else store.customer_id]
-        select = (
-            sa.select(*(columns[name] for name in names))
-            .where(key.in_([sa.bindparam(f"key{i}") for i in range(forms)]))
-            .limit(2)
+        self._has_digits_only = (
+            store.phone is not None
+            and store.phone_format is PhoneFormat.E164
+            and columns.key_type(store.phone) in {KeyType.INTEGER, KeyType.DECIMAL}
         )
-        self._compiled = CompiledSelect(select, dialect)
-        self.text = self._compiled.text
-        self.is_long = False
-        """Set once it ran beyond its budget on the event loop."""
+        read = [columns.key(name) for name in keys]
+        read += [columns.value(store.attributes[name]) for name in self._attributes]
+        read += [columns.value(store.fields[name]) for name in self._fields]
+        # Labelled by place: two fields may be mapped to one column.
+        labelled = [each.label(f"c{i}") for i, each in enumerate(read)]
+        self.select = sa.select(*labelled)
 
-    def arguments(self, ref: CustomerRef) -> tuple[object, ...]:
-        """Return the arguments of `text` that find `ref`."""
-        if isinstance(ref, StoreKey):
-            return self._compiled.arguments({"key0": ref.customer_id})
-        forms = spellings(ref.e164, self._store.phone_format)
-        return self._compiled.arguments({f"key{i}": form for i, form in enumerate(forms)})
-
-    def fetched(self, rows: Sequence[Sequence[Any]], ref: CustomerRef) -> list[Fetched]:
-        """Return what was found for exactly `ref`.
-
-        A database may find more than was asked: an integer column takes `007` for 7, a collation
-        `ab` for `AB`. Such a second spelling of an id would have a consent history of its own, so it
-        finds nothing.
+    def row(self, row: Sequence[Any]) -> Fetched:
+        """Return what a row means.
 
         Raises:
-            StoreError: a row has no usable id, or stands under another number than the one asked.
+            StoreError: it has no usable id, or a value beyond `LONGEST`.
 
         """
-        found = [self._row(row) for row in rows]
-        if isinstance(ref, StoreKey):
-            return [row for row in found if row.key.customer_id == ref.customer_id]
-        if any(row.phone != ref.e164 for row in found):
-            raise StoreError(
-                f"store {self._store.name}: a row was found under a number that it does not hold"
-            )
-        return found
-
-    def _row(self, row: Sequence[Any]) -> Fetched:
+        if any(_is_long(value) for value in row):
+            raise StoreError(f"store {self.store.name}: a value has more than {LONGEST} bytes")
         start, middle = self._first, self._first + len(self._attributes)
         return Fetched(
-            key=StoreKey(self._store.name, self._customer_id(row[0])),
+            key=StoreKey(self.store.name, self._customer_id(row[0])),
             record=SealedRecord(dict(zip(self._fields, row[middle:], strict=True))),
-            attributes=_mapping(self._attributes, row[start:middle]),
-            phone=_phone(row[1]) if self._store.phone else "",
+            attributes=dict(zip(self._attributes, row[start:middle], strict=True)),
+            phone=self._phone(row[1]) if self.store.phone else "",
         )
 
     def _customer_id(self, value: object) -> str:
         if isinstance(value, int):
             return str(value)
         if not isinstance(value, str) or not value or _UNDECODABLE in value:
-            raise StoreError(f"store {self._store.name}: a row has no usable customer id")
+            raise StoreError(f"store {self.store.name}: a row has no usable customer id")
         return value
 
+    def _phone(self, value: object) -> str:
+        if not isinstance(value, str | int):
+            return ""
+        try:
+            return normalise(f"+{value}" if self._has_digits_only else str(value))
+        except NotAPhoneNumber:
+            return ""
 
-def _mapping(names: Sequence[str], values: Sequence[object]) -> Mapping[str, object]:
-    return dict(zip(names, values, strict=True))
+
+class Lookup:
+    """A look-up by one kind of key for one set of fields and attributes. At most two rows are read."""
+
+    def __init__(self, reading: Reading, kind: KeyKind) -> None:
+        self._reading = reading
+        self._store = store = reading.store
+        by_number = kind is KeyKind.PHONE and store.phone_hmac is None
+        self._column = (store.phone_key if kind is KeyKind.PHONE else None) or store.customer_id
+        forms = len(spellings("", store.phone_format)) if by_number else 1
+        columns = reading.columns
+        select = reading.select.where(
+            columns.is_one_of(self._column, [f"key{i}" for i in range(forms)]),
+            *([] if by_number else [columns.is_exactly(self._column, "exact")]),
+        )
+        self._compiled = CompiledSelect(select.limit(2), columns.dialect)
+        self.text = self._compiled.text
+
+    def arguments(self, ref: CustomerRef) -> tuple[object, ...] | None:
+        """Return the arguments of `text` that find `ref`; None when no row can have such a key."""
+        if isinstance(ref, StoreKey):
+            return self._exactly(ref.customer_id)
+        if self._store.phone_hmac is not None:
+            return self._exactly(phone_digest(self._store.index_key, ref.e164))
+        columns, column = self._reading.columns, self._column
+        forms = spellings(ref.e164, self._store.phone_format)
+        if columns.key_type(column) in {KeyType.INTEGER, KeyType.DECIMAL}:
+            forms = tuple(form.lstrip("+0") for form in forms)
+        values = [columns.argument(column, form) for form in forms]
+        if None in values:
+            return None
+        return self._compiled.arguments({f"key{i}": value for i, value in enumerate(values)})
+
+    def _exactly(self, text: str) -> tuple[object, ...] | None:
+        value = self._reading.columns.argument(self._column, text)
+        return None if value is None else self._compiled.arguments({"key0": value, "exact": text})
+
+    def fetched(self, rows: Sequence[Sequence[Any]], ref: CustomerRef) -> list[Fetched]:
+        """Return what was found for exactly `ref`.
+
+        A second spelling of an id, which a database may take for the first, would have a consent history of
+        its own: it finds nothing. A row that a digest found and that holds no number has the number asked.
+
+        Raises:
+            StoreError: a row has no usable id, or stands under another number than the one asked.
+
+        """
+        found = [self._reading.row(row) for row in rows]
+        if isinstance(ref, StoreKey):
+            return [row for row in found if row.key.customer_id == ref.customer_id]
+        if self._store.phone is None:
+            return [Fetched(row.key, row.record, row.attributes, ref.e164) for row in found]
+        if any(row.phone != ref.e164 for row in found):
+            raise StoreError(
+                f"store {self._store.name}: a row was found under a number that it does not hold"
+            )
+        return found
 
 
-def _phone(value: object) -> str:
-    try:
-        return normalise(str(value)) if isinstance(value, str | int) else ""
-    except NotAPhoneNumber:
-        return ""
+class Search:
+    """The customers whose number ends with four digits, by a column of their own: never by scanning numbers."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._store = store = reading.store
+        assert store.search_key is not None
+        self._column = store.search_key
+        columns = reading.columns
+        select = (
+            reading.select.where(
+                columns.is_one_of(self._column, ["key0"]), columns.is_exactly(self._column, "exact")
+            )
+            .order_by(columns.column(store.customer_id))
+            .limit(sa.bindparam("most", type_=sa.Integer))
+        )
+        self._compiled = CompiledSelect(select, columns.dialect)
+        self.text = self._compiled.text
+
+    def arguments(self, last_four: str, most: int) -> tuple[object, ...] | None:
+        """Return the arguments of `text`; None when no row can have such digits."""
+        if self._store.last_four_hmac is not None:
+            last_four = last_four_digest(self._store.index_key, last_four)
+        value = self._reading.columns.argument(self._column, last_four)
+        if value is None:
+            return None
+        return self._compiled.arguments({"key0": value, "exact": last_four, "most": most})
+
+    def fetched(self, rows: Sequence[Sequence[Any]], last_four: str) -> list[Fetched]:
+        """Return what was found.
+
+        Raises:
+            StoreError: a row has no usable id, or a number that ends otherwise.
+
+        """
+        found = [self._reading.row(row) for row in rows]
+        if any(row.phone and not row.phone.endswith(last_four) for row in found):
+            raise StoreError(
+                f"store {self._store.name}: a row was found under digits that its number lacks"
+            )
+        return found
+
+
+def _is_long(value: object) -> bool:
+    if isinstance(value, str):
+        # A character has at most four bytes, so short texts, which are nearly all, are not encoded.
+        return 4 * len(value) > LONGEST and len(value.encode("utf-8", "surrogatepass")) > LONGEST
+    return isinstance(value, bytes | bytearray) and len(value) > LONGEST

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from types import MappingProxyType
 
 import sqlalchemy as sa
@@ -22,6 +23,11 @@ class StoreTable:
 
     `table` may be `schema.table`. `fields` and `attributes` map the catalogue's names to columns. In
     the format `national` a number outside China is still looked up as E.164.
+
+    `phone` holds the number itself, `phone_hmac` its keyed digest (`blindindex`); with both, rows are
+    found by the digest and `phone` is what they must then hold. `last_four` and `last_four_hmac` are
+    the same for the last four digits, which `search` goes by. `index_key` is the `store_index` key, at
+    least where there is a column of digests.
     """
 
     name: str
@@ -32,6 +38,15 @@ class StoreTable:
     phone_format: PhoneFormat = PhoneFormat.E164
     fields: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    phone_hmac: str | None = None
+    last_four: str | None = None
+    last_four_hmac: str | None = None
+    index_key: bytes = field(default=b"", repr=False)
+    password_file: Path | None = None
+    replicas: tuple[str, ...] = field(default=(), repr=False)
+    connections: int = 8
+    is_plaintext: bool = False
+    """No TLS whatever the host: the setting `unsafe_plaintext`."""
 
     @property
     def table_name(self) -> str:
@@ -44,10 +59,31 @@ class StoreTable:
         return self.table.rpartition(".")[0] or None
 
     @property
+    def phone_key(self) -> str | None:
+        """The column that a number finds rows by."""
+        return self.phone_hmac or self.phone
+
+    @property
+    def search_key(self) -> str | None:
+        """The column that the last four digits find rows by."""
+        return self.last_four_hmac or self.last_four
+
+    @property
+    def digest_columns(self) -> frozenset[str]:
+        """Columns that must hold text: digests, and digits whose leading zeros count."""
+        return frozenset(n for n in (self.phone_hmac, self.last_four, self.last_four_hmac) if n is not None)
+
+    @property
+    def key_columns(self) -> frozenset[str]:
+        """Columns that rows are found by, or that name the customer."""
+        return (
+            self.digest_columns | {self.customer_id} | ({self.phone} if self.phone is not None else set())
+        )
+
+    @property
     def columns(self) -> frozenset[str]:
         """Every column that is mapped."""
-        keys = [self.customer_id] if self.phone is None else [self.customer_id, self.phone]
-        return frozenset([*keys, *self.fields.values(), *self.attributes.values()])
+        return self.key_columns | frozenset([*self.fields.values(), *self.attributes.values()])
 
     def from_clause(self) -> sa.TableClause:
         """Return the table with its mapped columns, typeless: a driver's values come back as they are."""

@@ -1,0 +1,306 @@
+"""A store in PostgreSQL: a pool of connections that can not write, read on the event loop.
+
+A statement is prepared once per connection. At the deadline the call ends; the cancel request goes out behind it,
+and a connection that does not come back to rest within `CANCEL_S` is cut. A connection that was lost is replaced, and
+the SELECT repeated once within its deadline: it changed nothing.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import Dialect
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.types import UserDefinedType
+
+from fujie.adapters.stores.address import Address, mismatch, missing
+from fujie.adapters.stores.columns import LONGEST, KeyType, holds, not_keys
+from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, timed_out, unavailable
+from fujie.adapters.stores.table import StoreTable
+from fujie.ports import Clock
+
+CANCEL_S = 1.0
+"""How long a connection may take to stop a statement whose caller has gone."""
+PREPARED = 256
+"""Prepared statements that a connection keeps; the server holds a plan for each."""
+SESSION = {
+    "application_name": "fujie",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "30000",
+}
+"""What our sessions ask of the server. The time limit, in milliseconds, is for a cancel that never arrived."""
+
+_FAILURES = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    ValueError,
+    OverflowError,
+)
+"""What the driver raises; the last two for a value that it can not turn into one of Python's."""
+_LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
+
+_LARGEST = 2**63 - 1
+
+_AS_THEY_ARE = frozenset(
+    f"pg_catalog.{name}"
+    for name in (
+        *("bool", "int2", "int4", "int8", "float4", "float8", "numeric"),
+        *("date", "time", "timetz", "timestamp", "timestamptz"),
+    )
+)
+"""Types of a small size that have an equal in Python. All others but bytes come as the server's text."""
+_KEY_TYPES = {
+    "pg_catalog.int2": KeyType.INTEGER,
+    "pg_catalog.int4": KeyType.INTEGER,
+    "pg_catalog.int8": KeyType.INTEGER,
+    "pg_catalog.numeric": KeyType.DECIMAL,
+    "pg_catalog.uuid": KeyType.UUID,
+}
+_COMPARED_AS: Mapping[KeyType, sa.types.TypeEngine[Any]] = {
+    KeyType.INTEGER: sa.BigInteger(),
+    KeyType.DECIMAL: sa.Numeric(),
+}
+"""One type for columns of several sizes, so that a number too large for the column is only not found."""
+
+_DESCRIBE = """
+WITH RECURSIVE found (name, type) AS (
+    SELECT a.attname, a.atttypid
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+    WHERE c.relname::text = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
+      AND CASE WHEN $2::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname::text = $2 END
+  UNION ALL
+    SELECT found.name, t.typbasetype FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type WHERE t.typtype = 'd'
+)
+SELECT found.name::text, n.nspname::text, t.typname::text, t.typcategory::text
+FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
+WHERE t.typtype <> 'd'
+"""
+"""Name, type (schema, name) and category of every column of a table or view; a domain is what it is made of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Type:
+    """A type of the server: its name with its schema, and what it is as a key (None: no key)."""
+
+    name: str
+    key: KeyType | None
+
+    @property
+    def quoted(self) -> str:
+        """The name as SQL writes it."""
+        return ".".join('"' + part.replace('"', '""') + '"' for part in self.name.split(".", 1))
+
+
+class PostgreSQLColumns:
+    """See `Columns`. Arguments are text that the server casts, so that they meet a column in its own type."""
+
+    def __init__(self, table: StoreTable, types: Mapping[str, Type]) -> None:
+        self._columns = table.from_clause().c
+        self._types = types
+        self.dialect: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
+
+    def column(self, name: str) -> sa.ColumnElement[Any]:
+        """See `Columns.column`."""
+        return self._columns[name]
+
+    def value(self, name: str) -> sa.ColumnElement[Any]:
+        """See `Columns.value`."""
+        column, type_name = self._columns[name], self._types[name].name
+        if type_name in _AS_THEY_ARE:
+            return column
+        if type_name == "pg_catalog.bytea":
+            return sa.func.substr(column, sa.literal_column("1"), sa.literal_column(str(LONGEST + 1)))
+        return self.key(name)
+
+    def key(self, name: str) -> sa.ColumnElement[Any]:
+        """See `Columns.key`. The cast cuts the padding of `char(n)`."""
+        return sa.func.left(sa.cast(self._columns[name], sa.Text), sa.literal_column(str(LONGEST + 1)))
+
+    def is_one_of(self, name: str, parameters: Sequence[str]) -> sa.ColumnElement[bool]:
+        """See `Columns.is_one_of`."""
+        as_type = _COMPARED_AS.get(self.key_type(name)) or _Named(self._types[name].quoted)
+        return self._columns[name].in_([sa.cast(_text(parameter), as_type) for parameter in parameters])
+
+    def is_exactly(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
+        """See `Columns.is_exactly`."""
+        return sa.cast(self._columns[name], sa.Text).collate("C") == _text(parameter)
+
+    def argument(self, name: str, text: str) -> object | None:
+        """See `Columns.argument`. No text of PostgreSQL holds a NUL, no integer more than 64 bits with a sign."""
+        key_type = self.key_type(name)
+        if not holds(key_type, text) or "\0" in text:
+            return None
+        return None if key_type is KeyType.INTEGER and int(text) > _LARGEST else text
+
+    def key_type(self, name: str) -> KeyType:
+        """See `Columns.key_type`."""
+        key_type = self._types[name].key
+        assert key_type is not None  # refused at the start
+        return key_type
+
+
+class PostgreSQLPool:
+    """See `Source`. The pool connects when it is asked, so a replica need not be there at the start."""
+
+    def __init__(self, store: str, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock) -> None:
+        self._store = store
+        self._pool = pool
+        self._clock = clock
+        self._releasing = set[asyncio.Task[None]]()
+
+    async def rows(
+        self, text: str, arguments: Sequence[object], deadline: float
+    ) -> Sequence[Sequence[Any]]:
+        """See `Source.rows`. The wait for a connection counts."""
+        try:
+            async with asyncio.timeout(deadline - self._clock.monotonic()):
+                try:
+                    return await self._read(text, arguments)
+                except _LOST:
+                    await self._pool.expire_connections()  # what one has lost the others have lost
+                    return await self._read(text, arguments)
+        except (TimeoutError, asyncpg.QueryCanceledError):
+            raise timed_out(self._store) from None
+        except _FAILURES as error:
+            raise unavailable(self._store, type(error).__name__) from None
+
+    async def _read(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
+        connection = await self._pool.acquire()
+        try:
+            rows = await connection.fetch(text, *arguments)
+        except BaseException:
+            self._release_behind(connection)
+            raise
+        await self._pool.release(connection)
+        return rows
+
+    def _release_behind(self, connection: Any) -> None:
+        """Give the connection back once its statement has stopped; the caller does not wait for that."""
+
+        async def release() -> None:
+            with suppress(Exception):  # asyncpg has cut it
+                await self._pool.release(connection, timeout=CANCEL_S)
+
+        task = asyncio.create_task(release())  # noqa: TID251 - kept below until it ends, and it never raises
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def close(self) -> None:
+        """See `Source.close`."""
+        try:
+            async with asyncio.timeout(CANCEL_S):
+                await asyncio.gather(*self._releasing)
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+
+async def open_postgresql(
+    table: StoreTable, address: Address, replicas: Sequence[Address], clock: Clock
+) -> tuple[PostgreSQLColumns, Source]:
+    """Open a store whose primary has every column that the configuration maps.
+
+    Raises:
+        StartError: STORE_MISMATCH, with every problem on a line of its own.
+
+    """
+    try:
+        async with asyncio.timeout(OPEN_S):
+            types = await _types(table, address)
+            columns = PostgreSQLColumns(table, types)
+            await _may_read(table, address, columns)
+            pools = [
+                PostgreSQLPool(table.name, await _pool(table, each), clock) for each in (*replicas, address)
+            ]
+    except (*_FAILURES, TimeoutError) as error:
+        raise mismatch([f"store {table.name}: cannot be opened: {type(error).__name__}"]) from None
+    return columns, ReplicasFirst(pools[:-1], pools[-1], clock) if replicas else pools[-1]
+
+
+async def _types(table: StoreTable, address: Address) -> Mapping[str, Type]:
+    connection = await asyncpg.connect(**_arguments(address))
+    try:
+        described = await connection.fetch(_DESCRIBE, table.table_name, table.schema)
+    finally:
+        await connection.close()
+    if not described:
+        raise mismatch([f"store {table.name}: there is no table or view {table.table!r}"])
+    types = {}
+    for name, schema, of, category in described:
+        full = f"{schema}.{of}"
+        types[name] = Type(full, KeyType.TEXT if category == "S" else _KEY_TYPES.get(full))
+    found = missing(table, types.keys()) + not_keys(table, {name: of.key for name, of in types.items()})
+    if found:
+        raise mismatch(found)
+    return types
+
+
+async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColumns) -> None:
+    """Ask for no row of every mapped column, which needs the right to read them."""
+    nothing = (
+        sa.select(*table.from_clause().c).limit(sa.literal_column("0")).compile(dialect=columns.dialect)
+    )
+    connection = await asyncpg.connect(**_arguments(address))
+    try:
+        await connection.fetch(str(nothing))
+    finally:
+        await connection.close()
+
+
+async def _pool(table: StoreTable, address: Address) -> "asyncpg.Pool[asyncpg.Record]":
+    return await asyncpg.create_pool(
+        **_arguments(address),
+        min_size=0,
+        max_size=table.connections,
+        statement_cache_size=PREPARED,
+        max_cached_statement_lifetime=0,  # a prepared statement stays as long as its connection
+        reset=_keep_session,
+    )
+
+
+def _arguments(address: Address) -> dict[str, Any]:
+    return {
+        "host": address.socket or address.host,
+        "port": address.port,
+        "user": address.user,
+        "password": address.password,
+        "database": address.database,
+        "ssl": address.tls or False,
+        "server_settings": SESSION,
+    }
+
+
+async def _keep_session(_connection: object) -> None:
+    """Save a round trip for each look-up: nothing that a SELECT did is left in the session."""
+
+
+class _Named(UserDefinedType[str]):
+    """A type by its name on the server."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_options: object) -> str:
+        """Return what stands in a cast."""
+        return self.name
+
+
+def _text(parameter: str) -> sa.ColumnElement[Any]:
+    return sa.cast(sa.bindparam(parameter, type_=sa.Text), sa.Text)

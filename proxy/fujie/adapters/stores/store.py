@@ -1,0 +1,127 @@
+"""A customer store in SQL: one table or view, read-only, one SELECT per look-up; whatever the database."""
+
+import re
+from collections.abc import Sequence
+
+from fujie.adapters.stores.address import Address, address_of, mismatch
+from fujie.adapters.stores.columns import Columns
+from fujie.adapters.stores.source import Source, timed_out
+from fujie.adapters.stores.sqlite import open_sqlite
+from fujie.adapters.stores.statement import Statements
+from fujie.adapters.stores.table import StoreTable
+from fujie.model.customer import CustomerRef, StoreKey
+from fujie.model.errors import StartError, StoreError
+from fujie.ports import Clock, Fetched
+
+_LAST_FOUR = re.compile(r"[0-9]{4}", re.ASCII)
+
+
+class SQLStore:
+    """A store as `ports.CustomerStore`. It belongs to the event loop that opened it."""
+
+    def __init__(self, table: StoreTable, columns: Columns, source: Source, clock: Clock) -> None:
+        self._table = table
+        self._clock = clock
+        self._fields = frozenset(table.fields)
+        self._attributes = frozenset(table.attributes)
+        self._statements = Statements(table, columns)
+        self._source = source
+        self._is_closed = False
+
+    @property
+    def fields(self) -> frozenset[str]:
+        """See `ports.CustomerStore.fields`."""
+        return self._fields
+
+    @property
+    def attributes(self) -> frozenset[str]:
+        """See `ports.CustomerStore.attributes`."""
+        return self._attributes
+
+    @property
+    def can_search(self) -> bool:
+        """See `ports.CustomerStore.can_search`."""
+        return self._table.search_key is not None
+
+    async def fetch(
+        self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Fetched]:
+        """See `ports.CustomerStore.fetch`. A key of another store, or a phone where none is mapped, finds nothing."""
+        if ref.store != self._table.name if isinstance(ref, StoreKey) else self._table.phone_key is None:
+            return ()
+        deadline = self._deadline(timeout_s)
+        lookup = self._statements.lookup(ref.kind, fields, attributes)
+        arguments = lookup.arguments(ref)
+        if arguments is None:
+            return ()
+        return lookup.fetched(await self._source.rows(lookup.text, arguments, deadline), ref)
+
+    async def search(
+        self,
+        last_four: str,
+        fields: frozenset[str],
+        attributes: frozenset[str],
+        most: int,
+        timeout_s: float,
+    ) -> Sequence[Fetched]:
+        """See `ports.CustomerStore.search`. What is not four digits ends no number."""
+        if not self.can_search or most < 1 or not _LAST_FOUR.fullmatch(last_four):
+            return ()
+        deadline = self._deadline(timeout_s)
+        search = self._statements.search(fields, attributes)
+        arguments = search.arguments(last_four, most + 1)
+        if arguments is None:
+            return ()
+        return search.fetched(await self._source.rows(search.text, arguments, deadline), last_four)
+
+    def _deadline(self, timeout_s: float) -> float:
+        if self._is_closed:
+            raise StoreError(f"store {self._table.name} is closed")
+        if timeout_s <= 0:
+            raise timed_out(self._table.name)
+        return self._clock.monotonic() + timeout_s
+
+    async def close(self) -> None:
+        """Refuse further look-ups and end every connection."""
+        self._is_closed = True
+        await self._source.close()
+
+
+async def open_store(table: StoreTable, clock: Clock) -> SQLStore:
+    """Open the store that `table` says and compare it with its configuration.
+
+    Raises:
+        StartError: STORE_MISMATCH, naming everything that the database does not have, or that it can not
+            be reached; STORE_DRIVER_MISSING when its extra is not installed.
+
+    """
+    address = address_of(table, table.url)
+    replicas = [address_of(table, url) for url in table.replicas]
+    if any(replica.backend != address.backend for replica in replicas):
+        raise mismatch([f"store {table.name}: a replica is another kind of database"])
+    columns: Columns
+    source: Source
+    # The drivers are imported where they are used: one is an extra, both take their time.
+    if address.backend == "postgresql":
+        from fujie.adapters.stores.postgresql import open_postgresql
+
+        columns, source = await open_postgresql(table, address, replicas, clock)
+    elif address.backend == "mysql":
+        columns, source = await _mysql(table, address, replicas, clock)
+    else:
+        columns, source = open_sqlite(table, address, clock)
+    return SQLStore(table, columns, source, clock)
+
+
+async def _mysql(
+    table: StoreTable, address: Address, replicas: Sequence[Address], clock: Clock
+) -> tuple[Columns, Source]:
+    try:
+        from fujie.adapters.stores.mysql import open_mysql
+    except ModuleNotFoundError:
+        raise StartError(
+            "STORE_DRIVER_MISSING",
+            f"store {table.name}: the driver for MySQL and MariaDB is not installed",
+            "Install the extra: pip install 'fujie[mysql]'.",
+        ) from None
+    return await open_mysql(table, address, replicas, clock)
