@@ -1,9 +1,10 @@
 """What every directory must do (`ports.Directory`), run against each adapter."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from types import MappingProxyType
 
 import pytest
@@ -15,8 +16,9 @@ from fujie.model.errors import LedgerError, RequestError
 from fujie.model.principal import Principal
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Directory
+from support.postgresql import ledger_url
 
-Open = Callable[[], SQLLedger]
+Open = Callable[[], Awaitable[Directory]]
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ALICE = Principal(
@@ -31,29 +33,35 @@ ALICE = Principal(
 )
 
 
-def sqlite(directory: Path) -> SQLLedger:
-    index = IndexKey("index-1", b"\x01" * 32)
-    return open_ledger(
-        f"sqlite:///{directory}/ledger.db", index, SystemIdentifiers(SystemClock()), str.encode
-    )
+@contextmanager
+def sqlite_url() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        yield f"sqlite:///{directory}/ledger.db"
 
 
-@pytest.fixture(params=[sqlite], ids=["sqlite"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Directory]]:
+@pytest.fixture(params=[sqlite_url, ledger_url], ids=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with request.param() as url:
+        yield url
+
+
+@pytest.fixture
+async def reopen(url: str) -> AsyncIterator[Open]:
     opened: list[SQLLedger] = []
+    index = IndexKey("index-1", b"\x01" * 32)
 
-    def reopen() -> Directory:
-        opened.append(request.param(tmp_path))
+    async def reopen() -> Directory:
+        opened.append(await open_ledger(url, index, SystemIdentifiers(SystemClock()), str.encode))
         return opened[-1].directory
 
     yield reopen
     for ledger in opened:
-        ledger.close()
+        await ledger.close()
 
 
 @pytest.fixture
-def directory(reopen: Callable[[], Directory]) -> Directory:
-    return reopen()
+async def directory(reopen: Open) -> Directory:
+    return await reopen()
 
 
 async def test_nobody_is_known_at_first(directory: Directory) -> None:
@@ -63,9 +71,9 @@ async def test_nobody_is_known_at_first(directory: Directory) -> None:
     assert not await directory.has_administrator()
 
 
-async def test_a_record_comes_back_whole(directory: Directory, reopen: Callable[[], Directory]) -> None:
+async def test_a_record_comes_back_whole(directory: Directory, reopen: Open) -> None:
     assert await directory.upsert(ALICE, NOW) == ALICE
-    for found in (await directory.get("alice"), await reopen().get("alice")):
+    for found in (await directory.get("alice"), await (await reopen()).get("alice")):
         assert found == ALICE
         assert found is not None
         kinds = {name: type(value) for name, value in found.attributes.items()}
@@ -81,9 +89,9 @@ async def test_upsert_replaces_everything_and_nobody_else(directory: Directory) 
 
 
 async def test_offboarding_is_seen_by_the_very_next_read_of_everybody(
-    directory: Directory, reopen: Callable[[], Directory]
+    directory: Directory, reopen: Open
 ) -> None:
-    other = reopen()
+    other = await reopen()
     for n in range(10):
         await directory.upsert(Principal(f"p{n}", roles=frozenset({"support"}), department="d"), NOW)
         assert (await other.get(f"p{n}")) == Principal(
@@ -161,7 +169,7 @@ async def test_two_administrators_who_offboard_each_other_at_once_do_not_both_go
 
 
 @pytest.mark.parametrize(
-    "odd", ["%", "_lice", "ALICE", "alice ", "alice\0", "' OR '1'='1", "alice'--", "?", ":id", ""]
+    "odd", ["%", "_lice", "ALICE", "alice ", "' OR '1'='1", "alice'--", "?", ":id", ""]
 )
 async def test_only_the_very_id_finds_a_principal(directory: Directory, odd: str) -> None:
     await directory.upsert(ALICE, NOW)
@@ -171,6 +179,19 @@ async def test_only_the_very_id_finds_a_principal(directory: Directory, odd: str
     await directory.upsert(other, NOW)
     assert await directory.get(odd) == other
     assert await directory.get("alice") == ALICE
+
+
+@pytest.mark.parametrize("odd", ["alice\0", "\0", "alice\0b"])
+async def test_an_id_with_nul_is_nobody_else(directory: Directory, odd: str) -> None:
+    """PostgreSQL holds no NUL; the edge lets none through. Nothing may cut it off."""
+    await directory.upsert(ALICE, NOW)
+    for act in (directory.upsert(Principal(odd), NOW), directory.offboard(odd, NOW)):
+        with suppress(LedgerError):
+            await act
+    assert await directory.get("alice") == ALICE
+    with suppress(LedgerError):
+        found = await directory.get(odd)
+        assert found == Principal(odd, employment=State.OFFBOARDED)
 
 
 async def test_an_id_that_cannot_be_stored_is_an_error_of_the_ledger(directory: Directory) -> None:

@@ -5,6 +5,7 @@ from fujie.adapters.ledger.keycheck import ConfiguredKey
 from fujie.adapters.ledger.ledger import SQLLedger, open_ledger
 from fujie.adapters.ledger.migrate import upgrade
 from fujie.adapters.ledger.principals import Principals
+from fujie.adapters.ledger.server import ServerAccess
 from fujie.adapters.ledger.subjects import IndexKey
 
 __all__ = [
@@ -14,6 +15,7 @@ __all__ = [
     "KeptCheckpoint",
     "Principals",
     "SQLLedger",
+    "ServerAccess",
     "open_ledger",
     "upgrade",
 ]

@@ -1,6 +1,7 @@
 """What the tables of the ledger need from a database: typed reads, and transactions in order.
 
-Everything here and in the table modules is portable Core; what is SQLite's own lives in `sqlite`.
+Everything here and in the table modules is portable Core; what is a database's own lives in `sqlite`
+and `postgresql`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -49,15 +50,35 @@ class Database(Protocol):
         ...
 
     async def write(self, work: Callable[[Connection], T]) -> T:
-        """Run `work` in one transaction that no other write overlaps; durable on return.
+        """Run `work` in one transaction that no other `write` overlaps, on any host; durable on return.
 
-        An exception of `work` undoes everything. `work` runs in another thread.
+        What `work` reads is therefore still true when it commits. An exception of `work` undoes
+        everything. A LedgerError leaves open whether the transaction was committed: repeat it
+        only with a request id. Of `work`, the same holds for `transact`:
+
+        - It may run more than once, and in another thread: it has no effect but on `connection`.
+        - It lets the errors of its statements pass: PostgreSQL undoes the transaction of one that fails.
         """
+        ...
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` in one transaction that others may overlap; durable on return.
+
+        For counters, whose writers need not wait for each other. Isolation is READ COMMITTED: a
+        row is only safe from others once `work` has locked it, by an UPDATE that states its
+        condition (`UPDATE ... SET n = n + 1 WHERE n < :limit RETURNING n`), by INSERT ... ON
+        CONFLICT, or by SELECT ... FOR UPDATE. Rows are taken in one order everywhere, else they
+        deadlock (that is retried, but slow). Never draw `next_change` here: every `write` would wait.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish the transactions that are running and let go of the database; every later call fails."""
         ...
 
 
 def next_change(connection: Connection) -> int:
-    """Draw the next `change_seq`. Draw it first: the counter's row lock makes writers take turns everywhere."""
+    """Draw the next `change_seq`; inside `Database.write`, so that higher means committed later."""
     statement = (
         sa.update(change_counter).values(value=change_counter.c.value + 1).returning(change_counter.c.value)
     )

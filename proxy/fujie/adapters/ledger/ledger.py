@@ -6,26 +6,40 @@ from datetime import datetime
 
 from fujie.adapters.ledger.checkpoints import Checkpoints
 from fujie.adapters.ledger.consents import Consents
+from fujie.adapters.ledger.corrections import Corrections
+from fujie.adapters.ledger.database import Database
+from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
 from fujie.adapters.ledger.migrate import upgrade
+from fujie.adapters.ledger.notices import Notices
+from fujie.adapters.ledger.once import Once
+from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.principals import Principals
+from fujie.adapters.ledger.server import URL_ALONE, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, error_name, file_of
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
+from fujie.adapters.ledger.suppressions import Suppressions
+from fujie.adapters.ledger.usage import Usage
 from fujie.model.consent import ConsentEvent
-from fujie.model.customer import CustomerRef
+from fujie.model.customer import Correction, CustomerRef, Phone
 from fujie.model.errors import StartError
-from fujie.ports import Identifiers, Identity
+from fujie.model.limit import Charge, Reservation
+from fujie.model.notice import PrivacyNotice
+from fujie.model.page import Page, Slice
+from fujie.model.suppression import Suppression
+from fujie.model.usage import Habits, Look
+from fujie.ports import Identifiers, Identity, SuppressionFilter
 
 
 class SQLLedger:
-    """fujie's own state, as `ports.Ledger`; `directory` and `checkpoints` share its file.
+    """fujie's own state, as `ports.Ledger`; `directory` and `checkpoints` share its database.
 
-    It belongs to the event loop that uses it. Reads run on that loop, writes in one thread.
+    It belongs to the event loop that opened it.
     """
 
     def __init__(
         self,
-        database: SQLiteDatabase,
+        database: Database,
         index: IndexKey,
         identifiers: Identifiers,
         new_wrapped_key: Callable[[str], bytes],
@@ -35,6 +49,12 @@ class SQLLedger:
         self.checkpoints = Checkpoints(database)
         self._subjects = Subjects(database, index, identifiers, new_wrapped_key)
         self._consents = Consents(database)
+        self._suppressions = Suppressions(database)
+        self._corrections = Corrections(database, self._subjects)
+        self._once = Once(database)
+        self._usage = Usage(database)
+        self._observer = Observer(database, index)
+        self._notices = Notices(database)
 
     async def find(self, refs: Sequence[CustomerRef]) -> Identity | None:
         """See `ports.Ledger.find`."""
@@ -43,6 +63,44 @@ class SQLLedger:
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
         """See `ports.Ledger.enrol`."""
         return await self._subjects.enrol(refs, now)
+
+    async def number(self, phone: Phone, now: datetime) -> Identity:
+        """See `ports.Ledger.number`."""
+        return await self._subjects.number(phone, now)
+
+    async def merge(self, into: CustomerRef, source: CustomerRef, correction: Correction) -> Identity:
+        """See `ports.Ledger.merge`."""
+        return await self._corrections.merge(into, source, correction)
+
+    async def split(self, refs: Sequence[CustomerRef], correction: Correction) -> Identity:
+        """See `ports.Ledger.split`."""
+        return await self._corrections.split(refs, correction)
+
+    async def consent_page(
+        self, sids: Sequence[str], own: str, purpose: str, part: Slice
+    ) -> Page[ConsentEvent]:
+        """See `ports.Ledger.consent_page`."""
+        return await self._consents.consent_page(sids, own, purpose, part)
+
+    async def suppressions(self, sids: Sequence[str]) -> Sequence[Suppression]:
+        """See `ports.Ledger.suppressions`."""
+        return await self._suppressions.suppressions(sids)
+
+    async def suppression(self, suppression_id: str) -> Suppression | None:
+        """See `ports.Ledger.suppression`."""
+        return await self._suppressions.suppression(suppression_id)
+
+    async def suppression_page(self, asked: SuppressionFilter, part: Slice) -> Page[Suppression]:
+        """See `ports.Ledger.suppression_page`."""
+        return await self._suppressions.suppression_page(asked, part)
+
+    async def add_suppression(self, given: Suppression, request_id: str, request_digest: str) -> Suppression:
+        """See `ports.Ledger.add_suppression`."""
+        return await self._suppressions.add_suppression(given, request_id, request_digest)
+
+    async def lift_suppression(self, lifted: Suppression, actor: str, request_id: str) -> Suppression:
+        """See `ports.Ledger.lift_suppression`."""
+        return await self._suppressions.lift_suppression(lifted, actor, request_id)
 
     async def consent_events(self, sids: Sequence[str], purpose: str) -> Sequence[ConsentEvent]:
         """See `ports.Ledger.consent_events`."""
@@ -54,36 +112,70 @@ class SQLLedger:
         """See `ports.Ledger.record_consent`."""
         return await self._consents.record_consent(event, request_id, request_digest)
 
+    async def notice(self, notice_id: str, version: str) -> PrivacyNotice | None:
+        """See `ports.Ledger.notice`."""
+        return await self._notices.notice(notice_id, version)
+
+    async def keep_notice(self, notice: PrivacyNotice, now: datetime) -> None:
+        """See `ports.Ledger.keep_notice`."""
+        await self._notices.keep_notice(notice, now)
+
     async def subject_key(self, sid: str) -> bytes | None:
         """See `ports.Ledger.subject_key`."""
         return await self._subjects.subject_key(sid)
+
+    async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
+        """See `ports.Ledger.reserve`."""
+        return await self._usage.reserve(reservation)
+
+    async def habits(self, look: Look) -> Habits:
+        """See `ports.Ledger.habits`."""
+        return await self._observer.habits(look)
+
+    def watch(self, look: Look) -> None:
+        """See `ports.Ledger.watch`."""
+        self._observer.watch(look)
+
+    async def take_once(self, kind: str, digest: bytes, expires_at: datetime, now: datetime) -> bool:
+        """See `ports.Ledger.take_once`."""
+        return await self._once.take(kind, digest, expires_at, now)
 
     async def check_keys(self, keys: Sequence[ConfiguredKey]) -> None:
         """Refuse to go on with other keys than the ledger was written under; see `keycheck.check_keys`."""
         await check_keys(self.database, keys)
 
-    def close(self) -> None:
-        """Finish the write that is running and close the file."""
-        self.database.close()
+    async def close(self) -> None:
+        """Finish the writes that are running and close the database."""
+        await self._observer.close()
+        await self.database.close()
 
 
-def open_ledger(
-    url: str, index: IndexKey, identifiers: Identifiers, new_wrapped_key: Callable[[str], bytes]
+async def open_ledger(
+    url: str,
+    index: IndexKey,
+    identifiers: Identifiers,
+    new_wrapped_key: Callable[[str], bytes],
+    access: ServerAccess = URL_ALONE,
 ) -> SQLLedger:
-    """Migrate the ledger at `url` (`sqlite:///path`) and open it.
+    """Migrate the ledger at `url` (`sqlite:///path` or `postgresql://user@host:port/database`) and open it.
 
     `new_wrapped_key` takes a new sid and returns its fresh data key, wrapped under the `seal` key.
     Call `check_keys` before anything else.
 
     Raises:
-        StartError: LEDGER_UNSUPPORTED, LEDGER_UNAVAILABLE or LEDGER_NEWER.
+        StartError: see `upgrade`.
 
     """
-    upgrade(url)
+    await upgrade(url, access)
+    return SQLLedger(await _database(url, access), index, identifiers, new_wrapped_key)
+
+
+async def _database(url: str, access: ServerAccess) -> Database:
+    if is_server(url):
+        return await PostgreSQLDatabase.open(server_of(url, access))
     try:
-        database = SQLiteDatabase(file_of(url))
+        return SQLiteDatabase(file_of(url))
     except (sqlite3.Error, OSError) as error:
         raise StartError(
             "LEDGER_UNAVAILABLE", f"the ledger cannot be opened: {error_name(error)}"
         ) from None
-    return SQLLedger(database, index, identifiers, new_wrapped_key)

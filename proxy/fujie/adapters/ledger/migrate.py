@@ -2,17 +2,27 @@
 
 import sqlite3
 from pathlib import Path
+from typing import Final
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from fujie.adapters.ledger import postgresql
+from fujie.adapters.ledger.server import URL_ALONE, Server, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import error_name, file_of, writing_engine
 from fujie.model.errors import StartError
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+
+_LOCK: Final = int.from_bytes(b"fujie-db")
+"""The advisory lock that a migration of ours holds: any number, but the same in every build."""
+
+_SESSION: Final = {**postgresql.SESSION, "statement_timeout": "0", "lock_timeout": "60000"}
+"""A migration may take long, and who starts meanwhile waits for it a minute."""
 
 
 def migration_config(connection: Connection) -> Config:
@@ -24,28 +34,55 @@ def migration_config(connection: Connection) -> Config:
     return config
 
 
-def upgrade(url: str) -> None:
-    """Create or migrate the ledger at `url` in one transaction; does nothing when it is current.
+async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
+    """Create or migrate the ledger at `url` in one transaction; changes nothing when it is current.
 
-    Several processes may start at once: the write lock lets one migrate while the others wait.
+    Several processes may start at once: a lock lets one migrate while the others wait. A current
+    ledger needs no right to create tables.
 
     Raises:
-        StartError: LEDGER_UNSUPPORTED, LEDGER_UNAVAILABLE, or LEDGER_NEWER when a later build wrote it.
+        StartError: LEDGER_UNSUPPORTED, LEDGER_PLAINTEXT, LEDGER_PASSWORD_UNREADABLE,
+            LEDGER_UNAVAILABLE, or LEDGER_NEWER when a later build wrote it.
 
     """
-    engine = writing_engine(file_of(url))
     try:
-        with engine.begin() as connection:
-            command.upgrade(migration_config(connection), "head")
+        if is_server(url):
+            await _upgrade_server(server_of(url, access))
+        else:
+            _upgrade_file(file_of(url))
     except CommandError:
         raise StartError(
             "LEDGER_NEWER",
             "the ledger has a schema that this build does not know",
             "Run the build that wrote it, or a later one.",
         ) from None
+
+
+def _upgrade_file(path: Path) -> None:
+    engine = writing_engine(path)
+    try:
+        with engine.begin() as connection:
+            _to_head(connection)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         raise StartError(
             "LEDGER_UNAVAILABLE", f"the ledger cannot be opened: {error_name(error)}"
         ) from None
     finally:
         engine.dispose()
+
+
+async def _upgrade_server(server: Server) -> None:
+    engine = postgresql.writing_engine(server, _SESSION)
+    try:
+        async with engine.begin() as connection:
+            # Before Alembic, whose context is one per process.
+            await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            await connection.run_sync(_to_head)
+    except (*postgresql.FAILURES, ValueError) as error:
+        raise postgresql.unavailable(error) from None
+    finally:
+        await engine.dispose()
+
+
+def _to_head(connection: Connection) -> None:
+    command.upgrade(migration_config(connection), "head")

@@ -47,14 +47,16 @@ def file_of(url: str) -> Path:
         StartError: LEDGER_UNSUPPORTED. In-memory ledgers are refused: they lose withdrawals.
 
     """
-    remedy = "Set ledger.url to sqlite:///path/to/ledger.db."
+    remedy = "Set ledger.url to sqlite:///path/to/ledger.db, or to postgresql://user@host:5432/database."
     try:
         parsed = sa.make_url(url)
     except ArgumentError:
         raise StartError("LEDGER_UNSUPPORTED", "ledger.url is not a database URL", remedy) from None
     path = parsed.database or ""
     if parsed.drivername != "sqlite" or parsed.query or path.startswith(":") or not path:
-        raise StartError("LEDGER_UNSUPPORTED", "ledger.url must name one SQLite file", remedy)
+        raise StartError(
+            "LEDGER_UNSUPPORTED", "ledger.url must name one SQLite file or a PostgreSQL server", remedy
+        )
     return Path(path)
 
 
@@ -126,11 +128,15 @@ class SQLiteDatabase:
             raise LedgerError("the ledger is closed")
         try:
             async with asyncio.timeout(WRITE_LIMIT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._writer, self._transact, work)
+                return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_thread, work)
         except TimeoutError:
             raise LedgerError("the ledger did not finish a write in time") from None
 
-    def _transact(self, work: Callable[[Connection], T]) -> T:
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` as `write` does: one file has one writer."""
+        return await self.write(work)
+
+    def _in_thread(self, work: Callable[[Connection], T]) -> T:
         if not self._file.is_same():  # SQLite would go on in a file that nobody finds again
             raise LedgerError(_GONE)
         try:
@@ -139,7 +145,7 @@ class SQLiteDatabase:
         except _FAILURES as error:
             raise LedgerError(f"the ledger cannot be written: {error_name(error)}") from None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Finish the write that is running, drop those that wait, and close the file."""
         self._is_closed = True
         self._writer.shutdown(wait=True, cancel_futures=True)

@@ -37,4 +37,6 @@ def test_a_partial_index_is_partial_in_every_database() -> None:
         assert ddl == {
             "CREATE UNIQUE INDEX uq_alias_current ON alias (digest, sid) WHERE valid_to IS NULL",
             "CREATE UNIQUE INDEX uq_alias_current_store_key ON alias (digest) WHERE valid_to IS NULL AND kind = 'store_key'",
+            "CREATE UNIQUE INDEX uq_alias_current_number ON alias (digest) WHERE valid_to IS NULL AND kind = 'number'",
+            "CREATE INDEX ix_alias_sid ON alias (sid)",
         }

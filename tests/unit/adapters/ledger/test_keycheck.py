@@ -2,7 +2,7 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,13 +17,13 @@ SEAL = ConfiguredKey("seal", "s1", b"s" * 32)
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[SQLLedger]:
+async def ledger(tmp_path: Path) -> AsyncIterator[SQLLedger]:
     identifiers = SystemIdentifiers(SystemClock())
-    ledger = open_ledger(
+    ledger = await open_ledger(
         f"sqlite:///{tmp_path}/ledger.db", IndexKey("i1", b"i" * 32), identifiers, str.encode
     )
     yield ledger
-    ledger.close()
+    await ledger.close()
 
 
 async def refusal(ledger: SQLLedger, *keys: ConfiguredKey) -> str:

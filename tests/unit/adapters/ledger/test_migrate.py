@@ -1,32 +1,86 @@
-"""Migrations and metadata agree, go up and down, and refuse what they do not know."""
+"""Migrations and metadata agree on every database, go up and down, and refuse what they do not know."""
 
-import sqlite3
+import asyncio
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import Connection
 
+from fujie.adapters.ledger import ServerAccess, postgresql
 from fujie.adapters.ledger.migrate import migration_config, upgrade
-from fujie.adapters.ledger.sqlite import writing_engine
+from fujie.adapters.ledger.server import is_server, server_of
+from fujie.adapters.ledger.sqlite import file_of, writing_engine
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.errors import StartError
+from support.postgresql import database, server
+
+T = TypeVar("T")
+
+
+@contextmanager
+def sqlite_url() -> Iterator[str]:
+    with TemporaryDirectory() as directory:
+        yield f"sqlite:///{directory}/ledger.db"
+
+
+@contextmanager
+def postgresql_url() -> Iterator[str]:
+    with database() as name:
+        yield server().url(name)
+
+
+DATABASES = {"sqlite": sqlite_url, "postgresql": postgresql_url}
+
+
+@pytest.fixture(params=list(DATABASES.values()), ids=list(DATABASES))
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with request.param() as url:
+        yield url
+
+
+async def within(url: str, work: Callable[[Connection], T]) -> T:
+    """Run `work` in a transaction on the database at `url`."""
+    if not is_server(url):
+        engine = writing_engine(file_of(url))
+        try:
+            with engine.begin() as connection:
+                return work(connection)
+        finally:
+            engine.dispose()
+    several = postgresql.writing_engine(server_of(url, ServerAccess()))
+    try:
+        async with several.begin() as shared:
+            return await shared.run_sync(work)
+    finally:
+        await several.dispose()
+
+
+def execute(statement: str) -> Callable[[Connection], list[Any]]:
+    def work(connection: Connection) -> list[Any]:
+        result = connection.execute(sa.text(statement))
+        return [tuple(row) for row in result] if result.returns_rows else []
+
+    return work
 
 
 def condition(index: Mapping[str, Any]) -> str:
-    return str(index.get("dialect_options", {}).get("sqlite_where", ""))
+    options = index.get("dialect_options", {})
+    return str([str(options[name]) for name in ("sqlite_where", "postgresql_where") if name in options])
 
 
-def schema(path: Path) -> dict[str, Any]:
+def schema(connection: Connection) -> dict[str, Any]:
     """Return everything that the inspector tells of each of our tables."""
-    engine = sa.create_engine(f"sqlite:///{path}")
-    look = sa.inspect(engine)
-    found = {
+    look = sa.inspect(connection)
+    return {
         name: (
             [{**column, "type": str(column["type"])} for column in look.get_columns(name)],
             look.get_pk_constraint(name),
@@ -41,80 +95,67 @@ def schema(path: Path) -> dict[str, Any]:
         for name in look.get_table_names()
         if name != "alembic_version"
     }
-    engine.dispose()
-    return found
 
 
-def test_migrations_make_exactly_the_tables_of_the_metadata(tmp_path: Path) -> None:
-    migrated, created = tmp_path / "migrated.db", tmp_path / "created.db"
-    upgrade(f"sqlite:///{migrated}")
-    engine = sa.create_engine(f"sqlite:///{created}")
-    metadata.create_all(engine)
-    engine.dispose()
-    assert schema(migrated) == schema(created)
-    assert schema(migrated).keys() == metadata.tables.keys()
-    engine = sa.create_engine(f"sqlite:///{migrated}")
-    with engine.connect() as connection:
-        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
-    engine.dispose()
+@pytest.mark.parametrize("kind", DATABASES)
+async def test_migrations_make_exactly_the_tables_of_the_metadata(kind: str) -> None:
+    with DATABASES[kind]() as migrated, DATABASES[kind]() as created:
+        await upgrade(migrated)
+        await within(created, metadata.create_all)
+        found = await within(migrated, schema)
+        assert found == await within(created, schema)
+        assert found.keys() == metadata.tables.keys()
+        difference = await within(
+            migrated, lambda connection: compare_metadata(MigrationContext.configure(connection), metadata)
+        )
+        assert difference == []
 
 
-def test_every_table_has_a_unique_change_seq() -> None:
+def test_every_table_that_somebody_follows_has_a_unique_change_seq() -> None:
     without = {
         name
         for name, table in metadata.tables.items()
         if "change_seq" not in table.c or not table.c.change_seq.unique
     }
-    assert without == {"change_counter"}
+    of_use = {"usage_count", "usage_customer", "usage_trace", "used_once"}  # read when asked, by everybody
+    assert without == {"change_counter", *of_use}
 
 
-def test_migrations_go_down_to_nothing_and_up_again(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    before = schema(path)
-    engine = writing_engine(path)
-    with engine.begin() as connection:
-        command.downgrade(migration_config(connection), "base")
-    assert schema(path) == {}
-    engine.dispose()
-    upgrade(f"sqlite:///{path}")
-    assert schema(path) == before
+async def test_migrations_go_down_to_nothing_and_up_again(url: str) -> None:
+    await upgrade(url)
+    before = await within(url, schema)
+    await within(url, lambda connection: command.downgrade(migration_config(connection), "base"))
+    assert await within(url, schema) == {}
+    await upgrade(url)
+    assert await within(url, schema) == before
 
 
-def test_a_current_ledger_keeps_its_counter(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE change_counter SET value = 41")
-    raw.commit()
-    upgrade(f"sqlite:///{path}")
-    assert raw.execute("SELECT id, value FROM change_counter").fetchall() == [(1, 41)]
-    raw.close()
+async def test_a_current_ledger_keeps_its_counter(url: str) -> None:
+    await upgrade(url)
+    await within(url, execute("UPDATE change_counter SET value = 41"))
+    await upgrade(url)
+    assert await within(url, execute("SELECT id, value FROM change_counter")) == [(1, 41)]
 
 
-def test_a_migration_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    raw = sqlite3.connect(path)
-    raw.execute("CREATE TABLE consent_event (x)")  # the last table that the revision makes
-    raw.commit()
+async def test_a_migration_that_fails_leaves_nothing(url: str) -> None:
+    await within(url, execute("CREATE TABLE consent_event (x integer)"))  # among the last that are made
     with pytest.raises(StartError) as refused:
-        upgrade(f"sqlite:///{path}")
+        await upgrade(url)
     assert refused.value.code == "LEDGER_UNAVAILABLE"
-    assert raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall() == [
-        ("consent_event",)
-    ]
-    raw.close()
+    assert (await within(url, schema)).keys() == {"consent_event"}
 
 
-def test_many_can_create_one_ledger_at_once(tmp_path: Path) -> None:
-    url, failures = f"sqlite:///{tmp_path}/ledger.db", list[BaseException]()
+def test_many_can_create_one_ledger_at_once(url: str) -> None:
+    """Threads of their own, as SQLite's wait holds the thread; processes do it in `test_postgresql`."""
+    failures = list[BaseException]()
 
     def run() -> None:
         try:
-            upgrade(url)
+            asyncio.run(upgrade(url))
         except BaseException as error:
             failures.append(error)
 
+    # Alembic's context is one per process: only what waits outside of it may come together here.
     threads = [threading.Thread(target=run) for _ in range(6)]
     for thread in threads:
         thread.start()
@@ -123,20 +164,21 @@ def test_many_can_create_one_ledger_at_once(tmp_path: Path) -> None:
     assert failures == []
 
 
-def test_a_ledger_of_a_later_build_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "ledger.db"
-    upgrade(f"sqlite:///{path}")
-    raw = sqlite3.connect(path)
-    raw.execute("UPDATE alembic_version SET version_num = '9999'")
-    raw.commit()
-    raw.close()
+async def test_several_can_create_one_ledger_at_once_in_one_loop(url: str) -> None:
+    await asyncio.gather(*(upgrade(url) for _ in range(5)))
+    assert (await within(url, schema)).keys() == metadata.tables.keys()
+
+
+async def test_a_ledger_of_a_later_build_is_refused(url: str) -> None:
+    await upgrade(url)
+    await within(url, execute("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(StartError) as refused:
-        upgrade(f"sqlite:///{path}")
+        await upgrade(url)
     assert refused.value.code == "LEDGER_NEWER"
 
 
 @pytest.mark.parametrize("kind", ["text", "directory", "nowhere"])
-def test_what_is_no_ledger_file_is_refused(tmp_path: Path, kind: str) -> None:
+async def test_what_is_no_ledger_file_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "ledger.db"
     if kind == "text":
         path.write_text("this is not a database, but it is long enough to be read as one" * 20)
@@ -145,12 +187,12 @@ def test_what_is_no_ledger_file_is_refused(tmp_path: Path, kind: str) -> None:
     else:
         path = tmp_path / "missing" / "ledger.db"
     with pytest.raises(StartError) as refused:
-        upgrade(f"sqlite:///{path}")
+        await upgrade(f"sqlite:///{path}")
     assert refused.value.code == "LEDGER_UNAVAILABLE"
 
 
 def test_a_percent_sign_in_the_path_is_only_a_character(tmp_path: Path) -> None:
     directory = tmp_path / "100%(x)s"
     directory.mkdir()
-    upgrade(f"sqlite:///{directory}/ledger.db".replace("%", "%25"))
+    asyncio.run(upgrade(f"sqlite:///{directory}/ledger.db".replace("%", "%25")))
     assert list(tmp_path.iterdir()) == [directory]

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,7 +43,8 @@ NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ids = SystemIdentifiers(SystemClock())
 def event(sid): return ConsentEvent(ids.new_id(), sid, "marketing", ConsentEventType.GIVEN, NOW, NOW, "agent")
 def say(*words): print(*words, flush=True)
-async def main(ledger):
+async def main(opening):
+    ledger = await opening
 """
 FINALE = """
 asyncio.run(main(open_ledger(f"sqlite:///{sys.argv[1]}", IndexKey("i1", b"i" * 32), ids, str.encode)))
@@ -65,15 +66,15 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "ledger.db"
 
 
-def opened(path: Path) -> SQLLedger:
-    return open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, str.encode)
+async def opened(path: Path) -> SQLLedger:
+    return await open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, str.encode)
 
 
 @pytest.fixture
-def ledger(path: Path) -> Iterator[SQLLedger]:
-    ledger = opened(path)
+async def ledger(path: Path) -> AsyncIterator[SQLLedger]:
+    ledger = await opened(path)
     yield ledger
-    ledger.close()
+    await ledger.close()
 
 
 def event(sid: str, kind: ConsentEventType = ConsentEventType.GIVEN) -> ConsentEvent:
@@ -91,7 +92,7 @@ def change_seqs(path: Path) -> list[int]:
 # Several processes.
 
 
-def test_processes_that_write_at_once_agree_and_lose_nothing(path: Path) -> None:
+async def test_processes_that_write_at_once_agree_and_lose_nothing(path: Path) -> None:
     body = """
 for n in range(25):
     identity = await ledger.enrol([StoreKey("crm", str(n)), Phone(f"+86138001380{n:02d}")], NOW)
@@ -104,12 +105,34 @@ for n in range(25):
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert outputs[0] == outputs[1] == outputs[2]
     assert len(set(outputs[0])) == 25
-    ledger = opened(path)
-    events = asyncio.run(ledger.database.write(_count_events))
-    ledger.close()
+    ledger = await opened(path)
+    events = await ledger.database.write(_count_events)
+    await ledger.close()
     assert events == 25 * (3 + 1)
     seqs = change_seqs(path)
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+async def test_processes_that_read_before_they_write_lose_nothing_and_starve_nobody(
+    ledger: SQLLedger, path: Path
+) -> None:
+    """As the workers of one server do, all writing at once as fast as they can."""
+    body = """
+from sqlalchemy import text
+def increase(connection):
+    value = connection.execute(text("SELECT size FROM checkpoint")).scalar_one()
+    connection.execute(text("UPDATE checkpoint SET size = :size"), {"size": value + 1})
+for n in range(100):
+    await (ledger.database.write if n % 2 else ledger.database.transact)(increase)
+"""
+    await ledger.checkpoints.keep(KeptCheckpoint("counter", "", 0))
+    processes = [start(body, path) for _ in range(4)]
+    for process in processes:
+        await asyncio.to_thread(process.communicate)
+    assert [process.returncode for process in processes] == [0] * 4
+    kept = await ledger.checkpoints.last("counter")
+    assert kept is not None
+    assert kept.size == 400
 
 
 def _count_events(connection: Connection) -> int:
@@ -136,12 +159,12 @@ while True:
         ]
 
     async def check() -> None:
-        ledger = opened(path)
+        ledger = await opened(path)
         for customer, sid, record_id in acknowledged:
             assert await ledger.find([StoreKey("crm", customer)]) == Identity(sid)
             assert [e.record_id for e in await ledger.consent_events([sid], "marketing")] == [record_id]
         assert await ledger.database.write(_integrity) == ["ok"]
-        ledger.close()
+        await ledger.close()
 
     asyncio.run(check())
 
@@ -154,13 +177,13 @@ def _integrity(connection: Connection) -> list[str]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch, path: Path) -> Iterator[SQLLedger]:
+async def impatient(monkeypatch: pytest.MonkeyPatch, path: Path) -> AsyncIterator[SQLLedger]:
     """A ledger that waits a tenth as long as ours."""
     monkeypatch.setattr(sqlite_module, "WRITE_BUSY_S", sqlite_module.WRITE_BUSY_S / 10)
     monkeypatch.setattr(sqlite_module, "WRITE_LIMIT_S", sqlite_module.WRITE_LIMIT_S / 10)
-    ledger = opened(path)
+    ledger = await opened(path)
     yield ledger
-    ledger.close()
+    await ledger.close()
 
 
 async def test_a_write_that_another_process_blocks_fails_and_reads_go_on(
@@ -199,15 +222,15 @@ async def test_a_locked_ledger_builds_no_queue(impatient: SQLLedger, path: Path)
     await ledger.record_consent(event(sid), "", "")
 
 
-def test_a_ledger_that_another_process_keeps_to_itself_stops_the_start(
+async def test_a_ledger_that_another_process_keeps_to_itself_stops_the_start(
     impatient: SQLLedger, path: Path
 ) -> None:
-    impatient.close()
+    await impatient.close()
     raw = sqlite3.connect(path, isolation_level=None)
     raw.execute("PRAGMA locking_mode = EXCLUSIVE")
     raw.execute("BEGIN EXCLUSIVE")
     with pytest.raises(StartError) as refused:
-        opened(path)
+        await opened(path)
     assert refused.value.code == "LEDGER_UNAVAILABLE"
     raw.close()
 
@@ -294,12 +317,12 @@ async def test_a_failed_write_leaves_nothing_behind(path: Path) -> None:
     def broken(sid: str) -> bytes:
         raise ZeroDivisionError(sid)
 
-    ledger = open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, broken)
+    ledger = await open_ledger(f"sqlite:///{path}", IndexKey("i1", b"i" * 32), IDENTIFIERS, broken)
     with pytest.raises(ZeroDivisionError):
         await ledger.enrol([KEY], NOW)
     assert await ledger.find([KEY]) is None
     await ledger.directory.upsert(Principal("alice"), NOW)
-    ledger.close()
+    await ledger.close()
     assert change_seqs(path) == [1]
 
 
@@ -343,9 +366,9 @@ async def test_the_file_is_for_its_owner_alone(ledger: SQLLedger, path: Path) ->
 
 async def test_without_the_index_key_nobody_can_test_for_a_number(ledger: SQLLedger, path: Path) -> None:
     await ledger.enrol([PHONE], NOW)
-    stranger = open_ledger(f"sqlite:///{path}", IndexKey("i1", b"j" * 32), IDENTIFIERS, str.encode)
+    stranger = await open_ledger(f"sqlite:///{path}", IndexKey("i1", b"j" * 32), IDENTIFIERS, str.encode)
     assert await stranger.find([PHONE]) is None
-    stranger.close()
+    await stranger.close()
 
 
 def test_keys_print_nothing() -> None:

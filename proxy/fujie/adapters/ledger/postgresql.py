@@ -1,0 +1,317 @@
+"""The ledger on a PostgreSQL server that many processes and hosts share.
+
+Reads go to a pool of plain asyncpg connections by prepared statement, each a transaction of its own
+on the primary: it sees the last commit of anybody. Writes are transactions of SQLAlchemy Core, READ
+COMMITTED, and durable when acknowledged whatever the server's default (`synchronous_commit`).
+`write` locks the row of `change_counter` before anything else, so that all writers everywhere take turns.
+
+What a lost connection means: before COMMIT was sent, PostgreSQL has undone the transaction, so it is
+run again on another connection; afterwards nobody knows, and the caller gets a LedgerError.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy import Connection, event
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from fujie.adapters.compiled import CompiledSelect
+from fujie.adapters.ledger.database import Query
+from fujie.adapters.ledger.server import Server
+from fujie.adapters.ledger.tables import change_counter
+from fujie.model.errors import LedgerError, StartError
+
+READ_CONNECTIONS: Final = 4
+"""Connections for reads per process. A point read takes well under a millisecond, so few serve many."""
+WRITE_CONNECTIONS: Final = 4
+"""Connections for writes per process: one for the `write` whose turn it is, the rest for `transact`."""
+READ_LIMIT_S: Final = 2.0
+"""How long a read may take with its wait for a connection."""
+WRITE_LIMIT_S: Final = 5.0
+"""How long a write may take with its turn and its repeats, so that a locked ledger builds no queue."""
+CONNECT_LIMIT_S: Final = 2.0
+"""How long it may take to reach the server and log in."""
+CANCEL_LIMIT_S: Final = 0.5
+"""How long the server may take to stop a read that was given up; then its connection is dropped."""
+ATTEMPTS: Final = 5
+"""How often a transaction that PostgreSQL has undone is run, and a read that got no answer."""
+BACKOFF_S: Final = 0.02
+"""The most that the first repeat waits; each later one waits up to twice as long as the one before."""
+
+SESSION: Final = {
+    "application_name": "fujie",
+    "synchronous_commit": "on",
+    "default_transaction_isolation": "read committed",
+    "statement_timeout": "3000",
+    "lock_timeout": "2000",
+    # A process that hangs in the middle of a `write` would stop every writer of the company.
+    "idle_in_transaction_session_timeout": "5000",
+}
+"""What our sessions ask of the server; times in milliseconds. It wins over defaults of role and database."""
+
+FAILURES = (
+    SQLAlchemyError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    UnicodeError,
+    OverflowError,
+)
+"""What a database raises; the last two for a value that it cannot hold."""
+
+_UNDONE_STATES = frozenset({"40001", "40P01"})
+"""serialization_failure and deadlock_detected: the transaction is undone and may be run again."""
+
+_LOST_STATES = frozenset({"57P01", "57P02", "57P05"})
+"""admin_shutdown, crash_shutdown, idle_session_timeout: the server ends this session. Class 08 too."""
+
+_NO_ANSWER = "the ledger did not answer in time"
+
+T = TypeVar("T")
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return what the driver raised."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        return error.orig.__cause__ or error.orig
+    return error
+
+
+def error_name(error: BaseException) -> str:
+    """Return what failed without any value: the driver's class, `UniqueViolationError`."""
+    return type(_cause(error)).__name__
+
+
+def _state(error: BaseException) -> str:
+    return str(getattr(_cause(error), "sqlstate", None) or "")
+
+
+def _is_lost(error: BaseException) -> bool:
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return True
+    state, cause = _state(error), _cause(error)
+    return (
+        state in _LOST_STATES
+        or state.startswith("08")
+        or isinstance(cause, ConnectionError | asyncpg.InterfaceError)
+    )
+
+
+class SessionSettingsDropped(asyncpg.InterfaceError):
+    """What stands between us and the server (PgBouncer, say) keeps what we ask of the session to itself."""
+
+    def __init__(self) -> None:
+        super().__init__("the settings of the session are not in force")
+
+
+class _Undone(Exception):
+    """The transaction is certainly not committed, and may be run again."""
+
+
+class PostgreSQLDatabase:
+    """A ledger on a server as `Database`. Opened by one event loop and used by it alone."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", engine: AsyncEngine) -> None:
+        self._pool = pool
+        self._engine = engine
+        self._dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
+        self._compiled: dict[Query[Any], CompiledSelect] = {}
+        self._turn = asyncio.Lock()
+        self._running = set[asyncio.Task[Any]]()
+        self._is_closed = False
+        event.listen(engine.sync_engine, "handle_error", _remember_failure)
+
+    @classmethod
+    async def open(cls, server: Server) -> "PostgreSQLDatabase":
+        """Open the ledger of `server`, which must have been migrated.
+
+        Raises:
+            StartError: LEDGER_UNAVAILABLE, or LEDGER_UNSUPPORTED for a database that does not hold all text.
+
+        """
+        try:
+            pool = await asyncpg.create_pool(
+                **server.connection(SESSION),
+                timeout=CONNECT_LIMIT_S,
+                min_size=1,
+                max_size=READ_CONNECTIONS,
+                max_inactive_connection_lifetime=300,
+                max_cached_statement_lifetime=0,  # a prepared statement stays as long as its connection
+                reset=_keep_session,
+            )
+        except (*FAILURES, ValueError) as error:
+            raise unavailable(error) from None
+        async with pool.acquire() as connection:
+            encoding = connection.get_settings().server_encoding
+        if encoding != "UTF8":
+            await pool.close()
+            raise StartError(
+                "LEDGER_UNSUPPORTED",
+                f"the database of the ledger has the encoding {encoding}",
+                "Make a database with ENCODING 'UTF8'.",
+            )
+        return cls(pool, writing_engine(server))
+
+    async def rows(self, query: Query[T], values: Mapping[str, object]) -> list[T]:
+        """Return all rows. A read whose connection breaks is asked again on another: it changed nothing."""
+        compiled = self._compiled.get(query)
+        if compiled is None:
+            compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
+        try:
+            async with asyncio.timeout(READ_LIMIT_S):
+                found = await self._fetch(compiled.text, compiled.arguments(values))
+        except TimeoutError:
+            raise LedgerError(_NO_ANSWER) from None
+        except FAILURES as error:
+            raise LedgerError(f"the ledger cannot be read: {error_name(error)}") from None
+        return query.decoded(found)
+
+    async def write(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` when it is this process's turn, and the turn of nobody else. It is run on the event loop."""
+
+        def in_turn(connection: Connection) -> T:
+            connection.execute(_TAKE_TURN).scalar_one()
+            return work(connection)
+
+        async def wait_for_turn() -> T:
+            # One connection per process stands in the queue at the row, not all of them.
+            async with self._turn:
+                return await self._attempt(in_turn)
+
+        return await self._bounded(wait_for_turn)
+
+    async def transact(self, work: Callable[[Connection], T]) -> T:
+        """Run `work` beside others, on the event loop; what deadlocks or cannot be serialised is run again."""
+        return await self._bounded(lambda: self._attempt(work))
+
+    async def close(self) -> None:
+        """Finish the writes that are running, refuse those that wait, and close the connections."""
+        self._is_closed = True
+        if self._running:
+            await asyncio.wait(self._running, timeout=WRITE_LIMIT_S)
+        for close in (self._engine.dispose, self._pool.close):
+            with suppress(
+                *FAILURES
+            ):  # a server that does not answer our farewell; TimeoutError is an OSError
+                async with asyncio.timeout(CONNECT_LIMIT_S):
+                    await close()
+
+    async def _fetch(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
+        left = ATTEMPTS
+        while True:
+            left -= 1
+            connection = await self._pool.acquire()
+            try:
+                return await connection.fetch(text, *arguments)
+            except FAILURES as error:
+                if not (left and _is_lost(error)):
+                    raise
+            finally:
+                # The limit is for the driver, which asks the server to stop what was cancelled.
+                await self._pool.release(connection, timeout=CANCEL_LIMIT_S)
+
+    async def _bounded(self, run: Callable[[], Awaitable[T]]) -> T:
+        """Run a transaction to its end, within WRITE_LIMIT_S, even if its caller goes away."""
+
+        async def bounded() -> T:
+            async with asyncio.timeout(WRITE_LIMIT_S):
+                return await run()
+
+        # A caller who gives up must not tear a connection that others can use after him.
+        task = asyncio.ensure_future(bounded())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        try:
+            return await asyncio.shield(task)
+        except TimeoutError:
+            raise LedgerError("the ledger did not finish a write in time") from None
+        except FAILURES as error:
+            raise LedgerError(f"the ledger cannot be written: {error_name(error)}") from None
+
+    async def _attempt(self, work: Callable[[Connection], T]) -> T:
+        for attempt in range(ATTEMPTS):
+            if self._is_closed:
+                raise LedgerError("the ledger is closed")
+            try:
+                return await self._once(work)
+            except _Undone:
+                # Jitter, so that two that met do not meet again.
+                await asyncio.sleep(random.uniform(0, BACKOFF_S * 2**attempt))  # noqa: S311 - no secret
+        raise LedgerError("the ledger cannot be written: it was undone again and again")
+
+    async def _once(self, work: Callable[[Connection], T]) -> T:
+        async with self._engine.connect() as connection:
+            try:
+                result = await connection.run_sync(_whole, work)
+            except FAILURES as error:
+                if _is_lost(error) or _state(error) in _UNDONE_STATES:
+                    raise _Undone from None
+                raise
+            try:
+                await connection.commit()
+            except FAILURES as error:
+                if _state(error) in _UNDONE_STATES:
+                    raise _Undone from None
+                raise  # lost in COMMIT: nobody knows
+            return result
+
+
+_TAKE_TURN = sa.select(change_counter.c.value).where(change_counter.c.id == 1).with_for_update()
+_HAS_FAILED = "fujie_has_failed"
+
+
+def _whole(connection: Connection, work: Callable[[Connection], T]) -> T:
+    """Run `work`; an error of PostgreSQL that it swallowed would turn COMMIT into a silent ROLLBACK."""
+    connection.info.pop(_HAS_FAILED, None)
+    result = work(connection)
+    if connection.info.pop(_HAS_FAILED, False):
+        raise LedgerError("the ledger cannot be written: a statement failed")
+    return result
+
+
+def _remember_failure(context: sa.ExceptionContext) -> None:
+    if context.connection is not None and not context.connection.invalidated:
+        context.connection.info[_HAS_FAILED] = True
+
+
+async def _keep_session(connection: object) -> None:
+    """Skip the reset at the end of each read: a round trip for sessions that hold nothing to reset."""
+
+
+def unavailable(error: BaseException) -> StartError:
+    """Return the StartError for a server that could not be reached or refused us."""
+    return StartError(
+        "LEDGER_UNAVAILABLE",
+        f"the ledger cannot be opened: {error_name(error)}",
+        "Check ledger.url, the password and that the server is a primary that accepts writes.",
+    )
+
+
+def writing_engine(server: Server, session: Mapping[str, str] = SESSION) -> AsyncEngine:
+    """Return an engine whose connections have the settings `session` and connect as `server` says."""
+
+    async def connect() -> "asyncpg.Connection[asyncpg.Record]":
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            **server.connection(session), timeout=CONNECT_LIMIT_S
+        )
+        if await connection.fetchval("SHOW synchronous_commit") != "on":
+            connection.terminate()
+            raise SessionSettingsDropped
+        return connection
+
+    return create_async_engine(
+        "postgresql+asyncpg://",
+        async_creator=connect,
+        hide_parameters=True,
+        pool_size=WRITE_CONNECTIONS,
+        max_overflow=0,
+        pool_use_lifo=True,
+    )
