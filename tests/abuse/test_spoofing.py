@@ -81,6 +81,7 @@ INVALID: dict[str, Callable[[Site], str]] = {
     "an issuer that starts like ours": lambda s: signed(s, iss=f"{ISSUER}.example.org"),
     "no subject": lambda s: signed(s, sub=None),
     "a subject of several lines": lambda s: signed(s, sub="agent\nchief"),
+    "a subject that is a workload": lambda s: signed(s, sub="spiffe://example.com/crm"),
     "no expiry": lambda s: signed(s, exp=None),
     "not a token at all": lambda _: "no-header.no-payload.no-signature",
 }
@@ -114,7 +115,7 @@ def test_a_token_holds_only_in_its_time(target: Target, untimely: Callable[[Site
 
 
 def test_a_thousand_unknown_key_ids_change_nothing(target: Target) -> None:
-    """The JWKS was read at start: an unknown kid must not fetch it again, so it may as well be gone."""
+    """Its file may be read anew for them, now and then; it is gone, and the last good keys stay."""
     (target.site.root / "jwks.json").unlink()
     rejected = 0
     for wave in range(10):  # more at a time than one connection may carry are refused unread

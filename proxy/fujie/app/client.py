@@ -27,6 +27,14 @@ class PlaintextRefused(ValueError):
     """A token would cross the network in plain text."""
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """PEM files by which a workload proves itself: its certificate with the chain, and the private key."""
+
+    chain: Path
+    key: Path
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Stubs:
     """One connection, with the stubs of every service. Close `channel` when done."""
@@ -57,24 +65,34 @@ class RefusalDetail:
     detail: types_v1.DecisionDetail | None = None
 
 
-def connect(address: str, token: str, tls_root: Path | None = None) -> Stubs:
+def connect(
+    address: str, token: str, tls_root: Path | None = None, certificate: ClientCertificate | None = None
+) -> Stubs:
     """Return stubs for the server at `address` (`host:port`) that send `token` with every call.
 
-    Connects on the first call. Plain text is for the own machine only.
+    Without a token (an empty one) the workload of `certificate` asks for itself. Connects on the first
+    call. Plain text is for the own machine only, and there is no certificate in it.
 
     Raises:
-        PlaintextRefused: there is no `tls_root` and the address is not a loopback one.
-        OSError: `tls_root` is not readable.
+        PlaintextRefused: there is no `tls_root` and the address is not a loopback one, or there is a
+            `certificate`.
+        OSError: a file is not readable.
 
     """
     if tls_root is not None:
-        channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(tls_root.read_bytes()))
+        own = (
+            (certificate.key.read_bytes(), certificate.chain.read_bytes()) if certificate else (None, None)
+        )
+        credentials = grpc.ssl_channel_credentials(tls_root.read_bytes(), *own)
+        channel = grpc.secure_channel(address, credentials)
+    elif certificate is not None:
+        raise PlaintextRefused("a client certificate needs TLS: give the TLS root certificate")
     elif _is_loopback(address):
         # A proxy of the environment would receive the token.
         channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
     else:
         raise PlaintextRefused(f"{address} is not this machine: give the TLS root certificate")
-    with_token = grpc.intercept_channel(channel, _Bearer(token))
+    with_token = grpc.intercept_channel(channel, _Bearer(token)) if token else channel
     return Stubs(
         channel,
         CustomerDataServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types

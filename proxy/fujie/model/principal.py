@@ -31,7 +31,15 @@ class Credential:
     """What a transport verified about a caller: the subject of its token, and who issued it.
 
     `subject` is the principal's id in the directory; nothing else of the token is believed.
+    `workload` is the SPIFFE id of the caller's certificate, empty where none is asked for. A
+    workload that sends no token is the principal itself: `subject` is its id, `issuer` is empty.
     """
 
     subject: str
     issuer: str
+    workload: str = ""
+
+    @property
+    def is_workload(self) -> bool:
+        """Tell whether a certificate alone proved who calls."""
+        return bool(self.workload) and not self.issuer

@@ -2,8 +2,9 @@
 
 A token is checked in this order; the first failure ends it.
 1. Size, and the memo of tokens that were verified before.
-2. Header: a pinned algorithm, no `crit` (we implement no extension), no key or key address of its own.
-3. Issuer: named exactly; it selects keys and algorithms.
+2. Issuer: named exactly; it selects keys and algorithms.
+3. Header: a pinned algorithm, no `crit` (we implement no extension), no key or key address of its own.
+   A `kid` that the set does not hold makes the set be read anew, at most every 30 s.
 4. Signature, by the key that the set holds under the token's `kid`; then `iss`, `aud`, presence of claims.
 5. `exp`, `nbf`, `iat` against the given time, and `sub`.
 
@@ -12,7 +13,8 @@ Of the claims only `sub` is believed (promise 11). Errors never hold any part of
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -20,7 +22,8 @@ from typing import Any, Final
 
 import jwt
 
-from fujie.adapters.identity.keyset import Issuer, KeySet, read_keys
+from fujie.adapters.identity.follow import FollowedKeys, Report
+from fujie.adapters.identity.keyset import Issuer, KeySet
 from fujie.model.errors import CredentialError, StartError
 from fujie.model.principal import Credential
 
@@ -35,6 +38,9 @@ MOST_SUBJECT_CHARS: Final = 256
 
 MOST_REMEMBERED: Final = 10_000
 """Verified tokens in memory, about 400 bytes each; verifying again costs 74 to 141 µs."""
+
+MOST_REMEMBERED_S: Final = 3_600
+"""However long a token lives, it is verified anew after an hour."""
 
 _OWN_KEYS: Final = frozenset({"jwk", "jku", "x5u", "x5c", "x5t", "x5t#S256"})
 """Header members by which a token brings or names a key of its own (CVE-2026-27962)."""
@@ -51,33 +57,48 @@ _CHECKS: Final[Any] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class _Verified:
+    """What a token proved by a key of `keys`, at the time `at`; void when its issuer has other keys."""
+
     credential: Credential
     not_before: float
     expires: float
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Trusted:
-    issuer: Issuer
+    issuer: FollowedKeys
     keys: KeySet
+    at: float
+
+    def holds(self, at: float) -> bool:
+        return self.keys is self.issuer.keys and self.at <= at < self.at + MOST_REMEMBERED_S
 
 
 class TokenAuthenticator:
-    """A `ports.Authenticator` over any number of issuers. Not for use by several threads at once."""
+    """A `ports.Authenticator` over any number of issuers. For one event loop; close it when done.
 
-    def __init__(self, issuers: Sequence[Issuer]) -> None:
+    `clock` is monotonic, in seconds; `report` is told when an issuer's keys can not be read anew.
+    """
+
+    def __init__(
+        self,
+        issuers: Sequence[Issuer],
+        clock: Callable[[], float],
+        report: Report,
+    ) -> None:
         if len({issuer.iss for issuer in issuers}) != len(issuers):
             raise StartError("ISSUER_INVALID", "one issuer is configured twice", "Merge the two entries.")
-        self._trusted: Mapping[str, _Trusted] = {
-            issuer.iss: _Trusted(issuer, read_keys(issuer)) for issuer in issuers
+        self._trusted: Mapping[str, FollowedKeys] = {
+            issuer.iss: FollowedKeys(issuer, clock, report) for issuer in issuers
         }
         # By the SHA-256 of the token: a memory dump holds no token to replay. Failures are not
         # remembered, or a flood of them would push the good ones out.
         self._memo: OrderedDict[bytes, _Verified] = OrderedDict()
 
-    def verify(self, token: str, now: datetime) -> Credential:
+    async def close(self) -> None:
+        """End what reads keys."""
+        for trusted in self._trusted.values():
+            await trusted.close()
+
+    async def verify(self, token: str, now: datetime) -> Credential:
         """Return what the token proves at `now`.
 
         Raises:
@@ -87,13 +108,17 @@ class TokenAuthenticator:
         if len(token) > MOST_TOKEN_CHARS or not token.isascii():
             raise CredentialError("too long or not ASCII")
         digest = sha256(token.encode("ascii")).digest()
-        known = self._memo.get(digest)
-        if known is None:
-            known = self._check(token)
-            self._remember(digest, known)
-        else:
-            self._memo.move_to_end(digest)
         at = now.timestamp()
+        known = self._memo.get(digest)
+        if known is not None and known.issuer.is_due:
+            await known.issuer.refresh()
+        if known is not None and known.holds(at):
+            self._memo[digest] = known  # another call may have pushed it out meanwhile
+            self._memo.move_to_end(digest)
+        else:
+            self._memo.pop(digest, None)
+            known = await self._check(token, at)
+            self._remember(digest, known)
         if not known.not_before - LEEWAY_S <= at < known.expires + LEEWAY_S:
             raise CredentialError("not valid at this time", code="TOKEN_EXPIRED")
         return known.credential
@@ -103,30 +128,53 @@ class TokenAuthenticator:
         if len(self._memo) > MOST_REMEMBERED:
             self._memo.popitem(last=False)
 
-    def _check(self, token: str) -> _Verified:
-        """Check all but the time. Whatever a parser of hostile bytes raises means: not a valid token."""
+    async def _check(self, token: str, at: float) -> _Verified:
+        """Check all but the time."""
+        trusted, algorithm, kid = self._claimed(token)
+        if trusted.is_due:
+            await trusted.refresh()
+        if kid is not None and trusted.keys.find(algorithm, kid) is None:
+            await trusted.seek()
+        keys = trusted.keys
+        key = keys.find(algorithm, kid)
+        if key is None:
+            raise CredentialError("no such key")
+        credential, not_before, expires = _believed(_claims(token, key, trusted.issuer), trusted.issuer)
+        return _Verified(credential, not_before, expires, trusted, keys, at)
+
+    def _claimed(self, token: str) -> tuple[FollowedKeys, str, str | None]:
+        """Return whose token it says to be, its algorithm, and the id of its key; nothing is proven yet."""
         if not _COMPACT.fullmatch(token):
             raise CredentialError("not three parts of base64url")
-        try:
+        with _refusing():
             header = jwt.get_unverified_header(token)
             claimed = jwt.decode(token, options={"verify_signature": False})
             trusted = self._trusted.get(_text(claimed.get("iss"), "iss"))
             if trusted is None:
                 raise CredentialError("the issuer is not configured")
-            key = trusted.keys.find(*_key_name(header, trusted.issuer))
-            if key is None:
-                raise CredentialError("no such key")
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=list(trusted.issuer.algs),
-                audience=trusted.issuer.aud,
-                issuer=trusted.issuer.iss,
-                options=_CHECKS,
-            )
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise CredentialError("not a valid token of a configured issuer") from None
-        return _believed(claims, trusted.issuer)
+            return trusted, *_key_name(header, trusted.issuer)
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Whatever a parser of hostile bytes raises means: not a valid token."""
+    try:
+        yield
+    except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        raise CredentialError("not a valid token of a configured issuer") from None
+
+
+def _claims(token: str, key: Any, issuer: Issuer) -> Mapping[str, Any]:
+    with _refusing():
+        claims: Mapping[str, Any] = jwt.decode(
+            token,
+            key,
+            algorithms=list(issuer.algs),
+            audience=issuer.aud,
+            issuer=issuer.iss,
+            options=_CHECKS,
+        )
+        return claims
 
 
 def _key_name(header: Mapping[str, Any], issuer: Issuer) -> tuple[str, str | None]:
@@ -139,15 +187,18 @@ def _key_name(header: Mapping[str, Any], issuer: Issuer) -> tuple[str, str | Non
     return algorithm, header.get("kid")
 
 
-def _believed(claims: Mapping[str, Any], issuer: Issuer) -> _Verified:
+def _believed(claims: Mapping[str, Any], issuer: Issuer) -> tuple[Credential, float, float]:
+    """Return who the token says to be, not before and until when."""
     subject = _text(claims.get("sub"), "sub")
     # `isprintable` also refuses what would break lines of a log; a blank id names nobody.
     if len(subject) > MOST_SUBJECT_CHARS or not subject.isprintable() or not subject.strip():
         raise CredentialError("the subject is not a principal's id")
+    # A workload proves itself by its certificate: an issuer whose users choose their names must not make one.
+    if subject.lower().startswith("spiffe:"):
+        raise CredentialError("the subject is a workload's")
     starts = [_time(claims[name]) for name in ("nbf", "iat") if name in claims]
-    return _Verified(
-        Credential(subject, issuer.iss), max(starts, default=float("-inf")), _time(claims.get("exp"))
-    )
+    not_before = max(starts, default=float("-inf"))
+    return Credential(subject, issuer.iss), not_before, _time(claims.get("exp"))
 
 
 def _text(value: object, claim: str) -> str:

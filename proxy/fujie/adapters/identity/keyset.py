@@ -1,11 +1,11 @@
-"""The keys of one issuer: a JWKS (RFC 7517) read strictly at start, so that verifying only looks up.
+"""The keys of one issuer: a JWKS (RFC 7517) read strictly and as a whole, so that verifying only looks up.
 
 Only public keys of asymmetric algorithms exist in here: with a symmetric key in the set, whoever can
 verify a token could also forge one, and a public key taken as an HMAC secret is the classic confusion
 (CVE-2026-48526).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -37,13 +37,16 @@ _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"
 class Issuer:
     """Whose tokens are believed: issuer and audience as they must stand in the token, pinned algorithms, keys.
 
-    `jwks` is the loaded content of the issuer's JWKS file.
+    `jwks` is the content of the issuer's key set, `reread` reads it anew (blocking, StartError when it
+    can not) once it is `refresh_s` seconds old; without it the keys stay as they are.
     """
 
     iss: str
     aud: str
     algs: tuple[str, ...]
     jwks: Mapping[str, Any]
+    reread: Callable[[], Mapping[str, Any]] | None = None
+    refresh_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -98,7 +101,10 @@ def _add(issuer: Issuer, keys: dict[str, dict[str | None, Any]], entry: Mapping[
     kid = entry.get("kid")
     if kid is not None and not isinstance(kid, str):
         raise _invalid(issuer, "a key id is not a text")
-    if entry.get("use", "sig") != "sig" or "verify" not in entry.get("key_ops", ["verify"]):
+    uses = entry.get("key_ops", ["verify"])
+    if not isinstance(uses, list):
+        raise _invalid(issuer, "key_ops is not a list")
+    if entry.get("use", "sig") != "sig" or "verify" not in uses:
         return
     for alg, known in keys.items():
         kind, curve = ALGORITHMS[alg]

@@ -34,7 +34,7 @@ class UnsafeStaticTokens:
                 )
         self._principals = tuple((digest.encode(), principal) for digest, principal in principals.items())
 
-    def verify(self, token: str, now: datetime) -> Credential:
+    async def verify(self, token: str, now: datetime) -> Credential:
         """Return the principal of the token; `now` does not matter.
 
         Compares with every entry in constant time, so that time tells nothing about any digest.
@@ -62,7 +62,7 @@ class FirstOf:
             raise StartError("IDENTITY_MISSING", "nobody could authenticate", "Configure identity.issuers.")
         self._authenticators = tuple(authenticators)
 
-    def verify(self, token: str, now: datetime) -> Credential:
+    async def verify(self, token: str, now: datetime) -> Credential:
         """Return what the first that accepts the token says.
 
         Raises:
@@ -72,7 +72,7 @@ class FirstOf:
         *earlier, last = self._authenticators
         for authenticator in earlier:
             try:
-                return authenticator.verify(token, now)
+                return await authenticator.verify(token, now)
             except CredentialError:
                 continue
-        return last.verify(token, now)
+        return await last.verify(token, now)

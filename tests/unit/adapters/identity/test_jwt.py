@@ -18,6 +18,7 @@ from fujie.adapters.identity.keyset import Issuer
 from fujie.app.tokens import new_signing_key
 from fujie.model.errors import CredentialError, StartError
 from fujie.model.principal import Credential
+from support.proof import prove
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 AT = int(NOW.timestamp())
@@ -32,7 +33,14 @@ CLAIMS: dict[str, Any] = {"iss": ISS, "aud": AUD, "sub": "li.na", "iat": AT, "ex
 
 def authenticator(**changes: Any) -> TokenAuthenticator:
     fields: dict[str, Any] = {"iss": ISS, "aud": AUD, "algs": ("ES256",), "jwks": JWKS}
-    return TokenAuthenticator([Issuer(**{**fields, **changes})])
+    return of(Issuer(**{**fields, **changes}))
+
+
+def of(*issuers: Issuer) -> TokenAuthenticator:
+    def told(iss: str, code: str) -> None:
+        raise AssertionError(f"keys that never change were read anew: {iss} {code}")
+
+    return TokenAuthenticator(issuers, lambda: 0.0, told)
 
 
 def token(
@@ -62,7 +70,7 @@ def forged(header: dict[str, Any], signature: Callable[[bytes], bytes]) -> str:
 
 def refusal(raw: str, verifier: TokenAuthenticator | None = None, at: datetime = NOW) -> CredentialError:
     with pytest.raises(CredentialError) as caught:
-        (verifier or authenticator()).verify(raw, at)
+        prove(verifier or authenticator(), raw, at)
     return caught.value
 
 
@@ -73,7 +81,11 @@ def test_a_good_token_proves_its_subject_and_nothing_else() -> None:
         "groups": ["admins"],
         "act": {"sub": "root"},
     }
-    assert Credential("li.na", ISS) == authenticator().verify(token(claims), NOW)
+    assert Credential("li.na", ISS) == prove(authenticator(), token(claims), NOW)
+
+
+def test_an_audience_may_be_one_of_several() -> None:
+    assert prove(authenticator(), token({"aud": ["crm", AUD]}), NOW).subject == "li.na"
 
 
 def rsa_pem() -> bytes:
@@ -126,6 +138,8 @@ FORGED = {
     "sub with NUL": token({"sub": "li\x00na"}),
     "sub of a wrong type": token({"sub": 7}),
     "long sub": token({"sub": "x" * 257}),
+    "sub is a workload": token({"sub": "spiffe://example.com/crm"}),
+    "sub is nearly a workload": token({"sub": "SPIFFE:example.com/crm"}),
     "exp as text": token({"exp": str(AT + 600)}),
     "exp true": token({"exp": True}),
     "exp beyond all time": token({"exp": 1e300}),
@@ -182,7 +196,7 @@ def test_hmac_with_a_public_rsa_key_is_refused_where_rsa_is_pinned() -> None:
 def test_times_hold_with_the_stated_leeway(claims: dict[str, Any], at_s: float, valid: bool) -> None:
     at = NOW + timedelta(seconds=at_s)
     if valid:
-        assert authenticator().verify(token(claims), at).subject == "li.na"
+        assert prove(authenticator(), token(claims), at).subject == "li.na"
     else:
         assert refusal(token(claims), at=at).code == "TOKEN_EXPIRED"
 
@@ -190,16 +204,16 @@ def test_times_hold_with_the_stated_leeway(claims: dict[str, Any], at_s: float, 
 def test_a_remembered_token_expires_all_the_same_and_also_when_the_clock_jumps_back() -> None:
     verifier = authenticator()
     raw = token()
-    assert verifier.verify(raw, NOW) is verifier.verify(raw, NOW)
+    assert prove(verifier, raw, NOW) is prove(verifier, raw, NOW)
     assert refusal(raw, verifier, NOW + timedelta(seconds=631)).code == "TOKEN_EXPIRED"
     assert refusal(raw, verifier, NOW - timedelta(seconds=31)).code == "TOKEN_EXPIRED"
-    assert verifier.verify(raw, NOW).subject == "li.na"
+    assert prove(verifier, raw, NOW).subject == "li.na"
 
 
 def test_the_memo_holds_no_token_and_no_failure_and_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     verifier = authenticator()
     raw = token()
-    verifier.verify(raw, NOW)
+    prove(verifier, raw, NOW)
     for n in range(1_000):
         refusal(token(header={"kid": f"k{n}"}) if n < 3 else f"{raw[:-3]}{n:03}", verifier)
     assert [sha256(raw.encode()).digest()] == list(verifier._memo)
@@ -208,14 +222,14 @@ def test_the_memo_holds_no_token_and_no_failure_and_is_bounded(monkeypatch: pyte
     assert MOST_REMEMBERED > 3
     kept = [token({"jti": str(n)}) for n in range(5)]
     for one in kept:
-        verifier.verify(one, NOW)
+        prove(verifier, one, NOW)
     assert [sha256(one.encode()).digest() for one in kept[-3:]] == list(verifier._memo)
 
 
 def test_a_token_with_one_bit_changed_misses_the_memo() -> None:
     verifier = authenticator()
     raw = token()
-    verifier.verify(raw, NOW)
+    prove(verifier, raw, NOW)
     head, _, signature = raw.split(".")
     assert (
         refusal(f"{head}.{part({**CLAIMS, 'sub': 'root'})}.{signature}", verifier).code == "TOKEN_INVALID"
@@ -224,19 +238,19 @@ def test_a_token_with_one_bit_changed_misses_the_memo() -> None:
 
 def test_a_token_without_kid_is_taken_only_when_there_is_one_key() -> None:
     raw = token(header={})
-    assert authenticator().verify(raw, NOW).subject == "li.na"
+    assert prove(authenticator(), raw, NOW).subject == "li.na"
     two = {"keys": [*JWKS["keys"], *OTHER_JWKS["keys"]]}
     assert refusal(raw, authenticator(jwks=two)).code == "TOKEN_INVALID"
-    assert authenticator(jwks=two).verify(token(), NOW).subject == "li.na"
+    assert prove(authenticator(jwks=two), token(), NOW).subject == "li.na"
 
 
 def test_each_issuer_has_its_own_keys_audience_and_algorithms() -> None:
     other = Issuer("https://other.example.com", "fujie", ("ES256",), OTHER_JWKS)
     ours = Issuer(ISS, AUD, ("ES256",), JWKS)
-    verifier = TokenAuthenticator([ours, other])
+    verifier = of(ours, other)
     other_kid = {"kid": OTHER_JWKS["keys"][0]["kid"]}
     theirs = token({"iss": other.iss}, key=OTHER_PEM, header=other_kid)
-    assert Credential("li.na", other.iss) == verifier.verify(theirs, NOW)
+    assert Credential("li.na", other.iss) == prove(verifier, theirs, NOW)
     assert refusal(token(key=OTHER_PEM, header=other_kid), verifier).code == "TOKEN_INVALID"
     assert refusal(token({"iss": other.iss}), verifier).code == "TOKEN_INVALID"
 
@@ -244,7 +258,7 @@ def test_each_issuer_has_its_own_keys_audience_and_algorithms() -> None:
 def test_one_issuer_twice_stops_the_start() -> None:
     issuer = Issuer(ISS, AUD, ("ES256",), JWKS)
     with pytest.raises(StartError):
-        TokenAuthenticator([issuer, issuer])
+        of(issuer, issuer)
 
 
 def test_other_pinned_algorithms_verify() -> None:
@@ -258,7 +272,7 @@ def test_other_pinned_algorithms_verify() -> None:
     }
     for alg, (key, jwk) in keys.items():
         verifier = authenticator(algs=(alg,), jwks={"keys": [jwk]})
-        assert verifier.verify(token(key=key, alg=alg, header={}), NOW).subject == "li.na"
+        assert prove(verifier, token(key=key, alg=alg, header={}), NOW).subject == "li.na"
 
 
 @given(
@@ -301,7 +315,7 @@ def test_signed_claims_of_any_shape_prove_a_subject_or_are_refused(claims: dict[
     signature = key.sign(signed.encode(), private)
     raw = f"{signed}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
     try:
-        credential = VERIFIER.verify(raw, NOW)
+        credential = prove(VERIFIER, raw, NOW)
     except CredentialError as error:
         refused_as = error.code
     else:

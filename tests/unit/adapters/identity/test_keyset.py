@@ -1,9 +1,12 @@
 import json
+from contextlib import suppress
 from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fujie.adapters.identity.keyset import ALGORITHMS, Issuer, read_keys
 from fujie.app.tokens import new_signing_key
@@ -49,6 +52,9 @@ def test_no_issuer_can_pin_none_hmac_or_what_we_do_not_verify(alg: str) -> None:
         ({"keys": [{**KEY, "crv": "P-384"}]}, ("ES256",)),
         ({"keys": [{**KEY, "use": "enc"}]}, ("ES256",)),
         ({"keys": [{**KEY, "key_ops": ["sign"]}]}, ("ES256",)),
+        ({"keys": [{**KEY, "key_ops": 5}]}, ("ES256",)),
+        ({"keys": [{**KEY, "key_ops": None}]}, ("ES256",)),
+        ({"keys": [{**KEY, "key_ops": "verify"}]}, ("ES256",)),
         ({"keys": [{**KEY, "alg": "ES384"}]}, ("ES256",)),
         ({"keys": [KEY]}, ("ES256", "RS256")),
         ({"keys": [KEY]}, ("RS256",)),
@@ -88,3 +94,22 @@ def test_a_key_is_found_under_its_id_and_algorithm_alone() -> None:
 def test_neither_key_set_nor_its_repr_holds_a_private_half() -> None:
     assert {"crv", "kty", "x", "y", "kid", "alg", "use"} == KEY.keys()
     assert "KeySet object" in repr(read_keys(Issuer("i", "a", ("ES256",), JWKS)))
+
+
+MEMBERS = st.sampled_from(["kty", "crv", "x", "y", "n", "e", "kid", "alg", "use", "key_ops", "x5c", "d"])
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=9)
+    | st.sampled_from(["RSA", "EC", "OKP", "AQAB"])
+)
+
+
+@given(st.dictionaries(MEMBERS, VALUES | st.lists(VALUES, max_size=2) | st.dictionaries(MEMBERS, VALUES)))
+def test_whatever_an_issuer_publishes_is_read_or_refused(members: dict[str, Any]) -> None:
+    for entry in (members, {**KEY, **members}, {**WEAK, **members}):
+        with suppress(StartError):
+            read_keys(Issuer("i", "a", ("ES256",), {"keys": [entry]}))
+        with suppress(StartError):
+            read_keys(Issuer("i", "a", ("RS256",), {"keys": [entry]}))
