@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from ssl import get_server_certificate
 
 import grpc
 import pytest
@@ -25,6 +26,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from e2e.server import ADMIN, INSTANCE, POLICY, STATIC_TOKEN, Server, Site, lookup
 from fujie.app.client import connect, read_refusal
+from support.postgresql import ledger_url
 
 ORIGIN = f"{INSTANCE}/w0"
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -79,6 +81,19 @@ def codes(problems: list[dict[str, str]]) -> set[str]:
 # Running.
 
 
+def test_a_ledger_on_postgresql_outlives_the_server(site: Site) -> None:
+    with ledger_url() as url:
+        site.values["ledger"]["url"] = url
+        site.write()
+        with site.running() as server:
+            server.add_principal("agent", "support")
+            assert ask(server)["phone"].endswith("****1234")
+            assert server.stop() == 0
+        with site.running() as server:
+            assert ask(server)["phone"].endswith("****1234")
+            assert server.metric("fujie_unsafe_settings") == 0
+
+
 def test_a_served_lookup_is_masked_counted_and_evidenced(site: Site, served: Server) -> None:
     assert ask(served)["phone"].endswith("****1234")
     assert served.get("http", "/readyz") == (200, "ok\n")
@@ -110,7 +125,7 @@ def test_every_line_of_the_log_is_json_without_anything_of_the_caller(site: Site
     secret = site.token("agent", aud="somebody-else")
     assert refusal_of(served, token=secret) == (grpc.StatusCode.UNAUTHENTICATED, "TOKEN_INVALID")
     incident = served.wait_for("call_failed")
-    assert incident.keys() == {"time", "level", "event", "incident_id", "method", "code", "error"}
+    assert incident.keys() == {"time", "level", "worker", "event", "incident_id", "method", "code", "error"}
     assert served.stop() == 0
     text = served.output.read_text("utf-8")
     assert served.events()
@@ -212,7 +227,8 @@ def test_a_bad_configuration_is_refused_with_all_its_problems(site: Site) -> Non
     found = {(problem["code"], problem["key"]) for problem in site.refusal()}
     assert found == {
         ("UNKNOWN_SETTING", "server.drian_seconds"),
-        ("NOT_YET_ENFORCED", "identity.spiffe"),
+        ("SETTING_MISSING", "identity.spiffe.trust_domain"),
+        ("MTLS_INCOMPLETE", "identity.spiffe"),
         ("SETTING_MISSING", "ledger"),
         ("SETTING_INVALID", "policy.zone"),
     }
@@ -349,6 +365,28 @@ def test_beyond_loopback_it_speaks_tls_and_nothing_else(site: Site) -> None:
     assert codes(site.refusal()) == {"TLS_UNREADABLE"}
 
 
+def test_a_new_certificate_is_taken_over_and_half_of_one_is_not(site: Site) -> None:
+    pem, private = certificate(site.root)
+    site.values["server"]["tls"] = {"certificate": str(pem), "private_key": str(private)}
+    site.write()
+    with site.running() as server:
+        host, _, port = server.grpc.rpartition(":")
+
+        def shown() -> str:
+            return get_server_certificate((host, int(port)), timeout=30)
+
+        first = shown()
+        assert first.strip() == pem.read_text().strip()
+        pem.write_bytes(pem.read_bytes()[:100])
+        assert server.wait_for("certificate_refused")["code"] == "TLS_INVALID"
+        assert shown() == first
+        assert server.metric("fujie_certificate_reload_failures_total") >= 1
+        certificate(site.root)
+        server.wait_for("certificate_loaded")
+        assert shown().strip() == pem.read_text().strip() != first.strip()
+        assert server.metric("fujie_certificate_expiry_timestamp_seconds") > time.time()
+
+
 def test_unsafe_settings_are_loud(site: Site) -> None:
     site.use_static_tokens()
     site.values["server"]["unsafe_plaintext"] = True
@@ -367,9 +405,12 @@ def test_unsafe_settings_are_loud(site: Site) -> None:
 # Failing.
 
 
-def test_a_log_that_can_not_be_signed_closes_the_gate(site: Site, served: Server) -> None:
+def test_a_log_that_can_not_be_signed_closes_the_gate_until_a_new_worker_can(
+    site: Site, served: Server
+) -> None:
     wait(lambda: served.metric("fujie_log_checkpoint_age_seconds") == 0)
-    (site.log / ORIGIN / "checkpoint.tmp").mkdir()  # where the next checkpoint is to be written
+    blocker = site.log / ORIGIN / "checkpoint.tmp"  # where the next checkpoint is to be written
+    blocker.mkdir()
     with grpc.insecure_channel(served.grpc) as channel:
         health = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
         assert next(health).status == SERVING
@@ -378,11 +419,17 @@ def test_a_log_that_can_not_be_signed_closes_the_gate(site: Site, served: Server
         health.cancel()
     failed = served.wait_for("log_failed")
     assert (failed["level"], failed["error"]) == ("critical", "EISDIR")
-    assert served.get("http", "/readyz") == (503, "not ready: log\n")
-    assert served.get("http", "/healthz")[0] == 503, "only a restart helps"
+    assert (
+        served.wait_for("cannot_start")["code"] == "LOG_UNAVAILABLE"
+    )  # its successor finds the same trouble
+    assert served.get("http", "/readyz")[0] == 503
+    assert served.get("http", "/healthz")[0] == 200, "a new container would find it too"
     assert served.metric("fujie_serving") == 0
     assert served.metric("fujie_log_failures_total") == 1
-    assert refusal_of(served) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
+    blocker.rmdir()
+    served.wait_for("worker_ready", count=2)
+    assert ask(served)["phone"].endswith("****1234")
+    assert served.get("http", "/readyz") == (200, "ok\n")
     assert served.stop() == 0
 
 
@@ -395,7 +442,7 @@ def test_a_ledger_that_will_not_keep_a_checkpoint_closes_the_gate(site: Site, se
     ask(served)  # the next checkpoint finds that the last one was not kept
     assert served.wait_for("log_failed")["error"] == "KEEP_FAILED"
     assert served.events("thread_died")[0]["error"] == "LogForked"
-    assert refusal_of(served) == (grpc.StatusCode.UNAVAILABLE, "LOG_UNAVAILABLE")
+    assert served.wait_for("worker_lost")["worker"] == "w0"  # only a new process may write again
 
 
 def test_health_follows_the_ledger_there_and_back(site: Site, served: Server) -> None:

@@ -1,6 +1,6 @@
-"""`ports.Metrics` and the state of the server for Prometheus, in a registry of their own.
+"""`ports.Metrics` and the state of a worker for Prometheus, in a registry of their own.
 
-The table of metrics is the truth: collectors are made from it, and so is the page of the documentation.
+The server merges what its workers count and serves it (`adapters/merged.py`). The table of metrics is the truth: collectors are made from it, and so is the page of the documentation.
 Labels are bounded: what is not known beforehand is counted as `other` (a label per phone number would leak
 it, and a label per anything would eat the memory of whoever scrapes).
 """
@@ -8,6 +8,7 @@ it, and a label per anything would eat the memory of whoever scrapes).
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
@@ -15,15 +16,25 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from fujie.adapters.scrape import ScrapeListener
-from fujie.model.errors import StartError
 from fujie.model.reason import BUILT_IN_REASONS
 from fujie.model.vocabulary import Action, Effect
 
 OTHER = "other"
 """Stands for every label value that was not known beforehand."""
 
-STAGES = ("directory", "precheck", "store", "ledger", "decide", "evidence", "mask", "explain", "total")
+STAGES = (
+    "directory",
+    "precheck",
+    "store",
+    "ledger",
+    "decide",
+    "limits",
+    "evidence",
+    "mask",
+    "explain",
+    "proofs",
+    "total",
+)
 """What flows report, in the order of a look-up."""
 
 BUCKETS_S = (
@@ -50,14 +61,24 @@ MOST_DECISION_SERIES = 2_000
 """Action, effect and reason multiply; a process should have 2,000 to 3,000 series at most."""
 
 
+class Merge(Enum):
+    """What one series of several workers becomes; `SERVER` is for what only the server itself knows."""
+
+    SUM = "sum"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    SERVER = "the server's own"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row of the table. `kind` is counter, gauge or histogram."""
+    """One row of the table. `kind` is counter, gauge or histogram; counters and histograms are summed."""
 
     name: str
     kind: str
     labels: tuple[str, ...]
     meaning: str
+    merge: Merge = Merge.SUM
 
 
 TABLE = (
@@ -68,18 +89,23 @@ TABLE = (
         "Decisions by primary reason (empty when allowed).",
     ),
     Metric("fujie_stage_seconds", "histogram", ("stage",), "Time that the stages of a call take."),
-    Metric(
-        "fujie_log_failures_total", "counter", (), "Failures of the log; each closes the gate for good."
-    ),
+    Metric("fujie_log_failures_total", "counter", (), "Failures of a log; each ends its worker."),
     Metric(
         "fujie_log_checkpoint_age_seconds",
         "gauge",
         (),
         "For how long there have been entries that no checkpoint covers; 0 when there are none.",
+        Merge.HIGHEST,
     ),
     Metric("fujie_log_backlog_entries", "gauge", (), "Entries that are not durable yet."),
-    Metric("fujie_log_entries", "gauge", (), "Durable entries of the log."),
-    Metric("fujie_bundle_info", "gauge", ("digest",), "1 for the policy bundle in force."),
+    Metric("fujie_log_entries", "gauge", (), "Durable entries of the logs."),
+    Metric(
+        "fujie_bundle_info",
+        "gauge",
+        ("digest",),
+        "1 for the policy bundle in force; two while workers change to the next one.",
+        Merge.HIGHEST,
+    ),
     Metric(
         "fujie_bundle_reload_failures_total", "counter", (), "Changed policies that were refused whole."
     ),
@@ -87,22 +113,77 @@ TABLE = (
         "fujie_bundle_last_reload_timestamp_seconds",
         "gauge",
         (),
-        "When the bundle in force was loaded, in Unix time.",
+        "When the bundle in force was loaded, in Unix time; the earliest of all workers.",
+        Merge.LOWEST,
     ),
-    Metric("fujie_unsafe_settings", "gauge", ("setting",), "1 for every unsafe_ setting in force."),
     Metric(
-        "fujie_serving", "gauge", (), "1 while the gate answers: log writable, ledger readable, not ending."
+        "fujie_unsafe_settings",
+        "gauge",
+        ("setting",),
+        "1 for every unsafe_ setting in force.",
+        Merge.HIGHEST,
     ),
-    Metric("fujie_build_info", "gauge", ("version", "engine"), "1 for this build and its policy engine."),
+    Metric(
+        "fujie_build_info",
+        "gauge",
+        ("version", "engine"),
+        "1 for this build and its policy engine.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_certificate_expiry_timestamp_seconds",
+        "gauge",
+        (),
+        "When the certificate in use ends, in Unix time; absent without TLS.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_certificate_reload_failures_total",
+        "counter",
+        (),
+        "Changed certificates that were refused: half-written, or not of their key.",
+    ),
+    Metric(
+        "fujie_jwks_stale",
+        "gauge",
+        ("issuer",),
+        "1 while the keys of an issuer can not be read anew and the last good ones hold; `issuer` counts"
+        " `identity.issuers` from 0.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_serving",
+        "gauge",
+        (),
+        "1 while a worker answers: log writable, ledger readable, not ending.",
+        Merge.SERVER,
+    ),
+    Metric("fujie_worker_serving", "gauge", ("worker",), "1 while this worker answers.", Merge.SERVER),
+    Metric(
+        "fujie_worker_reporting",
+        "gauge",
+        ("worker",),
+        "1 when this worker gave its metrics in time for this scrape; else they are those of its last report.",
+        Merge.SERVER,
+    ),
+    Metric(
+        "fujie_worker_restarts_total",
+        "counter",
+        ("worker",),
+        "Workers that ended unasked or had to be ended, and were replaced.",
+        Merge.SERVER,
+    ),
 )
 """Every metric. Alert rules and dashboard use these names: they are never renamed."""
+
+_ONLY_WITH_TLS = frozenset({"fujie_certificate_expiry_timestamp_seconds"})
+"""Absent until it has a value: 0 would be the year 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogState:
-    """What the metrics read of the server at every scrape, from another thread."""
+    """What the metrics read of the worker at every scrape, from another thread."""
 
-    serving: Callable[[], bool]
     backlog: Callable[[], int]
     entries: Callable[[], int]
     checkpoint_age_s: Callable[[], float]
@@ -146,10 +227,11 @@ class PrometheusMetrics:
         self._decisions = self._counter("fujie_decisions_total")
         self._failures = self._counter("fujie_log_failures_total")
         self._refused = self._counter("fujie_bundle_reload_failures_total")
+        self._bad_certificates = self._counter("fujie_certificate_reload_failures_total")
         self._gauges = {
             row.name: Gauge(row.name, row.meaning, row.labels, registry=self._registry)
             for row in TABLE
-            if row.kind == "gauge"
+            if row.kind == "gauge" and row.merge is not Merge.SERVER and row.name not in _ONLY_WITH_TLS
         }
         self._stages = Stages()
         self._registry.register(self._stages)
@@ -198,27 +280,31 @@ class PrometheusMetrics:
     def watch(self, state: LogState) -> None:
         """Read `state` at every scrape."""
         for name, read in (
-            ("fujie_serving", state.serving),
             ("fujie_log_backlog_entries", state.backlog),
             ("fujie_log_entries", state.entries),
             ("fujie_log_checkpoint_age_seconds", state.checkpoint_age_s),
         ):
             self._gauges[name].set_function(read)
 
-    def expose(self, host: str, port: int) -> tuple[int, Callable[[], None]]:
-        """Serve `/metrics` from threads of its own; return the port that was bound, and how to stop.
+    def certificate_in_use(self, expires_s: float) -> None:
+        """Show when the certificate in use ends (Unix time)."""
+        name = "fujie_certificate_expiry_timestamp_seconds"
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(name, _row(name).meaning, registry=self._registry)
+        self._gauges[name].set(expires_s)
 
-        A scrape of a thousand lines holds the interpreter for about 14 ms: never on the event loop.
+    def certificate_refused(self) -> None:
+        """Count changed certificates that were refused."""
+        self._bad_certificates.inc()
 
-        Raises:
-            StartError: LISTEN_FAILED.
+    def keys_read(self, issuer: int, *, is_stale: bool) -> None:
+        """Show whether the keys of the issuer at this place of `identity.issuers` are the last good ones only."""
+        self._gauges["fujie_jwks_stale"].labels(str(issuer)).set(is_stale)
 
-        """
-        try:
-            listener = ScrapeListener(host, port, self._registry)
-        except OSError:
-            raise StartError("LISTEN_FAILED", f"cannot listen on {host}:{port} for metrics") from None
-        return listener.port, listener.stop
+    @property
+    def registry(self) -> CollectorRegistry:
+        """What is counted, for `merged.samples_of`."""
+        return self._registry
 
     def _counter(self, name: str) -> Counter:
         row = _row(name)
@@ -238,10 +324,10 @@ class PrometheusMetrics:
 
 def metrics_table() -> str:
     """Return the table of every metric for the documentation, as Markdown."""
-    lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    lines = ["| metric | kind | labels | of several workers | meaning |", "|---|---|---|---|---|"]
     for row in TABLE:
         labels = ", ".join(f"`{label}`" for label in row.labels)
-        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.meaning} |")
+        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.merge.value} | {row.meaning} |")
     return "\n".join(lines) + "\n"
 
 

@@ -7,8 +7,9 @@ when it can not open a file; and every line of the server's output is one JSON o
 
 import io
 import socket
+from contextlib import suppress
 from socketserver import ThreadingMixIn
-from threading import BoundedSemaphore, Thread
+from threading import BoundedSemaphore, Thread, Timer
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
@@ -17,8 +18,9 @@ from prometheus_client import CollectorRegistry, make_wsgi_app
 MOST_CONNECTIONS = 16
 """Prometheus needs one, a pair of them two."""
 
-MOST_SECONDS = 5.0
-"""How long one read or write may take; the default timeout of a whole scrape is 10 s."""
+MOST_SECONDS = 10.0
+"""How long a whole scrape may take, which is the default of Prometheus: a peer that sends a byte now and then must
+not hold a thread."""
 
 
 class ScrapeListener:
@@ -62,14 +64,23 @@ class _Server(ThreadingMixIn, WSGIServer):
             self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve one connection."""
+        """Serve one connection, within its time."""
+        end = Timer(MOST_SECONDS, _shut, [request])
+        end.daemon = True
+        end.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Say nothing: a peer that breaks off is no event, and the traceback would name its address."""
+
+
+def _shut(peer: socket.socket) -> None:
+    with suppress(OSError):  # it was closed in the same moment
+        peer.shutdown(socket.SHUT_RDWR)
 
 
 class _Handler(WSGIRequestHandler):

@@ -1,98 +1,47 @@
-"""One server from start to end: opens the gate, listens, says whether it serves, drains, closes.
+"""One server from start to end: holds its address, starts its workers, answers probes and scrapes, drains.
 
-Ending, on SIGTERM or SIGINT:
-1. Health says NOT_SERVING and `/readyz` 503, so that nobody sends anything new.
-2. Listeners close; calls that run get `drain_seconds`.
-3. The log commits what waits and signs the last checkpoint; ledger and stores close.
+This process serves no call itself and loads no engine: one or 64 workers do (`app/worker.py`). Ending, on SIGTERM or
+SIGINT: `/readyz` says 503, every worker drains and closes its log, exit 0. SIGHUP reloads the policies of all workers,
+SIGUSR2 restarts one worker after the other.
 
 Every task that lives as long as the server is owned here: when one ends by itself, the server ends with 1.
 """
 
 import asyncio
-import gc
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 
-import uvloop
-
-from fujie.adapters.clock import SystemClock
-from fujie.adapters.metrics import LogState, PrometheusMetrics
+from fujie.adapters.merged import MergedListener, Series
+from fujie.app.address import HeldAddress
 from fujie.app.logs import log_event, loop_trouble
-from fujie.app.policies import announce, follow
 from fujie.app.problems import Collector
 from fujie.app.settings import Server, Settings, split_address
-from fujie.app.wire import OpenGate, open_gate
-from fujie.model.errors import LedgerError
-from fujie.policy.cel import ENGINE
-from fujie.transport.grpc.edge import Edge, Incident
-from fujie.transport.grpc.server import GrpcServer, Listen, TLSFiles, build_server
+from fujie.app.supervisor import SCRAPE_S, Supervisor
 from fujie.transport.http.health import HealthListener
-
-WATCH_SECONDS = 0.2
-"""How soon health follows the log and the ledger; one look costs a point read, about 20 µs."""
 
 STOPPED, TASK_DIED = 0, 1
 
 
-class Readiness:
-    """Whether the gate can answer, and why not: `draining`, `log`, `ledger`, or empty."""
-
-    def __init__(self, gate: OpenGate, clock: SystemClock) -> None:
-        self._gate = gate
-        self._clock = clock
-        self._is_ledger_readable = True
-        self._signed_at = clock.monotonic()
-        self.is_draining = False
-
-    def why_not(self) -> str:
-        """Return the reason in one word; empty when the gate answers."""
-        if self.is_draining:
-            return "draining"
-        if not self._gate.log.healthy:
-            return "log"
-        return "" if self._is_ledger_readable else "ledger"
-
-    def checkpoint_age_s(self) -> float:
-        """Return for how long there have been entries without a signature; 0 when there are none."""
-        log = self._gate.log
-        if log.signed.size >= log.size:
-            return 0.0
-        # An idle log signs nothing: its last checkpoint is old, its first new entry is not.
-        return max(0.0, self._clock.monotonic() - max(log.last_checkpoint_time, self._signed_at))
-
-    async def look(self) -> None:
-        """Take notice of log and ledger."""
-        log = self._gate.log
-        if log.signed.size >= log.size:
-            self._signed_at = self._clock.monotonic()
-        try:
-            await self._gate.ledger.checkpoints.last(log.origin)
-        except LedgerError:
-            self._is_ledger_readable = False
-        else:
-            self._is_ledger_readable = True
-
-
 @dataclass(frozen=True, slots=True)
-class Listening:
-    """What listens, and how its addresses are told: with the ports that were bound."""
+class Orders:
+    """What signals ask for."""
 
-    grpc: GrpcServer
-    addresses: dict[str, str]
+    stop: asyncio.Event
+    roll: asyncio.Event
+    reload: asyncio.Event
 
 
 def run(settings: Settings) -> int:
     """Serve until told to stop; return the exit code. Raises CannotStart."""
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(serve(settings))
+    return asyncio.run(serve(settings))
 
 
 async def serve(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT, then drain; SIGHUP reloads the policies.
+    """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
         CannotStart: with everything that is wrong.
@@ -100,95 +49,90 @@ async def serve(settings: Settings) -> int:
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(loop_trouble)
-    clock = SystemClock()
-    build = version("fujie")
-    metrics = PrometheusMetrics(build, ENGINE)
     for setting, is_on in settings.unsafe.items():
-        metrics.unsafe(setting, is_on=is_on)
         if is_on:
             log_event("unsafe_setting", logging.WARNING, setting=setting)
-    stop, reload = asyncio.Event(), asyncio.Event()
-    _on_signals(
-        loop, stop, reload
-    )  # from here on a signal never ends the process half way through something
+    orders = Orders(asyncio.Event(), asyncio.Event(), asyncio.Event())
+    _on_signals(loop, orders)  # from here on a signal never ends the process half way through something
     async with AsyncExitStack() as open_things:
-        gate = await open_gate(settings, metrics, clock)
-        open_things.push_async_callback(gate.close)
-        announce(gate.policies, metrics)
-        if gate.log.torn_bytes:
-            log_event("torn_entries_cut", logging.WARNING, torn_bytes=gate.log.torn_bytes)
-        readiness = Readiness(gate, clock)
-        metrics.watch(_log_state(gate, readiness))
-        listening = await _listen(settings.server, gate, metrics, readiness, open_things)
-        await listening.grpc.server.start()
-        await listening.grpc.report_health(is_serving=True)
-        follower = follow(gate.policies, metrics, settings.policy.reload_seconds, reload)
-        watcher = _watch(gate, readiness, listening.grpc, metrics)
+        supervisor = Supervisor(settings)
+        addresses = await _listen(settings.server, supervisor, open_things)
+        if not await _started(supervisor, addresses["grpc"], orders.stop):
+            log_event("stopped")
+            return STOPPED
+        log_event("ready", version=version("fujie"), entries=supervisor.entries, **addresses)
         tasks = {
-            asyncio.create_task(follower, name="policies"),
-            asyncio.create_task(watcher, name="health"),
-            asyncio.create_task(gate.keeper.run(), name="keeper"),
+            asyncio.create_task(supervisor.run(), name="workers"),
+            asyncio.create_task(_whenever(orders.reload, supervisor.reload), name="reload"),
+            asyncio.create_task(_roll(orders.roll, supervisor), name="roll"),
         }
-        # What is loaded stays: the collector need not look through engine, policies and modules again.
-        gc.collect()
-        gc.freeze()
-        log_event("ready", version=build, entries=gate.log.size, **listening.addresses)
-        code = await _until_stopped(stop, tasks)
-        readiness.is_draining = True
-        await _cancelled(tasks)
-        await listening.grpc.report_health(is_serving=False)
+        code = await _until_stopped(orders.stop, tasks)
+        supervisor.is_draining = True
         log_event("draining", seconds=settings.server.drain_seconds)
-        await listening.grpc.server.stop(settings.server.drain_seconds)
-    log_event("stopped", entries=gate.log.size)
+        await _cancelled(tasks)
+        await supervisor.drain(settings.server.drain_seconds)
+    log_event("stopped")
     return code
 
 
-async def _listen(
-    server: Server,
-    gate: OpenGate,
-    metrics: PrometheusMetrics,
-    readiness: Readiness,
-    open_things: AsyncExitStack,
-) -> Listening:
-    """Bind all three addresses, or say which can not be bound."""
+async def _listen(server: Server, supervisor: Supervisor, open_things: AsyncExitStack) -> Mapping[str, str]:
+    """Take all three addresses and return them with their ports, or say which can not be had."""
     found = Collector()
-    ports: dict[str, int] = {}
-    health = HealthListener(readiness.why_not)
+    addresses: dict[str, str] = {}
     with found.gathering():
-        ports["metrics"], stop_metrics = metrics.expose(*split_address(server.metrics_listen))
-        open_things.push_async_callback(asyncio.to_thread, stop_metrics)
+        held = HeldAddress(server.listen)
+        open_things.callback(held.close)
+        addresses["grpc"] = held.text
     with found.gathering():
-        ports["http"] = await health.start(*split_address(server.http_listen))
+        health = HealthListener(supervisor.why_not)
+        port = await health.start(*split_address(server.http_listen))
         open_things.push_async_callback(health.stop)
-    built: list[GrpcServer] = []
+        addresses["http"] = f"{server.http_listen.rpartition(':')[0]}:{port}"
     with found.gathering():
-        tls = TLSFiles(server.tls.certificate, server.tls.private_key) if server.tls else None
-        listen = Listen(server.listen, tls, with_reflection=server.reflection)
-        built.append(await build_server(gate.front, Edge(gate.front.gate.ids, _report), listen))
-        ports["grpc"] = built[0].port
+        listener = MergedListener(*split_address(server.metrics_listen), _scraped(supervisor))
+        open_things.push_async_callback(asyncio.to_thread, listener.stop)
+        addresses["metrics"] = f"{server.metrics_listen.rpartition(':')[0]}:{listener.port}"
     found.finish()
-    asked = {"grpc": server.listen, "http": server.http_listen, "metrics": server.metrics_listen}
-    addresses = {name: f"{asked[name].rpartition(':')[0]}:{port}" for name, port in ports.items()}
-    return Listening(built[0], addresses)
+    return addresses
 
 
-async def _watch(
-    gate: OpenGate, readiness: Readiness, server: GrpcServer, metrics: PrometheusMetrics
-) -> None:
-    """Let health follow the log and the ledger, for ever."""
-    told, is_failure_counted = "", False
+def _scraped(supervisor: Supervisor) -> Callable[[], Series]:
+    """Return what a scraping thread calls for the metrics; it waits for the slowest worker, within bounds."""
+    loop = asyncio.get_running_loop()
+
+    def scrape() -> Series:
+        return asyncio.run_coroutine_threadsafe(supervisor.series(), loop).result(2 * SCRAPE_S)
+
+    return scrape
+
+
+async def _started(supervisor: Supervisor, address: str, stop: asyncio.Event) -> bool:
+    """Start all workers; tell whether nobody asked to end meanwhile: then none is left. Raises CannotStart."""
+    starting = asyncio.create_task(supervisor.start(address), name="start")
+    asked = asyncio.create_task(stop.wait(), name="signal")
+    await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
+    asked.cancel()
+    if not starting.done():
+        await _cancelled({starting})
+        return False
+    await starting
+    return True
+
+
+async def _whenever(asked: asyncio.Event, act: Callable[[], None]) -> None:
+    """Act every time it is asked, for ever."""
     while True:
-        await readiness.look()
-        why_not = readiness.why_not()
-        if why_not == "log" and not is_failure_counted:
-            is_failure_counted = True
-            metrics.log_failed()
-            log_event("log_failed", logging.CRITICAL, error=gate.log.ended, entries=gate.log.size)
-        if why_not != told:
-            await server.report_health(is_serving=not why_not)
-            log_event("not_serving" if why_not else "serving", logging.WARNING, state=why_not)
-            told = why_not
-        await asyncio.sleep(WATCH_SECONDS)
+        await asked.wait()
+        asked.clear()
+        act()
+
+
+async def _roll(asked: asyncio.Event, supervisor: Supervisor) -> None:
+    """Restart the workers every time it is asked, for ever; what is asked meanwhile comes after."""
+    while True:
+        await asked.wait()
+        asked.clear()
+        await supervisor.roll()
 
 
 async def _until_stopped(stop: asyncio.Event, tasks: set[asyncio.Task[None]]) -> int:
@@ -209,34 +153,15 @@ async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
     await asyncio.wait(tasks)
 
 
-def _on_signals(loop: asyncio.AbstractEventLoop, stop: asyncio.Event, reload: asyncio.Event) -> None:
-    def on(number: signal.Signals, act: Callable[[], None]) -> None:
+def _on_signals(loop: asyncio.AbstractEventLoop, orders: Orders) -> None:
+    def on(number: signal.Signals, asked: asyncio.Event) -> None:
         def received() -> None:
             log_event("signal", signal=number.name)
-            act()
+            asked.set()
 
         loop.add_signal_handler(number, received)
 
-    on(signal.SIGTERM, stop.set)
-    on(signal.SIGINT, stop.set)
-    on(signal.SIGHUP, reload.set)
-
-
-def _log_state(gate: OpenGate, readiness: Readiness) -> LogState:
-    return LogState(
-        serving=lambda: not readiness.why_not(),
-        backlog=lambda: gate.log.backlog,
-        entries=lambda: gate.log.size,
-        checkpoint_age_s=readiness.checkpoint_age_s,
-    )
-
-
-def _report(incident: Incident) -> None:
-    log_event(
-        "call_failed",
-        logging.WARNING,
-        incident_id=incident.id,
-        method=incident.method,
-        code=incident.code,
-        error=incident.error,
-    )
+    on(signal.SIGTERM, orders.stop)
+    on(signal.SIGINT, orders.stop)
+    on(signal.SIGHUP, orders.reload)
+    on(signal.SIGUSR2, orders.roll)

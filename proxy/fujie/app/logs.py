@@ -36,8 +36,11 @@ FIELDS = frozenset(
         "place",
         "problem",
         "remedy",
+        "worker",
+        "pid",
         "incident_id",
         "method",
+        "issuer",
         "error",
     ]
 )
@@ -47,12 +50,17 @@ _LOGGER = logging.getLogger(OWN)
 
 
 class JSONLines(logging.Formatter):
-    """One JSON object per record: time, level, event, then fields."""
+    """One JSON object per record: time, level, worker (in one), event, then fields."""
+
+    def __init__(self, worker: str = "") -> None:
+        super().__init__()
+        self._worker = {"worker": worker} if worker else {}
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line. Never holds the text of an exception."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": time.replace("+00:00", "Z"), "level": record.levelname.lower()}
+        line |= self._worker
         if record.name == OWN:
             line["event"] = record.msg
             line |= {name: value for name, value in vars(record).items() if name in FIELDS}
@@ -68,10 +76,13 @@ def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -
     _LOGGER.log(level, event, extra=fields)
 
 
-def install() -> None:
-    """Send all logs of this process to stderr as JSON lines, unhandled exceptions of any thread too."""
+def install(worker: str = "") -> None:
+    """Send all logs of this process to stderr as JSON lines, unhandled exceptions of any thread too.
+
+    Every line of a worker names it: the workers of a server share one stderr.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JSONLines())
+    handler.setFormatter(JSONLines(worker))
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     _LOGGER.setLevel(logging.INFO)
     sys.excepthook = _unhandled

@@ -1,8 +1,6 @@
 """Metrics: the names that alerts use, bounded labels, all there before anything happened. Run this file to write docs/metrics.md anew."""
 
 import re
-import socket
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,7 +17,6 @@ from fujie.adapters.metrics import (
     PrometheusMetrics,
     metrics_table,
 )
-from fujie.model.errors import StartError
 from fujie.ports import Metrics
 
 ROOT = Path(__file__).parents[3]
@@ -34,30 +31,6 @@ def metrics() -> PrometheusMetrics:
 
 def value(metrics: PrometheusMetrics, name: str, **labels: str) -> float | None:
     return metrics._registry.get_sample_value(name, labels)
-
-
-def scraped(metrics: PrometheusMetrics) -> str:
-    port, stop = metrics.expose("127.0.0.1", 0)
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as response:
-            body: bytes = response.read()
-    finally:
-        stop()
-    return body.decode()
-
-
-def test_every_metric_of_the_table_is_exposed_and_nothing_else(metrics: PrometheusMetrics) -> None:
-    metrics.bundle_loaded("sha256:a", [], 1.0)
-    metrics.unsafe("server.unsafe_plaintext", is_on=False)
-    text = scraped(metrics)
-    types = dict(re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE))
-    assert types == {row.name: row.kind for row in TABLE}
-    for row in TABLE:
-        (labels,) = {
-            tuple(sorted(set(re.findall(r'(\w+)="', series)) - {"le"}))
-            for series in re.findall(rf"^{row.name}(?:_bucket)?(?:{{(.*)}})? \S+$", text, re.MULTILINE)
-        }
-        assert labels == tuple(sorted(row.labels)), row.name
 
 
 def test_alerts_and_dashboards_use_metrics_of_the_table() -> None:
@@ -80,6 +53,16 @@ def test_counters_stand_at_zero_before_anything_happened(metrics: PrometheusMetr
     assert value(metrics, DECISIONS, action="lookup", effect="ALLOW", reason="") == 0
     assert value(metrics, DECISIONS, action="lookup", effect="DENY", reason="NO_GRANT") == 0
     assert value(metrics, "fujie_stage_seconds_count", stage="evidence") == 0
+
+
+def test_a_certificate_is_shown_once_there_is_one(metrics: PrometheusMetrics) -> None:
+    name = "fujie_certificate_expiry_timestamp_seconds"
+    assert value(metrics, name) is None
+    for expires_s in (7.0, 8.0):
+        metrics.certificate_in_use(expires_s)
+        assert value(metrics, name) == expires_s
+    metrics.certificate_refused()
+    assert value(metrics, "fujie_certificate_reload_failures_total") == 1
 
 
 def test_a_reason_is_a_label_only_when_it_is_declared(metrics: PrometheusMetrics) -> None:
@@ -128,13 +111,10 @@ def test_one_bundle_is_in_force_at_a_time(metrics: PrometheusMetrics) -> None:
 
 
 def test_the_state_is_read_at_every_scrape(metrics: PrometheusMetrics) -> None:
-    state = {"serving": True, "entries": 3}
-    metrics.watch(
-        LogState(lambda: bool(state["serving"]), lambda: 1, lambda: int(state["entries"]), lambda: 0.5)
-    )
-    assert value(metrics, "fujie_serving") == 1
-    state.update(serving=False, entries=4)
-    assert value(metrics, "fujie_serving") == 0
+    state = {"entries": 3}
+    metrics.watch(LogState(lambda: 1, lambda: state["entries"], lambda: 0.5))
+    assert value(metrics, "fujie_log_entries") == 3
+    state["entries"] = 4
     assert value(metrics, "fujie_log_entries") == 4
     assert value(metrics, "fujie_log_backlog_entries") == 1
     assert value(metrics, "fujie_log_checkpoint_age_seconds") == 0.5
@@ -144,15 +124,6 @@ def test_a_short_stage_is_told_from_a_shorter_one(metrics: PrometheusMetrics) ->
     metrics.stage("decide", 9e-6)
     metrics.stage("decide", 20e-6)
     assert value(metrics, "fujie_stage_seconds_bucket", stage="decide", le="1e-05") == 1
-
-
-def test_a_taken_port_is_a_start_error(metrics: PrometheusMetrics) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(StartError) as refused:
-            metrics.expose("127.0.0.1", taken.getsockname()[1])
-    assert refused.value.code == "LISTEN_FAILED"
 
 
 def test_it_is_what_flows_ask_for(metrics: PrometheusMetrics) -> None:
@@ -170,7 +141,9 @@ def page() -> str:
     return f"""# Metrics
 
 Prometheus text on `server.metrics_listen`, path `/metrics`, served off the event loop. No label holds anything of a
-customer or a principal; what is not known beforehand counts as `other`. Alert rules: `deploy/prometheus/rules.yaml`,
+customer or a principal; what is not known beforehand counts as `other`. The workers of a server are one: counters are
+sums and never go down (a worker that is killed takes at most two seconds of its counts with it); gauges are as the column
+says. A worker that does not report within two seconds is shown by `fujie_worker_reporting` and its last report stands. Alert rules: `deploy/prometheus/rules.yaml`,
 one runbook per alert in `docs/runbooks/`; dashboard: `deploy/grafana/fujie.json`. This table is generated from the code
 and compared by a test.
 

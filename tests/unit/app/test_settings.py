@@ -26,7 +26,19 @@ LEAST: dict[str, Any] = {
 }
 TLS = {"certificate": "tls.crt", "private_key": "tls.key"}
 
+KEY_SET = "identity.issuers.0.jwks"
+
 Load = Callable[..., Settings]
+
+
+def spiffe(trust_domain: str, *may_assert: str) -> dict[str, Any]:
+    """Return a complete configuration of mutual TLS."""
+    known = {"trust_domain": trust_domain, "may_assert": list(may_assert)}
+    return {"server": {"tls": {**TLS, "client_ca": "ca.crt"}}, "identity": {"spiffe": known}}
+
+
+def jwks(place: str) -> dict[str, Any]:
+    return {"identity": {"issuers": [{**ISSUER, "jwks": place}]}}
 
 
 @pytest.fixture
@@ -90,31 +102,118 @@ REFUSED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {("SETTING_INVALID", "server.listen")},
     ),
     "bare IPv6": ({"server": {"listen": "::1:7443"}}, {("SETTING_INVALID", "server.listen")}),
-    "several workers on SQLite": (
-        {"server": {"workers": 2}},
-        {("NOT_YET_ENFORCED", "server.workers"), ("LEDGER_NOT_SHARED", "server.workers")},
+    "a password for a file": (
+        {"ledger": {"url": "sqlite:///ledger.db", "password_file": "password"}},
+        {("SETTING_INVALID", "ledger")},
     ),
-    "several workers on a shared ledger": (
-        {"server": {"workers": 2}, "ledger": {"url": "postgresql://db/fujie"}},
-        {("NOT_YET_ENFORCED", "server.workers")},
+    "plain text for a file": (
+        {"ledger": {"url": "sqlite:///ledger.db", "unsafe_plaintext": True}},
+        {("SETTING_INVALID", "ledger")},
     ),
     "no workers": ({"server": {"workers": 0}}, {("SETTING_INVALID", "server.workers")}),
+    "more workers than anybody has CPUs for": (
+        {"server": {"workers": 65}},
+        {("SETTING_INVALID", "server.workers")},
+    ),
+    "connections that may not live": (
+        {"server": {"connection_age_seconds": 0}},
+        {("SETTING_INVALID", "server.connection_age_seconds")},
+    ),
     "nobody could authenticate": ({"identity": {"issuers": []}}, {("IDENTITY_MISSING", "identity")}),
     "an issuer without algorithms": (
         {"identity": {"issuers": [{**ISSUER, "algs": []}]}},
         {("SETTING_INVALID", "identity.issuers.0.algs")},
     ),
-    "SPIFFE, which the design has": (
+    "workloads without certificates": (
         {"identity": {"issuers": [ISSUER], "spiffe": {"trust_domain": "example.com"}}},
-        {("NOT_YET_ENFORCED", "identity.spiffe")},
+        {("MTLS_INCOMPLETE", "identity.spiffe")},
     ),
-    "delegation, which the design has": (
+    "certificates without a trust domain": (
+        {"server": {"tls": {**TLS, "client_ca": "ca.crt"}}},
+        {("MTLS_INCOMPLETE", "server.tls.client_ca")},
+    ),
+    "delegation beside its place": (
         {"identity": {"issuers": [ISSUER], "may_assert": ["a"], "mtls": True}},
-        {("NOT_YET_ENFORCED", "identity.may_assert"), ("NOT_YET_ENFORCED", "identity.mtls")},
+        {("UNKNOWN_SETTING", "identity.may_assert"), ("UNKNOWN_SETTING", "identity.mtls")},
     ),
-    "digests of phones, which the design has": (
+    "a trust domain with a scheme": (
+        spiffe("spiffe://example.com"),
+        {("SETTING_INVALID", "identity.spiffe.trust_domain")},
+    ),
+    "a trust domain in capitals": (
+        spiffe("Example.com"),
+        {("SETTING_INVALID", "identity.spiffe.trust_domain")},
+    ),
+    "a trust domain with a port": (
+        spiffe("example.com:443"),
+        {("SETTING_INVALID", "identity.spiffe.trust_domain")},
+    ),
+    "a trusted workload by its path": (
+        spiffe("example.com", "/crm"),
+        {("SETTING_INVALID", "identity.spiffe")},
+    ),
+    "a trusted workload of another domain": (
+        spiffe("example.com", "spiffe://example.org/crm"),
+        {("SETTING_INVALID", "identity.spiffe")},
+    ),
+    "a whole trust domain that is trusted": (
+        spiffe("example.com", "spiffe://example.com/"),
+        {("SETTING_INVALID", "identity.spiffe")},
+    ),
+    "a pattern of trusted workloads": (
+        spiffe("example.com", "spiffe://example.com/*"),
+        {("SETTING_INVALID", "identity.spiffe")},
+    ),
+    "keys over plain HTTP": (jwks("http://id.example.com/jwks"), {("SETTING_INVALID", KEY_SET)}),
+    "keys over plain HTTP from what only begins like this machine": (
+        jwks("http://127.0.0.1.example.com/jwks"),
+        {("SETTING_INVALID", KEY_SET)},
+    ),
+    "keys from a user at this machine": (
+        jwks("http://localhost@id.example.com/"),
+        {("SETTING_INVALID", KEY_SET)},
+    ),
+    "keys with a password in the address": (
+        jwks("https://user:secret@id.example.com/"),
+        {("SETTING_INVALID", KEY_SET)},
+    ),
+    "keys from a file address": (jwks("file:///etc/passwd"), {("SETTING_INVALID", KEY_SET)}),
+    "keys from a host without a name": (jwks("https:///jwks"), {("SETTING_INVALID", KEY_SET)}),
+    "keys from a port that does not exist": (
+        jwks("https://id.example.com:99999/jwks"),
+        {("SETTING_INVALID", KEY_SET)},
+    ),
+    "keys from an address of two lines": (
+        jwks("https://id.example.com/\r\nHost: x"),
+        {("SETTING_INVALID", KEY_SET)},
+    ),
+    "digests of phones without their key": (
         {"stores": {"crm": {**STORE, "phone": {"hmac_column": "h"}}}},
-        {("NOT_YET_ENFORCED", "stores.crm.phone.hmac_column")},
+        {("SETTING_MISSING", "keys.store_index")},
+    ),
+    "digests of last digits without their key": (
+        {"stores": {"crm": {**STORE, "phone": {"column": "p", "last_four_hmac_column": "h"}}}},
+        {("SETTING_MISSING", "keys.store_index")},
+    ),
+    "phones in no column": (
+        {"stores": {"crm": {**STORE, "phone": {"format": "national", "last_four_column": "l"}}}},
+        {("SETTING_MISSING", "stores.crm.phone")},
+    ),
+    "last digits in two columns": (
+        {
+            "keys": {**LEAST["keys"], "store_index": KEY},
+            "stores": {
+                "crm": {
+                    **STORE,
+                    "phone": {"column": "p", "last_four_column": "a", "last_four_hmac_column": "b"},
+                }
+            },
+        },
+        {("SETTING_INVALID", "stores.crm.phone")},
+    ),
+    "a store without connections": (
+        {"stores": {"crm": {**STORE, "connections": 0}}},
+        {("SETTING_INVALID", "stores.crm.connections")},
     ),
     "a store that no variable can name": (
         {"stores": {"My-CRM": STORE}},
@@ -175,7 +274,7 @@ def test_accepted(load: Load, server: dict[str, Any]) -> None:
 def test_all_problems_are_listed_at_once_each_at_its_place(tmp_path: Path) -> None:
     path = tmp_path / "fujie.yaml"
     path.write_text(
-        "server:\n  listen: 0.0.0.0:7443\n  workers: 3\n  drian_seconds: 4\n"
+        "server:\n  listen: 0.0.0.0:7443\n  workers: 300\n  drian_seconds: 4\n"
         "identity: {}\nledger: {url: 'sqlite:///l.db'}\npolicy:\n  zone: Mars\n"
         "audit: {dir: a, instance: b}\naudit: {dir: a, instance: c}\n",
         "utf-8",
@@ -183,7 +282,7 @@ def test_all_problems_are_listed_at_once_each_at_its_place(tmp_path: Path) -> No
     environ = {"FUJIE__SERVER__REFLECTION": "perhaps", "FUJIE__BOOTSTRAP__ADMIN": "a", "FUJIE__A____B": ""}
     found = {p.key or p.place: p for p in problems(lambda: load_settings(path, environ))}
     assert {key: problem.code for key, problem in found.items()} == {
-        "server.workers": "LEDGER_NOT_SHARED",  # beside NOT_YET_ENFORCED
+        "server.workers": "SETTING_INVALID",
         "server.drian_seconds": "UNKNOWN_SETTING",
         "server.reflection": "SETTING_INVALID",
         "identity": "IDENTITY_MISSING",
@@ -269,7 +368,7 @@ SECRET = "hunter2-secret"
     [f"postgresql://u:{SECRET}@db/fujie", f"mysql://db/x?user=u&password={SECRET}", f"u:{SECRET}@nonsense"],
 )
 def test_no_password_is_in_repr_or_shown(load: Load, url: str) -> None:
-    loaded = load({"ledger": {"url": url}, "stores": {"crm": {**STORE, "url": url}}})
+    loaded = load({"ledger": {"url": url}, "stores": {"crm": {**STORE, "url": url, "replicas": [url]}}})
     for text in (repr(loaded), str(loaded), json.dumps(loaded.shown()), repr(loaded.stores["crm"])):
         assert SECRET not in text
     assert loaded.ledger.url == url
@@ -293,9 +392,43 @@ def test_settings_do_not_change_after_loading(load: Load) -> None:
         load().server.listen = "0.0.0.0:1"
 
 
+@pytest.mark.parametrize(
+    "place",
+    [
+        "jwks.json",
+        "/etc/fujie/jwks.json",
+        "https://id.example.com/.well-known/jwks.json?v=1",
+        "https://id.example.com:8443/jwks",
+        "http://127.0.0.1:8080/jwks",
+        "http://[::1]/jwks",
+        "http://localhost/jwks",
+    ],
+)
+def test_keys_come_from_a_file_or_a_safe_address(place: str, load: Load) -> None:
+    assert load(jwks(place)).identity.issuers[0].jwks == place
+
+
+def test_workloads_alone_can_be_all_who_call(load: Load) -> None:
+    loaded = load(spiffe("example.com", "spiffe://example.com/ns/crm/sa/web"))
+    assert loaded.identity.spiffe is not None
+    assert loaded.identity.spiffe.may_assert == ("spiffe://example.com/ns/crm/sa/web",)
+    assert not any(loaded.unsafe.values())
+
+
 def test_unsafe_settings_are_named(load: Load) -> None:
-    over = {"server": {"unsafe_plaintext": True}, "identity": {"unsafe_static_tokens": "tokens.yaml"}}
-    assert load(over).unsafe == {"server.unsafe_plaintext": True, "identity.unsafe_static_tokens": True}
+    over = {
+        "server": {"unsafe_plaintext": True},
+        "ledger": {"url": "postgresql://gate@db/fujie", "unsafe_plaintext": True},
+        "identity": {"unsafe_static_tokens": "tokens.yaml"},
+        "stores": {"crm": {**STORE, "unsafe_plaintext": True}, "shop": STORE},
+    }
+    assert load(over).unsafe == {
+        "server.unsafe_plaintext": True,
+        "ledger.unsafe_plaintext": True,
+        "identity.unsafe_static_tokens": True,
+        "stores.crm.unsafe_plaintext": True,
+        "stores.shop.unsafe_plaintext": False,
+    }
 
 
 @given(st.text(max_size=40))
@@ -326,10 +459,7 @@ contradictions are refused at start, all of them at once; `fujie config check` s
 optional section (`server.tls`, `keys.store_index`, `stores.<name>.phone`) is required when the section is there. This
 table is generated from the code and compared by a test.
 
-{settings_table()}
-Refused as NOT_YET_ENFORCED until a later version does what they say: more than one worker, `identity.tls`,
-`identity.mtls`, `identity.spiffe`, `identity.may_assert`, `stores.<name>.phone.hmac_column`.
-"""
+{settings_table()}"""
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`fujie serve`."""
 
-import logging
 import os
 import sys
 from pathlib import Path
@@ -16,7 +15,7 @@ CONFIG = Path("fujie.yaml")
 
 
 def serve(config: Config = CONFIG) -> None:
-    """Run the gate until SIGTERM. SIGHUP reloads the policies.
+    """Run the gate until SIGTERM. SIGHUP reloads the policies; SIGUSR2 restarts one worker after the other.
 
     Logs are JSON lines on stderr; the event `ready` names the addresses. Exit code 5 when anything is wrong at
     start: all problems are listed.
@@ -25,6 +24,7 @@ def serve(config: Config = CONFIG) -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     from fujie.app import lifecycle, logs
     from fujie.app.settings import load_settings
+    from fujie.app.supervisor import say_problems
 
     logs.install()
     try:
@@ -33,15 +33,6 @@ def serve(config: Config = CONFIG) -> None:
         if sys.stderr.isatty():
             show_problems(Format.TABLE, refusal.problems)
         else:
-            for problem in refusal.problems:
-                logs.log_event(
-                    "cannot_start",
-                    logging.CRITICAL,
-                    code=problem.code,
-                    key=problem.key,
-                    place=problem.place,
-                    problem=problem.message,
-                    remedy=problem.remedy,
-                )
+            say_problems(refusal.problems)
         raise typer.Exit(Exit.INVALID) from None
     raise typer.Exit(code)

@@ -2,8 +2,15 @@
 
 from typing import Any, Final
 
-from fujie.transport.grpc import lookups, services
+from fujie.transport.grpc import consent_evidence, corrections, lists, lookups, services, suppressions
 from fujie.transport.grpc.services import Method
 
-METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (*services.METHODS, *lookups.METHODS)
+METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
+    *services.METHODS,
+    *lookups.METHODS,
+    *consent_evidence.METHODS,
+    *suppressions.METHODS,
+    *corrections.METHODS,
+    *lists.METHODS,
+)
 """Each row is checked by its own types where it stands; this tuple only collects."""

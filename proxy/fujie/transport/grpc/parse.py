@@ -10,10 +10,11 @@ from typing import TypeVar
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.struct_pb2 import Struct, Value
 
-from fujie.flows.consent import NOW, ConsentQuery
-from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.flows.consent import NOW, Answer, ConsentQuery
+from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import RequestError
+from fujie.model.notice import CHANNELS
 from fujie.model.phone import NotAPhoneNumber, normalise
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.request import LookupAsk, RequestContext
@@ -28,9 +29,6 @@ from fujie.v1 import types_pb2 as types_v1
 M = TypeVar("M", bound=Message)
 E = TypeVar("E")
 
-CHANNELS = frozenset({"sms", "voice", "email", "wechat", ANY_CHANNEL})
-"""Closed, because a withdrawal for a misspelt channel would hold for nothing."""
-
 SOURCES = frozenset({"website", "app", "offline", "opt_in_message", "opt_out_message", "import", "agent"})
 """Where a consent came from; evidence is worth what its words mean."""
 
@@ -43,11 +41,11 @@ _RECORDED: Mapping[int, ConsentEventType] = {
     consent_v1.CONSENT_EVENT_TYPE_GIVEN: ConsentEventType.GIVEN,
     consent_v1.CONSENT_EVENT_TYPE_REFUSED: ConsentEventType.REFUSED,
 }
-_KINDS: Mapping[int, State] = {
+KINDS: Mapping[int, State] = {
     directory_v1.PRINCIPAL_KIND_EMPLOYEE: State.EMPLOYEE,
     directory_v1.PRINCIPAL_KIND_SERVICE: State.SERVICE,
 }
-_EMPLOYMENT: Mapping[int, State] = {
+EMPLOYMENT: Mapping[int, State] = {
     directory_v1.EMPLOYMENT_ACTIVE: State.ACTIVE,
     directory_v1.EMPLOYMENT_SUSPENDED: State.SUSPENDED,
     directory_v1.EMPLOYMENT_OFFBOARDED: State.OFFBOARDED,
@@ -150,13 +148,14 @@ def explained(request: policy_v1.ExplainRequest) -> tuple[RequestContext, Lookup
 
 def recorded(
     request: consent_v1.RecordConsentRequest,
-) -> tuple[CustomerRef, RequestContext, ConsentEvent]:
-    """Return the event to append.
+) -> tuple[RequestContext, Answer]:
+    """Return the event to append. To a prompt, customer, purpose and notice need not be named again.
 
     What only the server may say (record_id, schema, received_at, controller, actor) is not read,
     whatever the caller put there (AIP-203, output only). An absent event_time is NOW.
     """
     given = request.consent
+    prompt = text.clean(request.prompt, "prompt", text.TOKEN)
     when = text.moment(given.event_time, "consent.event_time") if given.HasField("event_time") else NOW
     until = text.moment(given.valid_until, "consent.valid_until") if given.HasField("valid_until") else None
     if not 0 <= given.retention_days <= MOST_RETENTION_DAYS:
@@ -164,8 +163,8 @@ def recorded(
     draft = ConsentEvent(
         record_id="",
         sid="",
-        purpose=_purpose(given.purpose, "consent.purpose"),
-        type=_one_of(_RECORDED, given.type, "consent.type"),
+        purpose=_purpose(given.purpose, "consent.purpose") if given.purpose or not prompt else "",
+        type=one_of(_RECORDED, given.type, "consent.type"),
         event_time=when,
         received_at=when,
         actor="",
@@ -184,7 +183,8 @@ def recorded(
         source=_source(given.source),
         evidence_ref=text.clean(given.evidence_ref, "consent.evidence_ref", text.FREE),
     )
-    return customer(request.customer), context(request.context), draft
+    named = customer(request.customer) if request.HasField("customer") or not prompt else None
+    return context(request.context), Answer(draft, named, _capture(request.capture), prompt)
 
 
 def withdrawn(
@@ -221,11 +221,11 @@ def upserted(request: directory_v1.UpsertPrincipalRequest) -> tuple[RequestConte
     given = request.principal
     return context(request.context), Principal(
         id=text.named(given.id, "principal.id", text.IDENTITY),
-        kind=_one_of(_KINDS, given.kind, "principal.kind"),
+        kind=one_of(KINDS, given.kind, "principal.kind"),
         roles=frozenset(text.each(given.roles, "principal.roles")),
         department=text.clean(given.department, "principal.department", text.NAME),
-        employment=_one_of(_EMPLOYMENT, given.employment, "principal.employment"),
-        training=_one_of(_TRAINING, given.training, "principal.training"),
+        employment=one_of(EMPLOYMENT, given.employment, "principal.employment"),
+        training=one_of(_TRAINING, given.training, "principal.training"),
         attributes=_attributes(given.attributes),
     )
 
@@ -260,11 +260,19 @@ def _source(value: str) -> str:
     return value
 
 
-def _one_of(table: Mapping[int, E], number: int, field: str) -> E:
+def one_of(table: Mapping[int, E], number: int, field: str) -> E:
+    """Return what an enumeration's number means; unspecified and unknown ones are refused."""
     try:
         return table[number]
     except KeyError:
         raise RequestError("unspecified, unknown or not allowed here", field=field) from None
+
+
+def _capture(given: consent_v1.Capture) -> Capture | None:
+    """Return how the answer was captured; None unless both is said: silence is not "no"."""
+    if not (given.HasField("preselected") and given.HasField("bundled")):
+        return None
+    return Capture(given.preselected, given.bundled)
 
 
 def _notice(given: consent_v1.NoticeRef) -> Notice:

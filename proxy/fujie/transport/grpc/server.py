@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import grpc
@@ -14,14 +13,15 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from fujie.model.errors import FujieError, RequestError, StartError
 from fujie.transport.grpc import services, status
+from fujie.transport.grpc.certificates import Certificates, TLSFiles
 from fujie.transport.grpc.edge import Context, Edge
 from fujie.transport.grpc.methods import METHODS
 
 HEALTH: Final = "grpc.health.v1.Health"
 
 LIMITS: Final = (
-    # A worker is one port owner; workers that share a port are the business of a later composition.
-    ("grpc.so_reuseport", 0),
+    # Workers share the port; the server's own process keeps strangers from it (`app/address.py`).
+    ("grpc.so_reuseport", 1),
     # gRPC core sets no bound, and 20,000 rapid resets then cost 1 s of CPU (0.1 s with 100). One
     # connection must still carry a busy client: 1,600 look-ups a second, the most of one core, at
     # 100 ms each (a slow store) are 160 in flight.
@@ -40,39 +40,38 @@ LIMITS: Final = (
     # Clients may ping every 10 s (mobile and mesh defaults are 10 to 30 s); faster is a flood.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
-    # Idle connections are dropped, old ones replaced, so that rotated certificates take hold.
+    # Idle connections are dropped; old ones are replaced after `Listen.connection_age_s`.
     ("grpc.max_connection_idle_ms", 900_000),
-    ("grpc.max_connection_age_ms", 1_800_000),
     ("grpc.max_connection_age_grace_ms", 60_000),
 )
 """Channel arguments, each with its reason."""
 
 
 @dataclass(frozen=True, slots=True)
-class TLSFiles:
-    """PEM files. With `client_ca`, a client without a certificate of it does not get to speak."""
-
-    certificate: Path
-    key: Path
-    client_ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Listen:
-    """Where to listen: `host:port`, port 0 for any; in plain text when there is no `tls`."""
+    """Where to listen: `host:port`, port 0 for any; in plain text when there is no `tls`.
+
+    A connection lives for `connection_age_s`, which gRPC core varies by a tenth, so that those of one moment do
+    not all come back in one moment; its calls then get a minute to end.
+    """
 
     address: str
     tls: TLSFiles | None = None
     with_reflection: bool = False
+    connection_age_s: int = 300
 
 
 @dataclass(frozen=True, slots=True)
 class GrpcServer:
-    """A server that is bound but not started; `port` is the one it got. It starts as NOT_SERVING."""
+    """A server that is bound but not started; `port` is the one it got. It starts as NOT_SERVING.
+
+    `certificates` are what it follows when it speaks TLS.
+    """
 
     server: grpc.aio.Server
     health: health_aio.HealthServicer
     port: int
+    certificates: Certificates | None
 
     async def report_health(self, *, is_serving: bool) -> None:
         """Tell probes and balancers; the empty name stands for the whole server."""
@@ -87,10 +86,12 @@ async def build_server(front: services.Front, edge: Edge, listen: Listen) -> Grp
     Must run in the event loop that will serve.
 
     Raises:
-        StartError: LISTEN_FAILED or TLS_UNREADABLE.
+        StartError: LISTEN_FAILED, TLS_UNREADABLE or TLS_INVALID.
 
     """
-    server = grpc.aio.server(options=LIMITS)
+    certificates = Certificates(listen.tls) if listen.tls else None
+    age = ("grpc.max_connection_age_ms", listen.connection_age_s * 1000)
+    server = grpc.aio.server(options=(*LIMITS, age))
     health = health_aio.HealthServicer()
     server.add_generic_rpc_handlers(
         (
@@ -100,7 +101,7 @@ async def build_server(front: services.Front, edge: Edge, listen: Listen) -> Grp
             _Unknown(edge),  # last: it takes whatever none before it knows
         )
     )
-    built = GrpcServer(server, health, _bind(server, listen))
+    built = GrpcServer(server, health, _bind(server, listen.address, certificates), certificates)
     await built.report_health(is_serving=False)
     return built
 
@@ -179,27 +180,14 @@ class _Unknown(grpc.GenericRpcHandler):
         return self._handler
 
 
-def _bind(server: grpc.aio.Server, listen: Listen) -> int:
+def _bind(server: grpc.aio.Server, address: str, certificates: Certificates | None) -> int:
     try:
-        if listen.tls is None:
-            return server.add_insecure_port(listen.address)
-        return server.add_secure_port(listen.address, _credentials(listen.tls))
+        if certificates is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, certificates.credentials())
     except RuntimeError:
         raise StartError(
             "LISTEN_FAILED",
-            f"cannot listen on {listen.address}",
-            "Check that the address is one of this machine, that the port is free, and the TLS files.",
+            f"cannot listen on {address}",
+            "Check that the address is one of this machine, and that the port is free.",
         ) from None
-
-
-def _credentials(files: TLSFiles) -> grpc.ServerCredentials:
-    try:
-        pair = (files.key.read_bytes(), files.certificate.read_bytes())
-        client_ca = files.client_ca.read_bytes() if files.client_ca else None
-    except OSError as error:
-        raise StartError(
-            "TLS_UNREADABLE", f"cannot read {error.filename}", "Check path and mode."
-        ) from None
-    return grpc.ssl_server_credentials(
-        [pair], root_certificates=client_ca, require_client_auth=client_ca is not None
-    )

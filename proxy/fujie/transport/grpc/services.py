@@ -5,37 +5,59 @@ The transport decides nothing: a request that does not parse goes to `refuse_inp
 entry and says what the caller may know.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from fujie.flows import batch, consent, directory, lookup, policy, refuse
-from fujie.flows.consent import ConsentQuery
+from fujie.flows import (
+    aliases,
+    batch,
+    consent,
+    consent_events,
+    consent_evidence,
+    directory,
+    lookup,
+    policy,
+    refuse,
+    suppression,
+)
+from fujie.flows.aliases import Merge
+from fujie.flows.consent import Answer, ConsentQuery
+from fujie.flows.consent_events import EventsQuery
 from fujie.flows.gate import Gate
 from fujie.flows.reply import (
     BatchReply,
     BundleReply,
+    ConsentEventsReply,
     ConsentReply,
     ConsentStateReply,
+    CorrectionReply,
+    EvidenceReply,
     ExplainReply,
     LookupReply,
     PrincipalReply,
+    PrincipalsReply,
     Refusal,
     SearchReply,
     Summary,
+    SuppressionReply,
+    SuppressionsReply,
 )
+from fujie.flows.suppression import OptOut, SuppressionQuery
 from fujie.model.consent import ConsentEvent
-from fujie.model.customer import CustomerRef
+from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import RequestError
+from fujie.model.page import Slice
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
+from fujie.model.suppression import Confirmation
 from fujie.model.vocabulary import Action
-from fujie.ports import Authenticator
+from fujie.ports import Authenticator, PrincipalFilter
 from fujie.transport.grpc import parse, render, status
 from fujie.transport.grpc.credentials import authenticate
+from fujie.transport.grpc.deadlines import Deadlines
 from fujie.transport.grpc.edge import Context
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -47,6 +69,8 @@ GRACE_S: Final = 1.0
 
 _Consented = Awaitable[ConsentReply | Refusal]
 _Directed = Awaitable[PrincipalReply | Refusal]
+_OptedOut = Awaitable[SuppressionReply | Refusal]
+_Corrected = Awaitable[CorrectionReply | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +82,7 @@ class Flows:
         batch.batch_lookup
     )
     search: Callable[[Gate, Credential, SearchAsk, float], Awaitable[SearchReply | Refusal]] = batch.search
-    record_consent: Callable[[Gate, Credential, CustomerRef, RequestContext, ConsentEvent], _Consented] = (
+    record_consent: Callable[[Gate, Credential, RequestContext, Answer], _Consented] = (
         consent.record_consent
     )
     withdraw_consent: Callable[
@@ -67,6 +91,9 @@ class Flows:
     get_consent: Callable[[Gate, Credential, ConsentQuery], Awaitable[ConsentStateReply | Refusal]] = (
         consent.get_consent
     )
+    export_consent_evidence: Callable[
+        [Gate, Credential, ConsentQuery], Awaitable[EvidenceReply | Refusal]
+    ] = consent_evidence.export_consent_evidence
     upsert_principal: Callable[[Gate, Credential, RequestContext, Principal], _Directed] = (
         directory.upsert_principal
     )
@@ -80,6 +107,27 @@ class Flows:
     get_bundle: Callable[[Gate, Credential, RequestContext], Awaitable[BundleReply | Refusal]] = (
         policy.get_bundle
     )
+    list_consent_events: Callable[
+        [Gate, Credential, RequestContext, EventsQuery], Awaitable[ConsentEventsReply | Refusal]
+    ] = consent_events.list_consent_events
+    add_suppression: Callable[[Gate, Credential, RequestContext, OptOut], _OptedOut] = (
+        suppression.add_suppression
+    )
+    remove_suppression: Callable[[Gate, Credential, RequestContext, str, Confirmation], _OptedOut] = (
+        suppression.remove_suppression
+    )
+    list_suppressions: Callable[
+        [Gate, Credential, RequestContext, SuppressionQuery], Awaitable[SuppressionsReply | Refusal]
+    ] = suppression.list_suppressions
+    merge_customers: Callable[[Gate, Credential, RequestContext, Merge], _Corrected] = (
+        aliases.merge_customers
+    )
+    split_customer: Callable[[Gate, Credential, RequestContext, StoreKey, str], _Corrected] = (
+        aliases.split_customer
+    )
+    list_principals: Callable[
+        [Gate, Credential, RequestContext, PrincipalFilter, Slice], Awaitable[PrincipalsReply | Refusal]
+    ] = directory.list_principals
     refuse_input: Callable[[Gate, Credential, Action, RequestError], Awaitable[Refusal]] = (
         refuse.refuse_input
     )
@@ -97,6 +145,7 @@ class Front:
     timeout_s: float
     flows: Flows = Flows()
     trust_domain: str = ""
+    deadlines: Deadlines = field(default_factory=Deadlines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +205,7 @@ async def answer(
         "float | None", context.time_remaining()
     )  # the stubs forget that there may be no deadline
     timeout_s = front.timeout_s if remaining_s is None else max(0.0, min(remaining_s, front.timeout_s))
-    async with asyncio.timeout(timeout_s + GRACE_S):
+    with front.deadlines.within(timeout_s + GRACE_S):
         try:
             asked = method.parse(parse.message(method.request, raw))
         except RequestError as error:

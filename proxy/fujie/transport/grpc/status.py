@@ -64,6 +64,11 @@ def refused(refusal: Refusal) -> Failure:
     status = _status(code, primary.code, primary.message, {"decision_id": decision_id, "bundle": bundle})
     _name_field(status, refusal.field)
     room = MOST_DETAIL_BYTES - status.ByteSize() - 160  # 160: what Any and the summary themselves take
+    first = render.reason(primary)
+    prompt = render.prompt(refusal.prompt) if refusal.prompt else None
+    if prompt and _weight(prompt) + _weight(first) > room:  # whole or not at all: half a notice informs nobody
+        prompt = None
+    room -= _weight(prompt) if prompt else 0
     reasons = list(_fitting(map(render.reason, refusal.reasons), room))
     room -= sum(_weight(reason) for reason in reasons)
     warnings = list(_fitting(map(render.reason, refusal.summary.warnings), room))
@@ -73,7 +78,7 @@ def refused(refusal: Refusal) -> Failure:
         bundle=bundle,
         warnings=warnings,
     )
-    status.details.add().Pack(types_v1.DecisionDetail(decision=told, reasons=reasons))
+    status.details.add().Pack(types_v1.DecisionDetail(decision=told, reasons=reasons, prompt=prompt))
     return _failure(code, status, ((DECISION_ID_KEY, decision_id),))
 
 

@@ -23,6 +23,8 @@ FREE: Final = 512
 """A reference in the caller's own words: an order, a ticket, a recording."""
 PHONE: Final = 64
 """A phone number in any written form; E.164 has 15 digits."""
+TOKEN: Final = 4_096
+"""A token of ours: a prompt has some 500 characters, and more for a number that many share."""
 ITEMS: Final = 64
 """Entries of one repeated field: roles, recipients, classes."""
 FIELDS: Final = 128

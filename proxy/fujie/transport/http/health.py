@@ -15,8 +15,8 @@ MOST_CONNECTIONS = 64
 """Probes need one or two; descriptors are shared with the log, which stops for good without one."""
 
 
-FINAL = frozenset({"log"})
-"""Reasons that only a new process ends: `/healthz` fails too, so that the kubelet starts one."""
+FINAL = frozenset({"workers"})
+"""Reasons that at most a new container ends: `/healthz` fails too, so that the kubelet starts one."""
 
 
 class HealthListener:

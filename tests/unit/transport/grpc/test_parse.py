@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fujie.flows.consent import NOW
-from fujie.model.consent import ConsentEventType
+from fujie.model.consent import Capture, ConsentEventType
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.request import RequestContext
@@ -199,18 +199,18 @@ class TestLookup:
 class TestConsent:
     def test_what_only_the_server_may_say_is_not_read(self) -> None:
         stamp = Timestamp(seconds=1_700_000_000)
-        _, _, draft = parse.recorded(
+        draft = parse.recorded(
             record(
                 record_id="mine", schema="mine", actor="somebody.else", controller="mine", received_at=stamp
             )
-        )
+        )[1].draft
         assert (draft.record_id, draft.sid, draft.actor, draft.controller) == ("", "", "", "")
         assert draft.received_at == NOW
         assert draft.schema != "mine"
 
     def test_an_absent_time_is_now_and_a_given_one_is_kept(self) -> None:
-        assert parse.recorded(record())[2].event_time == NOW
-        given = parse.recorded(record(event_time=Timestamp(seconds=1_700_000_000)))[2]
+        assert parse.recorded(record())[1].draft.event_time == NOW
+        given = parse.recorded(record(event_time=Timestamp(seconds=1_700_000_000)))[1].draft
         assert datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC) == given.event_time
 
     def test_no_time_of_the_wire_is_the_sentinel(self) -> None:
@@ -250,6 +250,39 @@ class TestConsent:
         self, changes: dict[str, object], code: str, field: str
     ) -> None:
         assert (code, field) == refused(parse.recorded, record(**changes))
+
+    def test_the_capture_counts_only_when_both_is_said(self) -> None:
+        """Silence is not "nothing was ticked beforehand"."""
+        table = [
+            (consent_v1.Capture(), None),
+            (consent_v1.Capture(preselected=False), None),
+            (consent_v1.Capture(bundled=False), None),
+            (
+                consent_v1.Capture(preselected=False, bundled=False),
+                Capture(preselected=False, bundled=False),
+            ),
+            (consent_v1.Capture(preselected=True, bundled=False), Capture(preselected=True, bundled=False)),
+        ]
+        for capture, expected in table:
+            request = record()
+            request.capture.CopyFrom(capture)
+            assert parse.recorded(request)[1].capture == expected
+        assert parse.recorded(record())[1].capture is None
+
+    def test_to_a_prompt_customer_purpose_and_notice_need_not_be_named(self) -> None:
+        given = consent_v1.ConsentRecord(type=consent_v1.CONSENT_EVENT_TYPE_GIVEN)
+        answer = parse.recorded(consent_v1.RecordConsentRequest(prompt="abc", consent=given))[1]
+        assert (answer.prompt, answer.customer, answer.draft.purpose) == ("abc", None, "")
+        assert (
+            refused(parse.recorded, consent_v1.RecordConsentRequest(consent=given))[0] == "PURPOSE_MISSING"
+        )
+        named = consent_v1.RecordConsentRequest(
+            prompt="abc", customer=types_v1.CustomerRef(), consent=given
+        )
+        assert refused(parse.recorded, named) == ("ARGUMENT_INVALID", "customer")
+        for text in ("x" * 4_097, "a\x00b"):
+            endless = consent_v1.RecordConsentRequest(prompt=text, consent=given)
+            assert refused(parse.recorded, endless)[1] == "prompt"
 
     def test_a_withdrawal_is_now_and_for_every_channel_unless_one_is_named(self) -> None:
         request = consent_v1.WithdrawConsentRequest(customer=PHONE, purpose="marketing")

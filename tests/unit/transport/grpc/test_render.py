@@ -90,9 +90,9 @@ def test_every_event_type_has_a_number_of_its_name(kind: ConsentEventType) -> No
     assert f"CONSENT_EVENT_TYPE_{kind.name}" == consent_v1.ConsentEventType.Name(response.consent.type)
 
 
-def test_a_consent_record_carries_every_field_but_the_sid() -> None:
+def test_a_consent_record_carries_every_field_but_those_of_the_log() -> None:
     wire = {field.name for field in consent_v1.ConsentRecord.DESCRIPTOR.fields}
-    assert {field.name for field in fields(ConsentEvent)} - {"sid"} == wire
+    assert {field.name for field in fields(ConsentEvent)} - {"sid", "entry"} == wire
     assert b"the-sid" not in render.recorded(ConsentReply(ALLOWED, EVENT)).SerializeToString()
 
 
@@ -117,7 +117,7 @@ def test_a_record_comes_back_as_it_was_recorded() -> None:
     sent.event_time.FromDatetime(WHEN)
     sent.valid_until.FromDatetime(WHEN)
     key = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id="1"))
-    _, _, draft = parse.recorded(consent_v1.RecordConsentRequest(customer=key, consent=sent))
+    draft = parse.recorded(consent_v1.RecordConsentRequest(customer=key, consent=sent))[1].draft
     returned = render.recorded(ConsentReply(ALLOWED, draft)).consent
     for name in ("record_id", "schema", "received_at", "actor"):
         returned.ClearField(name)

@@ -14,21 +14,29 @@ from fujie.flows.reply import (
     BatchReply,
     BundleDocument,
     BundleReply,
+    ConsentEventsReply,
     ConsentReply,
     ConsentStateReply,
+    CorrectionReply,
+    EvidenceReply,
     ExplainReply,
     LookupReply,
     PrincipalReply,
+    PrincipalsReply,
     Refusal,
     SearchReply,
     Summary,
+    SuppressionReply,
+    SuppressionsReply,
 )
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision, Explanation, ReasonHit
 from fujie.model.errors import LedgerError, RequestError
+from fujie.model.page import Page
 from fujie.model.principal import Credential, Principal
 from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
 from fujie.transport.grpc import status
 from fujie.transport.grpc.methods import METHODS
@@ -45,6 +53,10 @@ DENIED = Summary("d-2", Effect.DENY, "sha256:0")
 NO_GRANT = Refusal(DENIED, (ReasonHit("NO_GRANT", 20, message=BUILT_IN_REASONS["NO_GRANT"].message),))
 WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 EVENT = ConsentEvent("r-1", "s", "marketing", ConsentEventType.GIVEN, WHEN, WHEN, "anna")
+
+OPT_OUT = Suppression("s-1", "s", SuppressionScope(), WHEN, WHEN, "anna")
+CONFIRMED = consent_v1.Confirmation(method="signed_letter", evidence_ref="letter-1")
+CONFIRMED.event_time.FromDatetime(WHEN)
 
 KEY = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id="C1"))
 ASK = customer_v1.LookupCustomerRequest(customer=KEY, context=types_v1.RequestContext(on_behalf_of="boss"))
@@ -85,6 +97,46 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
         "get_consent",
         consent_v1.GetConsentRequest(customer=KEY, purpose="marketing"),
         ConsentStateReply(ALLOWED, State.GIVEN, EVENT),
+    ),
+    "ExportConsentEvidence": (
+        "export_consent_evidence",
+        consent_v1.ExportConsentEvidenceRequest(customer=KEY),
+        EvidenceReply(ALLOWED, b"{}"),
+    ),
+    "ListConsentEvents": (
+        "list_consent_events",
+        consent_v1.ListConsentEventsRequest(customer=KEY),
+        ConsentEventsReply(ALLOWED, Page((EVENT,), "next")),
+    ),
+    "AddSuppression": (
+        "add_suppression",
+        consent_v1.AddSuppressionRequest(customer=KEY),
+        SuppressionReply(ALLOWED, OPT_OUT),
+    ),
+    "RemoveSuppression": (
+        "remove_suppression",
+        consent_v1.RemoveSuppressionRequest(suppression_id="s-1", confirmation=CONFIRMED),
+        SuppressionReply(ALLOWED, OPT_OUT),
+    ),
+    "ListSuppressions": (
+        "list_suppressions",
+        consent_v1.ListSuppressionsRequest(),
+        SuppressionsReply(ALLOWED, Page((OPT_OUT,))),
+    ),
+    "MergeCustomers": (
+        "merge_customers",
+        customer_v1.MergeCustomersRequest(into=KEY, evidence_ref="form-1", **{"from": KEY}),
+        CorrectionReply(ALLOWED),
+    ),
+    "SplitCustomer": (
+        "split_customer",
+        customer_v1.SplitCustomerRequest(store_key=KEY.store_key, evidence_ref="form-1"),
+        CorrectionReply(ALLOWED),
+    ),
+    "ListPrincipals": (
+        "list_principals",
+        directory_v1.ListPrincipalsRequest(),
+        PrincipalsReply(ALLOWED, Page((Principal("li.na"),))),
     ),
     "UpsertPrincipal": (
         "upsert_principal",

@@ -15,11 +15,13 @@ import fujie.decision
 import fujie.flows
 import fujie.model
 import fujie.policy
-from fujie.flows.reply import Refusal, Summary
+from fujie.flows.reply import Prompt, Refusal, Summary
 from fujie.model.decision import ReasonHit
 from fujie.model.errors import FujieError
+from fujie.model.notice import PrivacyNotice
 from fujie.model.reason import BUILT_IN_REASONS, LocalizedText, Outcome
 from fujie.model.vocabulary import Effect
+from fujie.policy.notices import MOST_BYTES
 from fujie.transport.grpc import status
 from fujie.v1 import types_pb2 as types_v1
 
@@ -118,6 +120,46 @@ def test_a_refusal_carries_each_detail_as_often_as_it_may() -> None:
     detail = types_v1.DecisionDetail.FromString(found["fujie.v1.DecisionDetail"][0])
     assert [r.code for r in detail.reasons] == ["PHONE_INVALID", "TEXT_INVALID"]
     assert (detail.decision.decision_id, detail.decision.effect) == ("d-1", types_v1.EFFECT_DENY)
+
+
+def prompting(zh: str, en: str, token: str = "t" * 500) -> Prompt:
+    text = LocalizedText(zh, en)
+    notice = PrivacyNotice("n", "1", frozenset({"marketing"}), text, LocalizedText(zh, en))
+    return Prompt(token, "marketing", notice)
+
+
+def prompt_of(refusal: Refusal) -> types_v1.DecisionDetail:
+    failure = status.refused(refusal)
+    assert len(decoded(failure).SerializeToString()) <= status.MOST_DETAIL_BYTES
+    return types_v1.DecisionDetail.FromString(details(failure)["fujie.v1.DecisionDetail"][0])
+
+
+def test_a_prompt_carries_text_and_digest_in_both_languages() -> None:
+    prompt = prompting("您是否同意？", "Do you agree?")
+    told = prompt_of(Refusal(DENIED, (hit("CONSENT_MISSING"),), prompt=prompt)).prompt
+    assert (told.token, told.purpose, told.notice_id, told.notice_version) == (
+        "t" * 500,
+        "marketing",
+        "n",
+        "1",
+    )
+    assert (told.text.zh, told.text.en) == ("您是否同意？", "Do you agree?")
+    assert (told.digest.zh, told.digest.en) == (prompt.notice.digest("zh"), prompt.notice.digest("en"))
+
+
+def test_the_longest_notice_that_loads_fits_beside_the_first_reason_whole() -> None:
+    """With a controller's name of 85 Chinese characters three times in each text, and thirty more reasons."""
+    zh = "同" * (MOST_BYTES // 6) + "名" * 85 * 3
+    reasons = (hit("CONSENT_MISSING"), *(hit("NO_GRANT") for _ in range(30)))
+    detail = prompt_of(Refusal(DENIED, reasons, prompt=prompting(zh, "x" * (MOST_BYTES // 2))))
+    assert detail.prompt.text.zh == zh
+    assert detail.reasons[0].code == "CONSENT_MISSING"
+
+
+def test_half_a_notice_is_never_told() -> None:
+    detail = prompt_of(Refusal(DENIED, (hit("CONSENT_MISSING"),), prompt=prompting("同" * 2_000, "x")))
+    assert not detail.HasField("prompt")
+    assert [reason.code for reason in detail.reasons] == ["CONSENT_MISSING"]
 
 
 def test_a_refusal_without_a_field_has_no_field_violation() -> None:

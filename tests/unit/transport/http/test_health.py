@@ -45,9 +45,11 @@ async def listening() -> AsyncIterator[Probed]:
         await probed.listener.stop()
 
 
-async def test_a_dead_log_fails_liveness_too_since_only_a_restart_helps() -> None:
+async def test_liveness_fails_when_no_worker_starts_and_not_while_one_is_replaced() -> None:
     async with listening() as probed:
         probed.why_not = "log"
+        assert await probed.status("GET /healthz HTTP/1.1") == "HTTP/1.1 200 OK"
+        probed.why_not = "workers"
         assert await probed.status("GET /healthz HTTP/1.1") == "HTTP/1.1 503 Service Unavailable"
 
 

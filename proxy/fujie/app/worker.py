@@ -1,0 +1,256 @@
+"""One worker: a process with a gate, a log and a gRPC server of its own, on the port that all workers share.
+
+It does what its server (`app/supervisor.py`) says over the line between them, and nothing without it: signals are
+the server's business, and a worker whose server is gone is killed by the kernel. Ending:
+1. Health says NOT_SERVING, so that nobody sends anything new.
+2. In a rolling restart the worker leaves the port and waits until its connections have gone elsewhere.
+3. gRPC stops; calls that run get `drain_seconds`.
+4. The log commits what waits and signs the last checkpoint; ledger and stores close.
+
+Every task that lives as long as the worker is owned here: when one ends by itself, the worker ends with 1.
+"""
+
+import asyncio
+import ctypes
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from contextlib import AsyncExitStack, suppress
+from dataclasses import asdict
+from importlib.metadata import version
+
+import uvloop
+
+from fujie.adapters.clock import SystemClock
+from fujie.adapters.merged import samples_of
+from fujie.adapters.metrics import LogState, PrometheusMetrics
+from fujie.app import logs
+from fujie.app.control import Control
+from fujie.app.logs import log_event, loop_trouble
+from fujie.app.policies import announce, follow
+from fujie.app.problems import CannotStart, Collector
+from fujie.app.readiness import Readiness
+from fujie.app.settings import Server, Settings
+from fujie.app.wire import OpenGate, open_gate
+from fujie.model.errors import StartError
+from fujie.policy.cel import ENGINE
+from fujie.transport.grpc.certificates import TLSFiles
+from fujie.transport.grpc.edge import Edge, Incident
+from fujie.transport.grpc.server import GrpcServer, Listen, build_server
+from fujie.transport.grpc.sockets import SETTLE_S, leave
+
+WATCH_SECONDS = 0.2
+"""How soon health follows the log and the ledger; one look costs a point read, about 20 µs."""
+
+CERTIFICATE_SECONDS = 2.0
+"""How often the files of the certificate are compared; reading three small files takes 50 µs."""
+
+AGE_SPREAD = 1.1
+"""By how much gRPC core lets a connection outlive its age."""
+
+STOPPED, TASK_DIED, REFUSED = 0, 1, 5
+
+_PR_SET_PDEATHSIG = 1
+_SERVER_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR2)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the worker whose line is the descriptor `arguments[0]` for the server with the process id `arguments[1]`."""
+    for number in _SERVER_SIGNALS:  # a service manager may send them to every process
+        signal.signal(number, signal.SIG_IGN)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(arguments[1]):  # it was gone before the kernel knew
+        return TASK_DIED
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        code = runner.run(_serve(socket.socket(fileno=int(arguments[0]))))
+        # All is closed. The interpreter would wait for its threads: one may be waiting for an issuer's keys.
+        os._exit(code)
+
+
+async def _serve(end: socket.socket) -> int:
+    asyncio.get_running_loop().set_exception_handler(loop_trouble)
+    line = await Control.over(end)
+    order = await line.receive()
+    if order is None:
+        return TASK_DIED
+    slot = int(order["slot"])
+    logs.install(f"w{slot}")
+    try:
+        return await Worker(slot, Settings.model_validate(order["settings"]), line).serve()
+    except CannotStart as refusal:
+        line.send("refused", problems=[asdict(problem) for problem in refusal.problems])
+        return REFUSED
+    finally:
+        with suppress(OSError):
+            await line.flush()
+        line.close()
+
+
+class Worker:
+    """What one worker process does, from its settings to its end."""
+
+    def __init__(self, slot: int, settings: Settings, line: Control) -> None:
+        self._slot = slot
+        self._settings = settings
+        self._line = line
+        self._clock = SystemClock()
+        self._metrics = PrometheusMetrics(version("fujie"), ENGINE)
+        self._leave, self._drain, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def serve(self) -> int:
+        """Serve until the server says to end; return the exit code. Raises CannotStart."""
+        for setting, is_on in self._settings.unsafe.items():
+            self._metrics.unsafe(setting, is_on=is_on)
+        async with AsyncExitStack() as open_things:
+            # Until all is closed: a server that hears nothing for `HANG_S` takes its worker for hanging.
+            orders = asyncio.create_task(self._obey(), name="orders")
+            open_things.push_async_callback(_cancelled, {orders})
+            gate = await open_gate(self._settings, self._metrics, self._clock, self._slot)
+            open_things.push_async_callback(gate.close)
+            announce(gate.policies, self._metrics)
+            if gate.log.torn_bytes:
+                log_event("torn_entries_cut", logging.WARNING, torn_bytes=gate.log.torn_bytes)
+            readiness = Readiness(gate, self._clock)
+            self._metrics.watch(_log_state(gate, readiness))
+            grpc = await _listen(self._settings.server, gate)
+            await grpc.server.start()
+            await grpc.report_health(is_serving=True)
+            tasks = self._tasks(gate, readiness, grpc)
+            open_things.push_async_callback(_cancelled, tasks)  # before the gate closes
+            # What is loaded stays: the collector need not look through engine, policies and modules again.
+            gc.collect()
+            gc.freeze()
+            log_event("worker_ready", pid=os.getpid(), entries=gate.log.size)
+            self._line.send("ready", entries=gate.log.size)
+            code = await self._until_ended({orders, *tasks}, readiness, grpc)
+            await grpc.report_health(is_serving=False)
+            await grpc.server.stop(self._settings.server.drain_seconds)
+        self._line.send("last_report", samples=await asyncio.to_thread(samples_of, self._metrics.registry))
+        return code
+
+    def _tasks(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> set[asyncio.Task[None]]:
+        reload_s = self._settings.policy.reload_seconds
+        running = {
+            "policies": follow(gate.policies, self._metrics, reload_s, self._reload),
+            "health": self._watch(gate, readiness, grpc),
+            "keeper": gate.keeper.run(),
+        }
+        if grpc.certificates is not None:
+            running["certificates"] = self._follow_certificates(grpc)
+        return {asyncio.create_task(each, name=name) for name, each in running.items()}
+
+    async def _obey(self) -> None:
+        """Do what the server says, until it is gone."""
+        while (order := await self._line.receive()) is not None:
+            if order["kind"] == "report":
+                # In a thread: a thousand series take milliseconds.
+                samples = await asyncio.to_thread(samples_of, self._metrics.registry)
+                self._line.send("report", samples=samples)
+            else:
+                {"reload": self._reload, "leave": self._leave, "drain": self._drain}[order["kind"]].set()
+
+    async def _until_ended(
+        self, tasks: set[asyncio.Task[None]], readiness: Readiness, grpc: GrpcServer
+    ) -> int:
+        """Wait until the server says to end; a task of ours that ends before is a fault."""
+        ended = await _first(tasks, self._drain, self._leave)
+        if self._leave.is_set() and not ended:
+            readiness.is_draining = True  # the watcher tells
+            age_s = self._settings.server.connection_age_seconds * AGE_SPREAD
+            leaving = asyncio.create_task(leave(grpc.port, SETTLE_S + age_s), name="leaving")
+            ended = await _first({*tasks, leaving}, self._drain) - {leaving}
+            await _cancelled({leaving})
+        readiness.is_draining = True
+        for task in ended:
+            error = task.exception()
+            log_event("task_died", logging.CRITICAL, task=task.get_name(), error=type(error).__name__)
+        return TASK_DIED if ended else STOPPED
+
+    async def _watch(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> None:
+        """Let health follow the log and the ledger, for ever."""
+        told, is_failure_counted = "", False
+        while True:
+            await readiness.look()
+            why_not = readiness.why_not()
+            if why_not == "log" and not is_failure_counted:
+                is_failure_counted = True
+                self._metrics.log_failed()
+                log_event("log_failed", logging.CRITICAL, error=gate.log.ended, entries=gate.log.size)
+            if why_not != told:
+                await grpc.report_health(is_serving=not why_not)
+                log_event("not_serving" if why_not else "serving", logging.WARNING, state=why_not)
+                self._line.send("state", why_not=why_not)
+                told = why_not
+            await asyncio.sleep(WATCH_SECONDS)
+
+    async def _follow_certificates(self, grpc: GrpcServer) -> None:
+        """Take over a changed certificate, for ever; a bad one is said, and the last good one stays."""
+        certificates = grpc.certificates
+        assert certificates is not None
+        self._metrics.certificate_in_use(certificates.expires.timestamp())
+        trouble = ""
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            try:
+                if await asyncio.to_thread(certificates.look):
+                    self._metrics.certificate_in_use(certificates.expires.timestamp())
+                    log_event("certificate_loaded")
+                trouble = ""
+            except StartError as error:
+                if str(error) != trouble:
+                    trouble = str(error)
+                    self._metrics.certificate_refused()
+                    log_event("certificate_refused", logging.ERROR, code=error.code, problem=str(error))
+
+
+async def _listen(server: Server, gate: OpenGate) -> GrpcServer:
+    tls = server.tls
+    files = TLSFiles(tls.certificate, tls.private_key, tls.client_ca) if tls else None
+    listen = Listen(server.listen, files, server.reflection, server.connection_age_seconds)
+    found = Collector()
+    built: list[GrpcServer] = []
+    with found.gathering():
+        built.append(await build_server(gate.front, Edge(gate.front.gate.ids, _report), listen))
+    found.finish()
+    return built[0]
+
+
+async def _first(tasks: set[asyncio.Task[None]], *events: asyncio.Event) -> set[asyncio.Task[None]]:
+    """Wait for the first event, or the first task that ends; return the tasks that have ended."""
+    waits = {asyncio.create_task(event.wait(), name="order") for event in events}
+    await asyncio.wait({*waits, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for each in waits:
+        each.cancel()
+    return {task for task in tasks if task.done()}
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def _log_state(gate: OpenGate, readiness: Readiness) -> LogState:
+    return LogState(
+        backlog=lambda: gate.log.backlog,
+        entries=lambda: gate.log.size,
+        checkpoint_age_s=readiness.checkpoint_age_s,
+    )
+
+
+def _report(incident: Incident) -> None:
+    log_event(
+        "call_failed",
+        logging.WARNING,
+        incident_id=incident.id,
+        method=incident.method,
+        code=incident.code,
+        error=incident.error,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
