@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
 from fujie.model.vocabulary import ANY_CHANNEL, State
@@ -68,6 +68,33 @@ def consent_of(
     if governing.type is ConsentEventType.GIVEN and _ended(governing, now, ttl):  # 5
         return Consent(State.EXPIRED, governing)
     return Consent(_STATES[governing.type], governing)
+
+
+COOLDOWN = timedelta(days=30)
+"""After a refusal nobody is asked again for so long: "no frequent re-asking" (NDSR 22(5)) names no number, this one
+is ours. A request without an answer counts as refused (MIIT Order 31 art. 18, kept as a floor)."""
+
+
+def may_be_asked(events: Iterable[ConsentEvent], sid: str, channel: str, now: datetime) -> bool:
+    """Tell whether the customer `sid` may be asked for consent by us.
+
+    Not within COOLDOWN after a refusal or an unanswered request; never after a withdrawal that no later consent
+    lifted: the customer knows where to find us (CPL 29, PIPL 15). Who asks for every channel asks for each: a no
+    for one of them counts. `events` are as for `consent_of`.
+    """
+    given = withdrawn = datetime.min.replace(tzinfo=UTC)
+    for event in events:
+        is_covered = event.channel in (channel, ANY_CHANNEL)
+        if not is_covered and channel != ANY_CHANNEL:
+            continue
+        if event.type in (ConsentEventType.REFUSED, ConsentEventType.REQUESTED):
+            if event.event_time > now - COOLDOWN:
+                return False
+        elif event.type is ConsentEventType.WITHDRAWN:
+            withdrawn = max(withdrawn, event.event_time)
+        elif event.type is ConsentEventType.GIVEN and event.sid == sid and is_covered:
+            given = max(given, event.event_time)
+    return withdrawn < given or withdrawn == datetime.min.replace(tzinfo=UTC)
 
 
 def _governs(event: ConsentEvent, other: ConsentEvent) -> bool:

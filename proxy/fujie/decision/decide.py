@@ -5,11 +5,12 @@
 1. A principal that is not ACTIVE is refused, whatever it holds.
 2. When no grant opens the action to any role of the asker: NO_GRANT, and nothing else is said.
 3. Names that the bundle does not define are invalid.
-4. A grant matches when its scope matches and its condition is true; an error or an Unknown fact is
-   no match. None: NO_GRANT.
+4. A grant matches when its scope matches, its condition is true and its limits leave room; an error or
+   an Unknown fact is no match. None: NO_GRANT, or LIMIT_EXCEEDED where a limit is in the way.
 5. The basis must be one that the purpose accepts, with its evidence.
 6. Every guard in scope is evaluated. A match condition that is false takes the guard out; one that
-   errs leaves it in, and refuses. A validation that is not true refuses.
+   errs leaves it in, and refuses. A validation that is not true refuses. One whose limits leave no
+   room refuses with LIMIT_EXCEEDED, and nothing else is said.
 7. The step of a field is the most open among the matching grants, then the most closed of that, of
    every applicable guard's `fields`, and of the floor of its class.
 8. Fields that no grant names are withheld; all of them withheld, or any under `strict`, refuses.
@@ -18,6 +19,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
+from fujie.decision.limits import closed_to_all, taken, used_up, without_grant
 from fujie.decision.plan import Plan, RuleSet
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
 from fujie.model.facts import Facts, FactValue, Unknown
@@ -58,13 +60,15 @@ def built_in(code: str, *, guard: str = "", validation: str = "", detail: str = 
 
 
 def matching_grants(plan: Plan, facts: Facts) -> tuple[Grant, ...]:
-    """Return the grants of the plan whose condition is true."""
-    return _matching(plan, outcomes(plan.bundle.engine, plan.conditions, facts))
+    """Return the grants of the plan whose condition is true and whose limits leave room."""
+    results = outcomes(plan.bundle.engine, plan.conditions, facts)
+    return _matching(plan, results, used_up(plan, facts))
 
 
-def _matching(plan: Plan, results: Sequence[Outcome]) -> tuple[Grant, ...]:
+def _matching(plan: Plan, results: Sequence[Outcome], limited: frozenset[str]) -> tuple[Grant, ...]:
     conditions = iter(results)
-    return tuple(grant for grant in plan.grants if grant.condition is None or next(conditions) is True)
+    found = tuple(grant for grant in plan.grants if grant.condition is None or next(conditions) is True)
+    return tuple(grant for grant in found if grant.counted_as not in limited) if limited else found
 
 
 def outcomes(engine: Engine, asked: RuleSet, facts: Facts) -> list[Outcome]:
@@ -91,12 +95,18 @@ def precheck(plan: Plan, request: Request, facts: Facts) -> Decision | None:
     """Return the refusal that no fact about the customer can change (steps 1 to 4), else None.
 
     `facts` come without the customer; what this refuses is refused without touching store or ledger,
-    so its answer tells nothing about any customer.
+    so its answer tells nothing about any customer. As long as they do not tell which limits are used
+    up, none is.
     """
     if refused := _closed(plan, request, facts):
         return refused
-    if not plan.needs_customer and not matching_grants(plan, facts):
-        return _deny(plan, facts, [built_in("NO_GRANT")])
+    if limited := used_up(plan, facts, so_far=True):
+        code = closed_to_all(plan, limited, outcomes(plan.bundle.engine, plan.all_rules, facts))
+        return _deny(plan, facts, [built_in(code)]) if code else None
+    if not plan.needs_customer:
+        results = outcomes(plan.bundle.engine, plan.conditions, facts)
+        if not _matching(plan, results, limited):
+            return _deny(plan, facts, [built_in("NO_GRANT")])
     return None
 
 
@@ -116,9 +126,12 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
     if refused := _closed(plan, request, facts):
         return refused
     results = outcomes(plan.bundle.engine, plan.all_rules, facts)
-    grants = _matching(plan, results)
-    if not grants:  # 4
-        return _deny(plan, facts, [built_in("NO_GRANT")])
+    limited = used_up(plan, facts)  # 4
+    if limited and (code := closed_to_all(plan, limited, results)):
+        return _deny(plan, facts, [built_in(code)])
+    grants = _matching(plan, results, limited)
+    if not grants:
+        return _deny(plan, facts, [built_in(without_grant(plan, limited, results))])
     closing: dict[str, list[ReasonHit]] = {
         "deny": list(_basis(plan, request)),
         "warn": [],
@@ -131,6 +144,8 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
         hits = guard_hits(guard, results[start:end], facts)
         start = end
         if hits is not None:
+            if guard.counted_as in limited:
+                return _deny(plan, facts, [built_in("LIMIT_EXCEEDED")])
             applicable.append(guard)
             closing["deny" if guard.enforced else "warn" if guard.warns else "shadow"].extend(hits)
     fields = _fields(plan, request, grants, applicable)  # 7
@@ -145,6 +160,7 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
         warnings=_sorted(closing["warn"]),
         shadow=_sorted(closing["shadow"]),
         read=_read(plan, facts),
+        charges=taken(request.action, grants, applicable) if plan.limits and not refusing else (),
     )
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from fujie.decision.decide import Outcome, decide, guard_hits, outcomes
+from fujie.decision.limits import used_up
 from fujie.decision.plan import Plan, rule_set, rules_of
 from fujie.model.decision import Clause, Explanation, RuleTrace
 from fujie.model.facts import Facts, FactType, FactValue, Unknown
@@ -14,6 +15,7 @@ from fujie.policy.cel import Checked, EvaluationError, evaluate_any
 from fujie.policy.expression import clauses
 
 _HIDDEN = "(personal)"
+_USED_UP = "limit used up"  # which limit, and how much of it, is not said: whoever explains may be another
 _MAX_CLAUSES = 64
 """Clauses of one rule that are shown; longer rules are cut, not refused."""
 
@@ -46,12 +48,13 @@ def _grant(plan: Plan, grant: Grant, request: Request, facts: Facts) -> Iterator
             shown = f"not matched: {', '.join(sorted(asked)) or 'none'} is not among {', '.join(sorted(allowed))}"
             yield RuleTrace("grant", grant.name, part, shown, grant.where)
             return
+    matched = _USED_UP if grant.counted_as in used_up(plan, facts) else "matched"
     if grant.condition is None:
-        yield RuleTrace("grant", grant.name, "match", "matched", grant.where)
+        yield RuleTrace("grant", grant.name, "match", matched, grant.where)
         return
     engine = plan.bundle.engine
     (outcome,) = outcomes(engine, rule_set(engine, (grant.condition,)), facts)
-    word = "matched" if outcome is True else "not matched" if outcome is False else _broken(outcome)
+    word = matched if outcome is True else "not matched" if outcome is False else _broken(outcome)
     yield RuleTrace(
         "grant",
         grant.name,
@@ -63,6 +66,7 @@ def _grant(plan: Plan, grant: Grant, request: Request, facts: Facts) -> Iterator
 
 
 def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
+    limited = used_up(plan, facts)
     results = iter(outcomes(plan.bundle.engine, plan.all_rules, facts)[len(plan.conditions.rules) :])
     for guard in plan.guards:
         verdicts = [next(results) for _ in rules_of(guard)]
@@ -77,7 +81,12 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
             else:
                 outcome = "refused" if verdict is False else _broken(verdict)
             yield RuleTrace("guard", guard.name, name, outcome, rule.where, _clauses(plan, rule, facts))
-        if not names:
+        if guard.limits:
+            outcome = _USED_UP if guard.counted_as in limited else "within its limits"
+            yield RuleTrace(
+                "guard", guard.name, "limits", outcome if applies else "does not apply", guard.where
+            )
+        elif not names:
             yield RuleTrace("guard", guard.name, "fields", "tightens", guard.where)
 
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from fujie.decision.consent import consent_of
+from fujie.decision.suppression import suppressed
 from fujie.model.consent import ConsentEvent
-from fujie.model.facts import Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.facts import ROWS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
 from fujie.model.principal import Principal
 from fujie.model.request import Request
+from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import ANY_CHANNEL
 from fujie.policy.bundle import Bundle
 
@@ -29,13 +31,15 @@ class Raw:
 
     `events` are the consent events of every sid of the customer, None when there is no customer.
     `sid` is the one that positive consent must have been given for. `attributes` are raw column
-    values by attribute name, None when the customer has no row.
+    values by attribute name, None when the customer has no row. `suppressions` are the opt-outs of every
+    sid that were not lifted, None when they were not read.
     """
 
     principal: Principal
     events: Sequence[ConsentEvent] | None = None
     sid: str = ""
     attributes: Mapping[str, object] | None = None
+    suppressions: Sequence[Suppression] | None = None
 
 
 def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
@@ -58,6 +62,8 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "request.has_basis_evidence": request.has_basis_evidence,
         "request.has_ticket": request.has_ticket,
         "request.delegated": request.delegated,
+        ROWS: request.rows,
+        "request.has_prompt": request.has_prompt,
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
     }
@@ -76,6 +82,8 @@ def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now:
         values["consent.state"] = consent.state
         values["consent.explicit"] = consent.explicit
         values["consent.separate"] = consent.separate
+    if raw.suppressions is not None:
+        values["suppression.in_force"] = suppressed(raw.suppressions, request.purpose)
     for name, fact_type in bundle.customer_attributes.items():
         value = _NO_CUSTOMER if raw.attributes is None else raw.attributes.get(name, _NOT_MAPPED)
         values[f"customer.{name}"] = _typed(value, fact_type)

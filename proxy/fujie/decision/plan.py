@@ -6,7 +6,8 @@ A scope is action, purpose, store, key kind and roles. Everything else about a r
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fujie.model.facts import CUSTOMER_ROOTS
+from fujie.model.facts import CUSTOMER_ROOTS, EXHAUSTED, ROWS, USE_ROOTS
+from fujie.model.limit import Charge, Limit
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, KeyKind
 from fujie.policy.bundle import Bundle, Grant, Guard, Rule
@@ -37,7 +38,11 @@ class Plan:
     `conditions` are those of the grants that have one. `all_rules` are these and then those of the
     guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
     depends on; `customer_attributes` names those of the customer among it. `needs_customer` tells whether a
-    grant's condition reads the customer; when not, grants can be matched before any fetch.
+    grant's condition reads the customer, or use; when not, grants can be matched before any fetch.
+    `needs_suppressions` tells whether any rule reads the customer's opt-outs.
+    `limits` are the counters of its grants and guards that the action is counted on; `has_limits` also counts
+    limits per request. Who decides on a plan
+    that reads `limits.exhausted` establishes it first: as long as it is Unknown, every limit counts as used up.
     """
 
     bundle: Bundle
@@ -49,6 +54,9 @@ class Plan:
     reads: tuple[str, ...]
     customer_attributes: frozenset[str]
     needs_customer: bool
+    needs_suppressions: bool
+    limits: tuple[Charge, ...]
+    has_limits: bool
 
 
 class Planner:
@@ -98,7 +106,11 @@ class Planner:
         all_rules = (
             rule_set(self.bundle.engine, (*conditions.rules, *of_guards)) if of_guards else conditions
         )
-        reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads)))
+        limitable: tuple[Grant | Guard, ...] = (*grants, *guards)
+        limits = charges_of(limitable, action)
+        counts_rows = any(Limit.ROWS_PER_REQUEST in rule.limits for rule in limitable)
+        of_limits = (*((EXHAUSTED,) if limits else ()), *((ROWS,) if counts_rows else ()))
+        reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads, of_limits)))
         return Plan(
             bundle=self.bundle,
             reachable=bool(reachable),
@@ -108,8 +120,27 @@ class Planner:
             all_rules=all_rules,
             reads=reads,
             customer_attributes=frozenset(p.partition(".")[2] for p in reads if p.startswith("customer.")),
-            needs_customer=any(p.partition(".")[0] in CUSTOMER_ROOTS for p in conditions.reads),
+            needs_customer=is_late(conditions.reads),
+            needs_suppressions=any(path.startswith("suppression.") for path in reads),
+            limits=limits,
+            has_limits=bool(of_limits),
         )
+
+
+def is_late(reads: Iterable[str]) -> bool:
+    """Tell whether any of these facts is not known at the first check of a request."""
+    return any(path.partition(".")[0] in CUSTOMER_ROOTS | USE_ROOTS for path in reads)
+
+
+def charges_of(rules: Iterable[Grant | Guard], action: Action) -> tuple[Charge, ...]:
+    """Return every counter of `rules` that requests for `action` are counted on."""
+    return tuple(
+        Charge(rule.counted_as, limit, at_most)
+        for rule in rules
+        for limit, at_most in rule.limits.items()
+        if limit is not Limit.ROWS_PER_REQUEST
+        and (limit is not Limit.LOOKUPS_PER_MINUTE or action is Action.LOOKUP)
+    )
 
 
 def rules_of(guard: Guard) -> tuple[Rule, ...]:

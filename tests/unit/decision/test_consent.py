@@ -1,13 +1,14 @@
 """The state of consent, against a table of stories and a slow oracle that sorts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fujie.decision.consent import Consent, consent_of
+from fujie.decision.consent import Consent, consent_of, may_be_asked
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.vocabulary import ANY_CHANNEL, State
 
@@ -172,3 +173,52 @@ def test_only_consent_that_stands_is_explicit_or_separate(kind: ConsentEventType
     event = ConsentEvent("r", "s", "p", kind, NOW, NOW, "a", explicit=True, separate=True)
     consent = consent_of([event], "s", ANY_CHANNEL, NOW, None)
     assert (consent.explicit, consent.separate) == (False, False)
+
+
+@given(EVENTS, st.floats(0, 29.99))
+def test_nobody_is_asked_within_thirty_days_of_a_no_or_an_unanswered_request(
+    events: list[ConsentEvent], days: float
+) -> None:
+    for kind in (T.REFUSED, T.REQUESTED):
+        no = replace(event(kind, 0), event_time=NOW - timedelta(days=days))
+        assert may_be_asked([*events, no], "me", "any", NOW) is False
+
+
+@pytest.mark.parametrize(
+    ("types", "expected"),
+    [
+        ((), True),
+        ((T.GIVEN,), True),
+        ((T.INVALIDATED,), True),
+        ((T.WITHDRAWN,), False),
+        ((T.GIVEN, T.WITHDRAWN), False),
+        ((T.WITHDRAWN, T.GIVEN), True),
+        ((T.WITHDRAWN, T.REFUSED), False),
+        ((T.WITHDRAWN, T.INVALIDATED), False),
+        ((T.REFUSED,), True),
+    ],
+)
+def test_after_years_only_a_withdrawal_still_closes_the_mouth(
+    types: tuple[ConsentEventType, ...], expected: bool
+) -> None:
+    history = [
+        replace(event(kind, 0), event_time=NOW - timedelta(days=1_000 - day))
+        for day, kind in enumerate(types)
+    ]
+    assert may_be_asked(history, "me", "any", NOW) is expected
+    assert may_be_asked([replace(each, channel="sms") for each in history], "me", "email", NOW) is True
+
+
+def test_a_no_for_one_channel_is_a_no_to_asking_for_all_of_them() -> None:
+    no = event(T.WITHDRAWN, -100, channel="sms")
+    yes = event(T.GIVEN, -50, channel="sms")
+    assert may_be_asked([no], "me", "any", NOW) is False
+    assert may_be_asked([no, yes], "me", "any", NOW) is False
+    assert may_be_asked([no, yes], "me", "sms", NOW) is True
+    assert may_be_asked([no, replace(yes, channel="any")], "me", "any", NOW) is True
+
+
+def test_consent_of_another_lifts_no_withdrawal() -> None:
+    history = [event(T.WITHDRAWN, -2, sid="other"), event(T.GIVEN, -1, sid="other")]
+    assert may_be_asked(history, "me", "any", NOW) is False
+    assert may_be_asked(history, "other", "any", NOW) is True

@@ -63,3 +63,32 @@ def test_a_weak_or_ambiguous_tokeniser_is_refused(key: bytes, key_id: str, scope
 
 def test_the_key_is_not_printed() -> None:
     assert "kkk" not in repr(TOKENS)
+
+
+def test_a_shift_is_stable_within_its_bounds_and_never_zero() -> None:
+    shifts = {n: TOKENS.of(f"sid-{n}").shift(3) for n in range(200)}
+    assert set(shifts.values()) == {-3, -2, -1, 1, 2, 3}
+    assert shifts == {n: TOKENS.of(f"sid-{n}").shift(3) for n in range(200)}
+    assert {TOKENS.of(f"sid-{n}").shift(1) for n in range(50)} == {-1, 1}
+
+
+def test_a_shift_needs_a_customer_and_depends_on_key_scope_customer_and_days() -> None:
+    assert TOKENS.shift(30) is None
+    others = [
+        Tokeniser(b"j" * 32, "p1", "demo").of("sid"),
+        Tokeniser(b"k" * 32, "p1", "other").of("sid"),
+        TOKENS.of("sid2"),
+        TOKENS.of("sid"),
+    ]
+    assert len({tokeniser.shift(3660) for tokeniser in others}) == len(others)
+    assert TOKENS.of("sid").shift(3659) not in {TOKENS.of("sid").shift(3660), None}
+
+
+def test_a_shift_is_the_same_in_every_version() -> None:
+    """Stored extracts must join with later ones: what is hashed may not change."""
+    assert TOKENS.of("sid-1").shift(30) == -7
+
+
+def test_a_token_says_nothing_of_the_customer() -> None:
+    assert TOKENS.of("a").token(DataClass.IP, "x") == TOKENS.of("b").token(DataClass.IP, "x")
+    assert "sid-1" not in repr(TOKENS.of("sid-1"))

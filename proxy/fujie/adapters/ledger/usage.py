@@ -1,0 +1,257 @@
+"""How much each principal has used of its limits, exactly, whoever counts at the same time.
+
+A counter is one row: its key names the limit, the rule and the principal, its value the counts by
+period (`model.limit`). So the table has one row for each counter that was ever used and never grows
+with use. What is taken is taken under the lock of the row: SQLite has one writer, PostgreSQL locks the
+rows of a transaction in the order of their keys.
+
+A durable commit costs more than everything else here (0.4 ms and more), so reservations that wait at the same
+time share one: while one transaction runs, the next ones gather.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from functools import lru_cache, partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
+from fujie.adapters.ledger.tables import usage_count, usage_customer
+from fujie.model.errors import LedgerError
+from fujie.model.limit import Charge, Limit, Reservation, bucket_of, in_window
+
+MOST_TOGETHER = 256
+"""Reservations that share a transaction: enough for a burst, short enough for the next writer."""
+
+DAYS_KEPT = 31
+"""Days whose counts are kept: today, and the month that it is held against."""
+
+_Customer = tuple[str, int, str]
+"""The key of a counter, a day, and the sid of a customer that was counted on it."""
+
+
+def counter_key(limit: str, rule: str, principal: str) -> str:
+    """Return the key of a counter; a principal's id may hold anything, and comes last."""
+    return f"{limit} {rule} {principal}"
+
+
+def of_charge(charge: Charge, principal: str) -> str:
+    """Return the key of the counter that `principal` is charged on."""
+    return counter_key(charge.limit, charge.rule, principal)
+
+
+def read_counts(text: str) -> dict[int, int] | None:
+    """Return the counts of a row; None when it holds what nobody of ours wrote."""
+    try:
+        return {int(period): int(count) for period, count in json.loads(text)}
+    except (ValueError, TypeError):
+        return None
+
+
+def _row(row: Sequence[Any]) -> tuple[str, str]:
+    return row[0], row[1]
+
+
+@lru_cache(maxsize=32)
+def _counters(count: int) -> Query[tuple[str, str]]:
+    return Query(
+        sa.select(usage_count.c.key, usage_count.c.counts).where(one_of(usage_count.c.key, count)), _row
+    )
+
+
+def _seen(row: Sequence[Any]) -> _Customer:
+    return row[0], row[1], row[2]
+
+
+@lru_cache(maxsize=32)
+def _customers(count: int) -> Query[_Customer]:
+    columns = usage_customer.c
+    return Query(
+        sa.select(columns.key, columns.day, columns.sid).where(
+            one_of(columns.key, count),
+            columns.day == sa.bindparam("day"),
+            columns.sid == sa.bindparam("sid"),
+        ),
+        _seen,
+    )
+
+
+_KEYS = usage_count.c.key.in_(sa.bindparam("keys", expanding=True))
+_LOCK = (
+    sa.select(usage_count.c.key, usage_count.c.counts)
+    .where(_KEYS)
+    .order_by(usage_count.c.key)
+    .with_for_update()
+)
+_EXISTING = sa.select(usage_count.c.key).where(_KEYS)
+_ADD = sa.text("INSERT INTO usage_count (key, counts) VALUES (:key, '[]') ON CONFLICT DO NOTHING")
+_SET = sa.update(usage_count).where(usage_count.c.key == sa.bindparam("k")).values(counts=sa.bindparam("c"))
+_KNOWN = sa.select(usage_customer.c.key, usage_customer.c.day, usage_customer.c.sid).where(
+    usage_customer.c.key.in_(sa.bindparam("keys", expanding=True)),
+    usage_customer.c.sid.in_(sa.bindparam("sids", expanding=True)),
+)
+_SEE = sa.text(
+    "INSERT INTO usage_customer (key, day, sid) VALUES (:key, :day, :sid) ON CONFLICT DO NOTHING"
+)
+_FORGET = sa.delete(usage_customer).where(
+    usage_customer.c.key == sa.bindparam("k"), usage_customer.c.day < sa.bindparam("before")
+)
+
+
+class Tally:
+    """Counters as one transaction, or one look, sees them, and what is taken from them there."""
+
+    def __init__(self, counts: Mapping[str, str], known: Iterable[_Customer]) -> None:
+        self._counts = {key: read_counts(text) for key, text in counts.items()}
+        self._known = set(known)
+        self.changed: set[str] = set()
+        self.new: list[_Customer] = []
+        self.new_days: set[tuple[str, int]] = set()
+
+    def lacking(self, charges: Iterable[Charge], reservation: Reservation) -> frozenset[Charge]:
+        """Return those of `charges` whose counter has no room for the reservation."""
+        return frozenset(charge for charge in charges if not self._has_room(charge, reservation))
+
+    def take(self, reservation: Reservation) -> None:
+        """Count the reservation on all of its charges; they have room."""
+        for charge in reservation.charges:
+            key = of_charge(charge, reservation.principal)
+            if charge.limit is Limit.DISTINCT_CUSTOMERS_PER_DAY:
+                self.see(key, reservation.day, reservation.sid)
+                continue
+            self.count(key, bucket_of(charge.limit, reservation.now), reservation.amount)
+
+    def count(self, key: str, bucket: int, amount: int) -> None:
+        """Count in a rolling window, and forget what left it."""
+        counts = in_window(self._counts.get(key) or {}, bucket)
+        counts[bucket] = counts.get(bucket, 0) + amount
+        self._counts[key] = counts
+        self.changed.add(key)
+
+    def see(self, key: str, day: date, sid: str) -> None:
+        """Count a customer among the distinct ones of a day, once."""
+        today, counts = day.toordinal(), self._counts.get(key) or {}
+        if (key, today, sid) in self._known:
+            return
+        self._known.add((key, today, sid))
+        self.new.append((key, today, sid))
+        if today not in counts:
+            self.new_days.add((key, today))
+            counts = {kept: count for kept, count in counts.items() if kept > today - DAYS_KEPT}
+        self._counts[key] = {**counts, today: counts.get(today, 0) + 1}
+        self.changed.add(key)
+
+    def stored(self, key: str) -> str:
+        """Return the stored form of a counter."""
+        return json.dumps(sorted((self._counts[key] or {}).items()), separators=(",", ":"))
+
+    def _has_room(self, charge: Charge, reservation: Reservation) -> bool:
+        key = of_charge(charge, reservation.principal)
+        counts = self._counts.get(key, {})
+        if counts is None:  # unreadable is used up, for this principal and rule alone
+            return False
+        if charge.limit is Limit.DISTINCT_CUSTOMERS_PER_DAY:
+            today = reservation.day.toordinal()
+            return (key, today, reservation.sid) in self._known or counts.get(today, 0) < charge.at_most
+        used = sum(in_window(counts, bucket_of(charge.limit, reservation.now)).values())
+        return used + reservation.amount <= charge.at_most
+
+
+class Usage:
+    """The counters of a ledger. Belongs to one event loop, like its database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: list[tuple[Reservation, asyncio.Future[frozenset[Charge]]]] = []
+        self._taking: asyncio.Task[None] | None = None
+
+    async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
+        """See `ports.Ledger.reserve`."""
+        if not reservation.charges or await self._is_counted(reservation):
+            return await self._look(reservation)
+        future: asyncio.Future[frozenset[Charge]] = asyncio.get_running_loop().create_future()
+        self._waiting.append((reservation, future))
+        if self._taking is None or self._taking.done():
+            self._taking = asyncio.ensure_future(self._take_all())
+        return await future
+
+    async def _is_counted(self, reservation: Reservation) -> bool:
+        """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
+        if any(charge.limit is not Limit.DISTINCT_CUSTOMERS_PER_DAY for charge in reservation.charges):
+            return False
+        keys = {of_charge(charge, reservation.principal) for charge in reservation.charges}
+        return len(await self._known(keys, reservation)) == len(keys)
+
+    async def _known(self, keys: Iterable[str], reservation: Reservation) -> list[_Customer]:
+        """Return on which of the counters the customer was counted today."""
+        wanted = sorted(keys)
+        asked = {"day": reservation.day.toordinal(), "sid": reservation.sid}
+        return await self._database.rows(_customers(padded_size(len(wanted))), {**members(wanted), **asked})
+
+    async def _look(self, reservation: Reservation) -> frozenset[Charge]:
+        """Tell what has no room, without a transaction."""
+        keys = sorted({of_charge(charge, reservation.principal) for charge in reservation.also_told})
+        if not keys:
+            return frozenset()
+        counts = await self._database.rows(_counters(padded_size(len(keys))), members(keys))
+        known = await self._known(keys, reservation) if reservation.sid else []
+        return Tally(dict(counts), known).lacking(reservation.also_told, reservation)
+
+    async def _take_all(self) -> None:
+        while self._waiting:
+            group, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            reservations = [reservation for reservation, _ in group]
+            try:
+                results = await self._database.transact(partial(_take, reservations))
+            except LedgerError as error:  # it may have been taken: those who wait get nothing for it
+                for _, future in group:
+                    if not future.done():
+                        future.set_exception(LedgerError(str(error), code=error.code))
+                continue
+            for (_, future), lacking in zip(group, results, strict=True):
+                if not future.done():  # who went away has used up what was taken for him
+                    future.set_result(lacking)
+
+
+def _take(reservations: Sequence[Reservation], connection: Connection) -> list[frozenset[Charge]]:
+    """Take the reservations in order, each whole or not at all; return what each was lacking."""
+    told = [(charge, r) for r in reservations for charge in (*r.charges, *r.also_told)]
+    tally = tally_of(
+        connection, {of_charge(charge, r.principal) for charge, r in told}, {r.sid for r in reservations}
+    )
+    results = []
+    for reservation in reservations:
+        lacking = tally.lacking(reservation.charges, reservation)
+        if not lacking:
+            tally.take(reservation)
+        # What is told beside is told as it was: nothing of it was taken here.
+        results.append(lacking | tally.lacking(reservation.also_told, reservation))
+    store(connection, tally)
+    return results
+
+
+def tally_of(connection: Connection, keys: Iterable[str], sids: Iterable[str]) -> Tally:
+    """Read counters for change: their rows are locked, in the order of their keys, those that were missing made first."""
+    wanted = sorted(keys)
+    # One at a time from here on: who makes a row waits for whoever makes the same, and holds no other's.
+    found = {row[0] for row in connection.execute(_EXISTING, {"keys": wanted})}
+    if missing := [{"key": key} for key in wanted if key not in found]:
+        connection.execute(_ADD, missing)
+    counts = {row[0]: row[1] for row in connection.execute(_LOCK, {"keys": wanted})}
+    asked = sorted(sid for sid in sids if sid)
+    known = connection.execute(_KNOWN, {"keys": wanted, "sids": asked}).all() if asked else ()
+    return Tally(counts, [(row[0], row[1], row[2]) for row in known])
+
+
+def store(connection: Connection, tally: Tally) -> None:
+    """Write what was taken; the customers of days that are over are forgotten when a new day begins."""
+    if tally.changed:
+        connection.execute(_SET, [{"k": key, "c": tally.stored(key)} for key in sorted(tally.changed)])
+    if tally.new:
+        connection.execute(_SEE, [{"key": key, "day": day, "sid": sid} for key, day, sid in tally.new])
+    if tally.new_days:
+        connection.execute(_FORGET, [{"k": key, "before": day - 1} for key, day in sorted(tally.new_days)])

@@ -1,0 +1,115 @@
+"""Limits on the way of a look-up: the attempt is counted before the customer is looked at, the row before it leaves.
+
+1. The attempt is taken from `lookups_per_minute` before a store is asked, whatever comes of it: nobody
+   probes for free. Together with it comes which other limits are used up, so that who has used them up is
+   refused alike for every customer.
+2. A limit on distinct customers that is used up still lets those through that were counted today, so it
+   is looked at when the customer is known; before any other refusal is told.
+3. After ALLOW and before the entry, what the decision charges is reserved, all or nothing. Losing a
+   race means new facts and a new decision. What was reserved stays taken when a later step fails.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from fujie.decision.plan import Plan
+from fujie.decision.usage import states
+from fujie.flows.gate import Case
+from fujie.model.customer import CustomerRef
+from fujie.model.decision import Decision
+from fujie.model.facts import EXHAUSTED, USAGE, Facts
+from fujie.model.limit import Charge, Limit, Reservation
+from fujie.model.usage import Look
+from fujie.model.vocabulary import Action, Effect
+
+_PER_CUSTOMER = Limit.DISTINCT_CUSTOMERS_PER_DAY
+
+
+class Meter:
+    """What one look-up by one principal takes from the limits of its plan. One that only explains takes nothing."""
+
+    def __init__(self, case: Case, plan: Plan, principal_id: str, ref: CustomerRef) -> None:
+        self._case = case
+        self._plan = plan
+        self._principal_id = principal_id
+        self._ref = ref
+        self._watches = not USAGE.isdisjoint(plan.reads)
+        self._takes = case.request.action is not Action.EXPLAIN
+        self._full = frozenset[Charge]()
+
+    @property
+    def is_needed(self) -> bool:
+        """Tell whether anything that is decided here depends on use."""
+        return self._watches or EXHAUSTED in self._plan.reads
+
+    async def attempt(self, facts: Facts) -> Facts:
+        """Count the attempt; return the facts with the limits that are used up whoever the customer is."""
+        limits = [charge for charge in self._plan.limits if charge.limit is not _PER_CUSTOMER]
+        if limits:
+            self._full = await self._counted(limits)
+        if self._watches:
+            look = self._look("")
+            habits = await self._case.gate.ledger.habits(look)
+            facts = Facts({**facts.values, **states(habits.customers, habits.hits, look.day)})
+        self._case.watch.lap("limits")
+        return self._known(facts)
+
+    async def take(self, decision: Decision, facts: Facts, sid: str) -> Facts | None:
+        """Reserve what an ALLOW charges; return None when the decision stands, else the facts to decide anew on.
+
+        A refusal stands only when no limit is used up for this customer (`sid`; empty: nobody the ledger
+        knows): else the refusal by the limit, which tells less, takes its place.
+        """
+        if decision.effect is Effect.ALLOW and self._takes:
+            reservation = self._reservation(decision.charges, (), sid)
+        else:
+            told = [charge for charge in self._plan.limits if charge.limit is _PER_CUSTOMER]
+            reservation = self._reservation((), told, sid)
+        if not reservation.charges and not reservation.also_told:
+            return None
+        lacking = await self._case.gate.ledger.reserve(reservation)
+        self._case.watch.lap("limits")
+        if not lacking or (lacking <= self._full and not reservation.charges):
+            return None
+        self._full |= lacking
+        return self._known(facts)
+
+    def watched(self, decision: Decision, sid: str) -> None:
+        """Remember the attempt where a rule reads the usage of principals; written behind the answer."""
+        if self._watches and self._takes:
+            self._case.gate.ledger.watch(self._look(sid if decision.effect is Effect.ALLOW else ""))
+
+    async def _counted(self, limits: Sequence[Charge]) -> frozenset[Charge]:
+        """Take the attempt from every counter of attempts that has room; return all charges that have none."""
+        ledger = self._case.gate.ledger
+        if not self._takes:
+            return await ledger.reserve(self._reservation((), limits))
+        attempts = {charge for charge in limits if charge.limit is Limit.LOOKUPS_PER_MINUTE}
+        others = [charge for charge in limits if charge not in attempts]
+        full = frozenset[Charge]()
+        while True:  # each round leaves out what had no room: at most one round a charge
+            lacking = await ledger.reserve(self._reservation(attempts, others))
+            full |= lacking
+            if lacking.isdisjoint(attempts):
+                return full
+            attempts -= lacking
+
+    def _look(self, sid: str) -> Look:
+        now = self._case.gate.clock.now()
+        day = now.astimezone(self._case.gate.zone).date()
+        return Look(principal=self._principal_id, now=now, day=day, ref=self._ref, sid=sid)
+
+    def _reservation(self, charges: Iterable[Charge], told: Iterable[Charge], sid: str = "") -> Reservation:
+        # The clock, not the time of the case: a window is one of moments at which something is taken.
+        now = self._case.gate.clock.now()
+        day = now.astimezone(self._case.gate.zone).date()
+        return Reservation(
+            principal=self._principal_id,
+            now=now,
+            day=day,
+            charges=tuple(charges),
+            also_told=tuple(told),
+            sid=sid,
+        )
+
+    def _known(self, facts: Facts) -> Facts:
+        return Facts({**facts.values, EXHAUSTED: tuple(sorted({charge.rule for charge in self._full}))})
