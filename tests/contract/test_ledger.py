@@ -1,16 +1,16 @@
 """What every ledger must do (`ports.Ledger`), run against each adapter.
 
-An adapter joins by a line in `ADAPTERS`: a function from an empty directory to a function that opens
-the same ledger again, as another process or the next start would.
+An adapter joins by a line in `ADAPTERS`: a context with an empty ledger, as a function that opens that
+ledger again, as another process or the next start would.
 """
 
 import asyncio
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -21,13 +21,17 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, KeptCheckpoint, SQLLedger, open_ledger
 from fujie.decision.consent import consent_of
-from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.model.consent import ConsentEvent, ConsentEventType, EntryRef, Notice
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError, RequestError
+from fujie.model.notice import PrivacyNotice
+from fujie.model.reason import LocalizedText
 from fujie.model.vocabulary import State
 from fujie.ports import Identity, Ledger
+from support.postgresql import ledger_url
+from support.scratch import memory
 
-Open = Callable[[], SQLLedger]
+Open = Callable[[], Awaitable[SQLLedger]]
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 INDEX = IndexKey("index-1", b"\x01" * 32)
@@ -36,30 +40,50 @@ OTHER, STRANGER = StoreKey("crm", "C-1002"), StoreKey("crm", "C-1009")
 IDENTIFIERS = SystemIdentifiers(SystemClock())
 
 
-def sqlite(directory: Path) -> Open:
-    url = f"sqlite:///{directory}/ledger.db"
+def opener(url: str) -> Open:
     return lambda: open_ledger(url, INDEX, IDENTIFIERS, lambda sid: b"wrapped:" + sid.encode())
 
 
-ADAPTERS = {"sqlite": sqlite}
+@contextmanager
+def sqlite() -> Iterator[Open]:
+    with tempfile.TemporaryDirectory(dir=memory()) as directory:
+        yield opener(f"sqlite:///{directory}/ledger.db")
+
+
+@contextmanager
+def postgresql() -> Iterator[Open]:
+    with ledger_url() as url:
+        yield opener(url)
+
+
+ADAPTERS: Mapping[str, Callable[[], AbstractContextManager[Open]]] = {
+    "sqlite": sqlite,
+    "postgresql": postgresql,
+}
 
 
 @pytest.fixture(params=list(ADAPTERS.values()), ids=list(ADAPTERS))
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]:
+def empty(request: pytest.FixtureRequest) -> Iterator[Open]:
+    with request.param() as open_:
+        yield open_
+
+
+@pytest.fixture
+async def reopen(empty: Open) -> AsyncIterator[Open]:
     opened: list[SQLLedger] = []
 
-    def reopen() -> SQLLedger:
-        opened.append(request.param(tmp_path)())
+    async def reopen() -> SQLLedger:
+        opened.append(await empty())
         return opened[-1]
 
     yield reopen
     for ledger in opened:
-        ledger.close()
+        await ledger.close()
 
 
 @pytest.fixture
-def ledger(reopen: Open) -> SQLLedger:
-    return reopen()
+async def ledger(reopen: Open) -> SQLLedger:
+    return await reopen()
 
 
 def event(
@@ -94,7 +118,7 @@ async def test_all_refs_of_a_stranger_lead_to_one_random_sid(ledger: SQLLedger, 
     assert len(identity.sid) == 36
     orders: list[list[CustomerRef]] = [[KEY], [PHONE], [PHONE, KEY], [KEY, KEY]]
     for refs in orders:
-        assert await reopen().find(refs) == identity
+        assert await (await reopen()).find(refs) == identity
 
 
 async def test_a_number_that_two_share_leads_from_each_to_the_other(
@@ -105,7 +129,7 @@ async def test_a_number_that_two_share_leads_from_each_to_the_other(
     second = await sid_of(ledger, OTHER, PHONE)
     assert first != second
     lists: list[list[CustomerRef]] = [[PHONE], [PHONE, OTHER], [PHONE, KEY], [STRANGER, PHONE]]
-    for reader in (ledger, reopen()):
+    for reader in (ledger, await reopen()):
         assert await reader.find([KEY, PHONE]) == Identity(first, (second,))
         assert await reader.find([OTHER, PHONE]) == Identity(second, (first,))
         assert await reader.enrol([OTHER, PHONE], NOW) == Identity(second, (first,))
@@ -178,7 +202,7 @@ async def test_no_two_spellings_of_an_id_are_one_customer(ledger: SQLLedger, reo
     ]
     sids = [await sid_of(ledger, ref) for ref in refs]
     assert len(set(sids)) == len(refs)
-    again = reopen()
+    again = await reopen()
     assert [await again.find([ref]) for ref in refs] == [Identity(sid) for sid in sids]
 
 
@@ -188,13 +212,13 @@ async def test_a_store_name_cannot_smuggle_a_part_of_the_id(ledger: SQLLedger) -
 
 
 async def test_fifty_enrolments_at_once_agree_on_one_sid(ledger: SQLLedger, reopen: Open) -> None:
-    ledgers = (ledger, reopen())
+    ledgers = (ledger, await reopen())
     found = await asyncio.gather(*(ledgers[i % 2].enrol([KEY, PHONE], NOW) for i in range(50)))
     assert set(found) == {Identity(found[0].sid)}
 
 
 async def test_enrolments_at_once_lose_nobody_of_a_number(ledger: SQLLedger, reopen: Open) -> None:
-    ledgers, keys = (ledger, reopen()), [StoreKey("crm", str(n)) for n in range(6)]
+    ledgers, keys = (ledger, await reopen()), [StoreKey("crm", str(n)) for n in range(6)]
     await asyncio.gather(*(ledgers[i % 2].enrol([keys[i % 6], PHONE], NOW) for i in range(36)))
     sids = {await sid_of(ledger, key) for key in keys}
     shared = await ledger.find([PHONE])
@@ -227,11 +251,14 @@ class EnrolMachine(RuleBasedStateMachine):
 
     @initialize(adapter=st.sampled_from(sorted(ADAPTERS)))
     def start(self, adapter: str) -> None:
-        self.directory = tempfile.TemporaryDirectory()
+        self.context = ADAPTERS[adapter]()
         self.runner = asyncio.Runner()
-        self.open = ADAPTERS[adapter](Path(self.directory.name))
-        self.ledger = self.open()
+        self.open = self.context.__enter__()
+        self.ledger = self.runner.run(self.opened())
         self.links: list[tuple[CustomerRef, str]] = []  # in the order in which they were made
+
+    async def opened(self) -> SQLLedger:
+        return await self.open()
 
     def sids(self, *refs: CustomerRef) -> list[str]:
         return list(dict.fromkeys(sid for ref, sid in self.links if ref in refs))
@@ -261,8 +288,8 @@ class EnrolMachine(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.ledger.close()
-        self.ledger = self.open()
+        self.runner.run(self.ledger.close())
+        self.ledger = self.runner.run(self.opened())
 
     @invariant()
     def a_store_key_leads_to_one_sid_and_is_never_shared(self) -> None:
@@ -276,9 +303,9 @@ class EnrolMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
-            self.ledger.close()
+            self.runner.run(self.ledger.close())
             self.runner.close()
-            self.directory.cleanup()
+            self.context.__exit__(None, None, None)
 
 
 TestEnrolment = EnrolMachine.TestCase
@@ -291,7 +318,7 @@ TestEnrolment.settings = settings(max_examples=20, stateful_step_count=12, deadl
 async def test_a_withdrawal_is_seen_by_the_very_next_read_of_everybody(
     ledger: SQLLedger, reopen: Open
 ) -> None:
-    sid, other = await sid_of(ledger), reopen()
+    sid, other = await sid_of(ledger), await reopen()
     given = await ledger.record_consent(event(sid), "", "")
     assert list(await other.consent_events([sid], "marketing")) == [given]
     for minute in range(1, 20):
@@ -330,7 +357,7 @@ async def test_an_event_of_an_unknown_sid_is_refused(ledger: SQLLedger) -> None:
     assert list(await ledger.consent_events(["sid_unknown"], "")) == []
 
 
-_texts = st.text(st.characters(codec="utf-8"), max_size=12)
+_texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _names = st.lists(_texts, max_size=3).map(tuple)
 _moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - zone is added
 
@@ -347,15 +374,15 @@ _moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=
         evidence_ref=_texts, schema=_texts,
     )
 )  # fmt: skip
-def test_every_field_of_an_event_comes_back_as_it_was(reopen: Open, event: ConsentEvent) -> None:
+def test_every_field_of_an_event_comes_back_as_it_was(empty: Open, event: ConsentEvent) -> None:
     async def check() -> None:
-        ledger, customer = reopen(), StoreKey("crm", IDENTIFIERS.new_id())
+        ledger, customer = await empty(), StoreKey("crm", IDENTIFIERS.new_id())
         sid = await sid_of(ledger, customer)
         values = {name: getattr(event, name) for name in ConsentEvent.__slots__}
         recorded = ConsentEvent(**{**values, "record_id": IDENTIFIERS.new_id(), "sid": sid})
         assert await ledger.record_consent(recorded, "", "") == recorded
         assert list(await ledger.consent_events([sid], event.purpose)) == [recorded]
-        ledger.close()
+        await ledger.close()
 
     asyncio.run(check())
 
@@ -365,6 +392,25 @@ async def test_text_that_no_database_can_hold_is_refused_whole(ledger: SQLLedger
     with pytest.raises(LedgerError):
         await ledger.record_consent(event(sid, purpose="\ud800"), "", "")
     assert list(await ledger.consent_events([sid], "")) == []
+
+
+@pytest.mark.parametrize("name", ["purpose", "channel", "actor", "source", "controller"])
+async def test_text_with_nul_comes_back_whole_or_not_at_all(ledger: SQLLedger, name: str) -> None:
+    sid = await sid_of(ledger)
+    values = {slot: getattr(event(sid), slot) for slot in ConsentEvent.__slots__}
+    odd = ConsentEvent(**{**values, name: "marketing\0x"})
+    with suppress(LedgerError):
+        await ledger.record_consent(odd, "", "")
+    assert list(await ledger.consent_events([sid], "")) in ([], [odd])
+
+
+@pytest.mark.parametrize("days", [2**31, -(2**31) - 1, 2**63, 2**200])
+async def test_a_number_out_of_range_comes_back_whole_or_not_at_all(ledger: SQLLedger, days: int) -> None:
+    sid = await sid_of(ledger)
+    odd = replace(event(sid), retention_days=days)
+    with suppress(LedgerError):
+        await ledger.record_consent(odd, "", "")
+    assert list(await ledger.consent_events([sid], "")) in ([], [odd])
 
 
 # A number that two customers share.
@@ -441,7 +487,7 @@ async def test_a_repeated_request_records_once_and_gets_the_first_answer(
     sid = await sid_of(ledger)
     first = await ledger.record_consent(event(sid), "request-1", "digest-a")
     assert await ledger.record_consent(event(sid), "request-1", "digest-a") == first
-    assert await reopen().record_consent(event(sid), "request-1", "digest-a") == first
+    assert await (await reopen()).record_consent(event(sid), "request-1", "digest-a") == first
     assert list(await ledger.consent_events([sid], "")) == [first]
 
 
@@ -468,7 +514,7 @@ async def test_the_request_ids_of_two_principals_never_meet(ledger: SQLLedger, r
     assert recorded == drafts
     for draft, digest in zip(drafts, digests, strict=True):
         again = replace(draft, record_id=IDENTIFIERS.new_id())
-        assert await reopen().record_consent(again, "request-1", digest) == draft
+        assert await (await reopen()).record_consent(again, "request-1", digest) == draft
     assert list(await ledger.consent_events([sid], "")) == drafts
 
 
@@ -480,7 +526,7 @@ async def test_requests_without_an_id_are_never_the_same(ledger: SQLLedger) -> N
 
 
 async def test_twenty_repeats_at_once_record_once(ledger: SQLLedger, reopen: Open) -> None:
-    sid, ledgers = await sid_of(ledger), (ledger, reopen())
+    sid, ledgers = await sid_of(ledger), (ledger, await reopen())
     answers = await asyncio.gather(
         *(ledgers[i % 2].record_consent(event(sid), "r", "d") for i in range(20))
     )
@@ -502,6 +548,73 @@ async def test_a_record_id_is_used_once_and_the_error_tells_nothing(ledger: SQLL
 # Checkpoints.
 
 
+NOTICE = PrivacyNotice(
+    "n", "1", frozenset({"marketing"}), LocalizedText("您同意吗？", "Do you agree?"), LocalizedText("撤回", "withdraw"),
+    frozenset({"sms", "any"}), explicit=True, data_classes=("mobile", "address"), recipients=("r",), storage=("CN",),
+)  # fmt: skip
+
+
+async def test_a_notice_is_kept_whole_and_for_everybody(ledger: SQLLedger, reopen: Open) -> None:
+    assert await ledger.notice("n", "1") is None
+    await ledger.keep_notice(NOTICE, NOW)
+    await ledger.keep_notice(replace(NOTICE, data_classes=("address", "mobile")), NOW)  # a list has no order
+    again = await reopen()
+    kept = await again.notice("n", "1")
+    assert kept == replace(NOTICE, data_classes=("address", "mobile"))
+    assert (await again.notice("n", "2"), await again.notice("m", "1")) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"text": LocalizedText("您同意吗?", "Do you agree?")},
+        {"text": LocalizedText("您同意吗？", "Do you agree? ")},
+        {"withdrawal": LocalizedText("", "")},
+        {"purposes": frozenset({"marketing", "care"})},
+        {"channels": frozenset({"any"})},
+        {"explicit": False},
+        {"separate": True},
+        {"data_classes": ()},
+        {"recipients": ("r", "s")},
+        {"storage": ("DE",)},
+    ],
+)
+async def test_a_version_of_a_notice_has_one_content_for_ever(
+    ledger: SQLLedger, change: dict[str, object]
+) -> None:
+    await ledger.keep_notice(NOTICE, NOW)
+    with pytest.raises(RequestError) as caught:
+        await ledger.keep_notice(replace(NOTICE, **change), NOW)  # type: ignore[arg-type]  # a table of fields
+    assert caught.value.code == "NOTICE_CHANGED"
+    await ledger.keep_notice(replace(NOTICE, version="2", **change), NOW)  # type: ignore[arg-type]  # as above
+    kept = await ledger.notice("n", "1")
+    assert kept is not None
+    assert kept.text == NOTICE.text
+
+
+async def test_of_two_contents_at_once_one_is_kept(ledger: SQLLedger, reopen: Open) -> None:
+    ledgers = [ledger, await reopen()]
+    texts = [LocalizedText(f"文{i % 2}", "x") for i in range(12)]
+    told = await asyncio.gather(
+        *(ledgers[i % 2].keep_notice(replace(NOTICE, text=text), NOW) for i, text in enumerate(texts)),
+        return_exceptions=True,
+    )
+    assert sum(each is None for each in told) == 6
+    assert {each.code for each in told if isinstance(each, RequestError)} == {"NOTICE_CHANGED"}
+
+
+async def test_an_event_remembers_the_entry_that_admitted_it(ledger: SQLLedger, reopen: Open) -> None:
+    sid = await sid_of(ledger, KEY)
+    for number, entry in enumerate((EntryRef("prod-a/w0", 0), EntryRef("x/w3", 2**40), None)):
+        event = ConsentEvent(
+            f"r{number}", sid, "p", ConsentEventType.REFUSED, NOW + timedelta(seconds=number), NOW, "a", entry=entry
+        )
+        assert (await ledger.record_consent(event, "", "")).entry == entry
+    again = await reopen()
+    events = await again.consent_events([sid], "")
+    assert [event.entry for event in events] == [EntryRef("prod-a/w0", 0), EntryRef("x/w3", 2**40), None]
+
+
 async def test_a_checkpoint_only_grows(ledger: SQLLedger, reopen: Open) -> None:
     kept = ledger.checkpoints
     assert await kept.last("gate/w0") is None
@@ -516,7 +629,7 @@ async def test_a_checkpoint_only_grows(ledger: SQLLedger, reopen: Open) -> None:
     ):
         with pytest.raises(LedgerError):
             await kept.keep(older)
-    again = reopen().checkpoints
+    again = (await reopen()).checkpoints
     assert await again.last("gate/w0") == KeptCheckpoint("gate/w0", "note 7", 7)
     assert await again.every() == [
         KeptCheckpoint("gate/w0", "note 7", 7),
@@ -529,7 +642,7 @@ async def test_a_checkpoint_only_grows(ledger: SQLLedger, reopen: Open) -> None:
 
 async def test_a_closed_ledger_answers_with_its_own_error(ledger: SQLLedger) -> None:
     sid = await sid_of(ledger)
-    ledger.close()
+    await ledger.close()
     for call in (
         ledger.find([KEY]), ledger.enrol([PHONE], NOW), ledger.consent_events([sid], ""), ledger.subject_key(sid),
         ledger.record_consent(event(sid), "", ""), ledger.directory.get("a"), ledger.directory.offboard("a", NOW),

@@ -25,7 +25,8 @@ async def identify(gate: Gate, ref: CustomerRef, now: datetime, *, closes: bool)
     A store key must name a store that is configured and a customer who is there. A number leads to the
     customer who has it; where several have it, to an identity that `is_shared`. A number that no store
     knows stands for itself. An event that `closes` is taken also while a store can not be asked, and for a
-    customer whose row is gone but whom the ledger knows: nobody has to say no twice.
+    customer whose row is gone but whom the ledger knows: nobody has to say no twice. What closes by a number
+    belongs to the number, and so to everybody who has it, had it, or will have it.
 
     Raises:
         RequestError: UNKNOWN_STORE or CUSTOMER_NOT_FOUND.
@@ -37,17 +38,36 @@ async def identify(gate: Gate, ref: CustomerRef, now: datetime, *, closes: bool)
     except StoreError:
         if not closes:
             raise
-        return await gate.ledger.enrol((ref,), now)
-    if len(rows) == 1:
-        return await gate.ledger.enrol(refs_of(rows[0]), now)
-    if isinstance(ref, StoreKey):
+        rows = ()
+        if isinstance(ref, StoreKey):
+            return await gate.ledger.enrol((ref,), now)
+    if isinstance(ref, StoreKey) and not rows:
         known = await gate.ledger.find((ref,)) if closes else None
         if known is None:
             raise RequestError(code="CUSTOMER_NOT_FOUND", field="customer")
         return known
     for row in rows:  # each of them is told
-        await gate.ledger.enrol(refs_of(row), now)
-    return await gate.ledger.enrol((ref,), now)
+        identity = await gate.ledger.enrol(refs_of(row), now)
+    if closes and isinstance(ref, Phone):
+        return await gate.ledger.number(ref, now)
+    return identity if len(rows) == 1 else await gate.ledger.enrol((ref,), now)
+
+
+async def identity_of(gate: Gate, ref: CustomerRef, now: datetime) -> Identity | None:
+    """Return who is behind a reference, with all that the customer's row says; None when nobody knows it.
+
+    A customer with a row is enrolled first: else its number would lead to whoever else has it, and to
+    what that other agreed to.
+
+    Raises:
+        RequestError: UNKNOWN_STORE.
+        StoreError: a store can not be asked.
+
+    """
+    rows = await rows_of(gate, ref)
+    if len(rows) == 1:
+        return await gate.ledger.enrol(refs_of(rows[0]), now)
+    return await gate.ledger.find((ref,))
 
 
 async def rows_of(gate: Gate, ref: CustomerRef) -> Sequence[Fetched]:

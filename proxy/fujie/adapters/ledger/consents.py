@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -10,9 +11,13 @@ from sqlalchemy import Connection
 
 from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
 from fujie.adapters.ledger.instant import from_micros, to_micros
+from fujie.adapters.ledger.latesplits import copied_id, left_lately
+from fujie.adapters.ledger.pages import Keyed, change_after, read_page
 from fujie.adapters.ledger.tables import consent_event
-from fujie.model.consent import ConsentEvent, ConsentEventType, Notice
+from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType, EntryRef, Notice
+from fujie.model.customer import Correction
 from fujie.model.errors import RequestError
+from fujie.model.page import Page, Slice
 
 _C = consent_event.c
 _COLUMNS = (
@@ -20,7 +25,7 @@ _COLUMNS = (
     _C.explicit, _C.separate, _C.valid_until, _C.notice_id, _C.notice_version, _C.notice_language,
     _C.notice_digest, _C.controller, _C.jurisdiction, _C.data_classes, _C.recipients,
     _C.storage_locations, _C.retention_days, _C.collection_method, _C.withdrawal_method, _C.source,
-    _C.evidence_ref, _C.schema_version,
+    _C.evidence_ref, _C.schema_version, _C.entry_origin, _C.entry_index,
 )  # fmt: skip
 
 
@@ -49,6 +54,7 @@ def _event(row: Sequence[Any]) -> ConsentEvent:
         source=row[23],
         evidence_ref=row[24],
         schema=row[25],
+        entry=None if row[26] is None else EntryRef(row[26], row[27]),
     )
 
 
@@ -80,6 +86,8 @@ def _values(event: ConsentEvent) -> dict[str, object]:
         "source": event.source,
         "evidence_ref": event.evidence_ref,
         "schema_version": event.schema,
+        "entry_origin": event.entry.origin if event.entry else None,
+        "entry_index": event.entry.index if event.entry else None,
     }
 
 
@@ -108,6 +116,22 @@ _BY_REQUEST = Query(
 )
 
 
+def _keyed(row: Sequence[Any]) -> Keyed[ConsentEvent]:
+    return str(row[-1]), _event(row)
+
+
+@lru_cache(maxsize=64)
+def _arrived(count: int, *, of_purpose: bool) -> Query[Keyed[ConsentEvent]]:
+    # Not IN over a list: Core would write it anew for every call.
+    closes = (_C.type == kind.value for kind in sorted(NEGATIVE))
+    counts = sa.or_(_C.sid == sa.bindparam("own"), *closes)
+    select = sa.select(*_COLUMNS, _C.change_seq).where(one_of(_C.sid, count), counts)
+    select = select.where(_C.change_seq > sa.bindparam("after", type_=sa.BigInteger))
+    if of_purpose:
+        select = select.where(_C.purpose == sa.bindparam("purpose"))
+    return Query(select.order_by(_C.change_seq).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
+
+
 class Consents:
     """The history of every customer's consent."""
 
@@ -120,6 +144,16 @@ class Consents:
             return ()
         query = _history(padded_size(len(sids)), of_purpose=bool(purpose))
         return await self._database.rows(query, {**members(sids), "purpose": purpose})
+
+    async def consent_page(
+        self, sids: Sequence[str], own: str, purpose: str, part: Slice
+    ) -> Page[ConsentEvent]:
+        """See `ports.Ledger.consent_page`."""
+        if not sids:
+            return Page(())
+        query = _arrived(padded_size(len(sids)), of_purpose=bool(purpose))
+        values = {**members(sids), "own": own, "purpose": purpose, "after": change_after(part)}
+        return await read_page(self._database, query, values, part)
 
     async def record_consent(
         self, event: ConsentEvent, request_id: str, request_digest: str
@@ -136,6 +170,28 @@ class Consents:
                     return first
             row = {**_values(event), **identity, "change_seq": next_change(connection)}
             connection.execute(sa.insert(consent_event), row)
+            if event.type in NEGATIVE:
+                for sid in left_lately(connection, event.sid, event.received_at):
+                    _insert_copy(connection, replace(event, sid=sid))
             return event
 
         return await self._database.write(work)
+
+
+def copy_refusals(connection: Connection, sids: Sequence[str], sid: str, why: Correction) -> None:
+    """Write the latest refusal of `sids`, of each purpose and channel, for `sid` too, because of a split."""
+    latest: dict[tuple[str, str], ConsentEvent] = {}
+    for event in _history(padded_size(len(sids)), of_purpose=False).within(connection, members(sids)):
+        if event.type in NEGATIVE:
+            latest[event.purpose, event.channel] = event
+    for event in latest.values():
+        _insert_copy(
+            connection,
+            replace(event, sid=sid, received_at=why.now, actor=why.actor, evidence_ref=why.evidence_ref),
+        )
+
+
+def _insert_copy(connection: Connection, event: ConsentEvent) -> None:
+    copy = replace(event, record_id=copied_id(event.record_id, event.sid), source="split", entry=None)
+    identity = {"request_id": None, "request_digest": "", "change_seq": next_change(connection)}
+    connection.execute(sa.insert(consent_event), {**_values(copy), **identity})

@@ -13,10 +13,13 @@ from sqlalchemy import Connection
 
 from fujie.adapters.ledger.database import Database, Query, next_change
 from fujie.adapters.ledger.instant import to_micros
+from fujie.adapters.ledger.pages import Keyed, read_page
 from fujie.adapters.ledger.tables import principal as table
 from fujie.model.errors import RequestError
+from fujie.model.page import Page, Slice
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.vocabulary import ADMINISTRATOR, State
+from fujie.ports import PrincipalFilter
 
 
 def _principal(row: Sequence[Any]) -> Principal:
@@ -66,12 +69,36 @@ def _values(principal: Principal) -> dict[str, object]:
     }
 
 
-_BY_ID = Query(
-    sa.select(
-        table.c.id, table.c.kind, table.c.roles, table.c.department, table.c.employment, table.c.training, table.c.attributes
-    ).where(table.c.id == sa.bindparam("id")),
-    _principal,
+_COLUMNS = (
+    table.c.id, table.c.kind, table.c.roles, table.c.department, table.c.employment, table.c.training, table.c.attributes
 )  # fmt: skip
+_BY_ID = Query(sa.select(*_COLUMNS).where(table.c.id == sa.bindparam("id")), _principal)
+
+
+def _keyed(row: Sequence[Any]) -> Keyed[Principal]:
+    return row[0], _principal(row)
+
+
+def _with_role() -> sa.ColumnElement[bool]:
+    """Return whether the stored list has the role whose JSON text is bound as `role`.
+
+    In the text that `json.dumps` writes, a quote inside a name has a backslash before it. So only an
+    element begins with `["` or `, "`, and its text ends at its closing quote: the comparison is exact. LIKE
+    would not be: SQLite's knows no case.
+    """
+    first, later = (sa.literal(before).concat(sa.bindparam("role", type_=sa.Text)) for before in ("[", ", "))
+    return sa.or_(*(sa.func.replace(table.c.roles, part, "") != table.c.roles for part in (first, later)))
+
+
+@lru_cache(maxsize=16)
+def _listed(by_role: bool, narrowed: tuple[str, ...]) -> Query[Keyed[Principal]]:  # noqa: FBT001 - part of a cache key
+    select = sa.select(*_COLUMNS).where(table.c.id > sa.bindparam("after", type_=sa.Text))
+    for name in narrowed:
+        select = select.where(table.c[name] == sa.bindparam(name))
+    if by_role:
+        select = select.where(_with_role())
+    return Query(select.order_by(table.c.id).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
+
 
 _ADMINISTRATORS = sa.select(table.c.id).where(
     table.c.is_administrator == sa.true(), table.c.employment == State.ACTIVE.value
@@ -94,10 +121,25 @@ class Principals:
         """See `ports.Directory.has_administrator`."""
         return bool(await self._database.rows(_ADMINISTRATOR, {}))
 
+    async def page(self, asked: PrincipalFilter, part: Slice) -> Page[Principal]:
+        """See `ports.Directory.page`; reads every principal behind the start until the page is full."""
+        given = {
+            "department": asked.department,
+            "employment": asked.employment.value if asked.employment else "",
+            "kind": asked.kind.value if asked.kind else "",
+        }
+        query = _listed(bool(asked.role), tuple(name for name, value in given.items() if value))
+        values = {**given, "role": json.dumps(asked.role), "after": part.after}
+        return await read_page(self._database, query, values, part)
+
     async def upsert(self, principal: Principal, now: datetime) -> Principal:
         """See `ports.Directory.upsert`."""
 
         def work(connection: Connection) -> Principal:
+            if principal.employment is not State.OFFBOARDED:
+                for known in _BY_ID.within(connection, {"id": principal.id}):
+                    if known.employment is State.OFFBOARDED:
+                        raise RequestError(code="OFFBOARDED_STAYS", field="principal.employment")
             _write(connection, principal, now)
             return principal
 

@@ -1,65 +1,38 @@
-"""Subjects and their aliases: from a phone number or a customer id to random sids.
+"""Subjects: find who is behind references, and make a random sid for who is new. See `aliases` for the rules."""
 
-An alias is HMAC-SHA-256 under the `ledger_index` key of `kind 0x00 scope 0x00 value`, in full: with
-the file alone nobody can test whether a number is in it.
-"""
-
-import hmac
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.aliases import (
+    NUMBER,
+    Alias,
+    IndexKey,
+    Link,
+    alias_of,
+    current,
+    first_of,
+    has_number,
+    identity_of,
+    insert_alias,
+    is_full,
+    join,
+    joining,
+    mark_linked,
+    people_of,
+    person,
+)
+from fujie.adapters.ledger.database import Database, Query, members, next_change, padded_size
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.tables import alias, subject
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.errors import LedgerError
 from fujie.ports import Identifiers, Identity
 
-
-@dataclass(frozen=True, slots=True)
-class IndexKey:
-    """The `ledger_index` key: `id` is stored beside every alias, so that a later key can be told apart."""
-
-    id: str
-    secret: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class _Alias:
-    kind: str
-    scope: str
-    digest: bytes
-
-    @property
-    def may_be_shared(self) -> bool:
-        """People share numbers; a store gives an id to one customer."""
-        return self.kind == _PHONE
-
-
-_PHONE, _STORE_KEY = "phone", "store_key"
-
-_Link = tuple[bytes, str, bytes | None]
-"""A digest, a sid that it is current for, and the wrapped data key of that sid."""
-
-
-@lru_cache(maxsize=32)
-def _current(count: int) -> Query[_Link]:
-    select = (
-        sa.select(alias.c.digest, alias.c.sid, subject.c.wrapped_key)
-        .join(subject, subject.c.sid == alias.c.sid)
-        .where(one_of(alias.c.digest, count), alias.c.valid_to.is_(None))
-    )
-    return Query(select.order_by(alias.c.change_seq), _link)
-
-
-def _link(row: Sequence[Any]) -> _Link:
-    return row[0], row[1], row[2]
+__all__ = ["IndexKey", "Subjects"]
 
 
 def _wrapped_key(row: Sequence[Any]) -> bytes | None:
@@ -67,6 +40,18 @@ def _wrapped_key(row: Sequence[Any]) -> bytes | None:
 
 
 _KEY = Query(sa.select(subject.c.wrapped_key).where(subject.c.sid == sa.bindparam("sid")), _wrapped_key)
+
+_HAS = Query(
+    sa.select(alias.c.sid)
+    .where(
+        alias.c.key_version == sa.bindparam("key_version"),
+        alias.c.digest == sa.bindparam("digest"),
+        alias.c.sid == sa.bindparam("sid"),
+    )
+    .limit(1),
+    first_of,
+)
+"""Whether a subject has or had an alias, though it may lead nowhere."""
 
 
 class Subjects:
@@ -85,98 +70,110 @@ class Subjects:
         self._new_wrapped_key = new_wrapped_key
 
     async def find(self, refs: Sequence[CustomerRef]) -> Identity | None:
-        """See `ports.Ledger.find`."""
-        if not refs:
-            return None
-        digests = [self._alias(ref).digest for ref in refs]
-        links = await self._database.rows(_current(padded_size(len(digests))), members(digests))
-        return _identity(digests, links)
+        """See `ports.Ledger.find`; a second read only for who was merged or whose number has spoken."""
+        digests = [self.alias(ref).digest for ref in refs]
+        return await self._whole(digests, await self._links(digests)) if digests else None
 
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
         """See `ports.Ledger.enrol`; costs no write when every ref is known."""
         if not refs:
             raise LedgerError("nobody can be enrolled without a reference", code="INTERNAL")
-        aliases = {entry.digest: entry for entry in map(self._alias, refs)}
+        aliases = {entry.digest: entry for entry in map(self.alias, refs)}
         digests = list(aliases)
-        query, values = _current(padded_size(len(digests))), members(digests)
-        links = await self._database.rows(query, values)
-        identity = _identity(digests, links)
-        if identity is not None and not _joining(aliases.values(), identity.sid, links):
-            return identity
+        links = await self._links(digests)
+        if (owners := people_of(digests[0], links)) and not await self._lacks(
+            aliases, owners[0].sid, links
+        ):
+            return await self._known(digests, links)
 
-        def work(connection: Connection) -> Identity:
-            links = query.within(connection, values)  # again: another process may have been faster
-            firsts = _sids(digests[0], links)
-            sid, key = firsts[0] if firsts else self._insert_subject(connection, now)
-            for entry in _joining(aliases.values(), sid, links):
-                self._insert_alias(connection, entry, sid, now)
-                links.append((entry.digest, sid, key))
-            identity = _identity(digests, links)
-            assert identity is not None, "the first ref is known here"
-            return identity
+        def work(connection: Connection) -> None:
+            links = self.links_within(connection, digests)  # again: another process may have been faster
+            firsts = people_of(digests[0], links)
+            sid = firsts[0].sid if firsts else self.insert_subject(connection, now)
+            for entry in joining(aliases.values(), sid, links):
+                if not (is_full(entry, links) and _HAS.within(connection, _holding(entry, sid))):
+                    join(connection, entry, sid, links, now)
 
-        return await self._database.write(work)
+        await self._database.write(work)
+        return await self._known(digests, await self._links(digests))
+
+    async def number(self, phone: Phone, now: datetime) -> Identity:
+        """See `ports.Ledger.number`; costs no write when the number has spoken before."""
+        entry = self.alias(phone)
+        links = await self._links([entry.digest])
+        if not has_number(entry.digest, links):
+            await self._database.write(lambda connection: self._let_speak(connection, entry, now))
+            links = await self._links([entry.digest])
+        number = next(link for link in links if link.kind == NUMBER)
+        sids = dict.fromkeys([number.sid, *(link.sid for link in links)])
+        others = tuple(await self._database.rows(person(padded_size(len(sids))), members(list(sids))))
+        everybody = tuple(dict.fromkeys([*sids, *others]))
+        return Identity(number.sid, everybody[1:], wrapped_key=number.wrapped_key)
 
     async def subject_key(self, sid: str) -> bytes | None:
         """See `ports.Ledger.subject_key`."""
         found = await self._database.rows(_KEY, {"sid": sid})
         return found[0] if found else None
 
-    def _alias(self, ref: CustomerRef) -> _Alias:
-        if isinstance(ref, Phone):
-            kind, scope, value = _PHONE, "", ref.e164
-        else:
-            kind, scope, value = _STORE_KEY, ref.store, ref.customer_id
-        if "\0" in scope:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
-            raise LedgerError("the name of a store holds NUL", code="INTERNAL")
-        message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
-        return _Alias(kind, scope, hmac.digest(self._index.secret, message, "sha256"))
+    def alias(self, ref: CustomerRef) -> Alias:
+        """Return the alias of a reference under the index key."""
+        return alias_of(self._index, ref)
 
-    def _insert_subject(self, connection: Connection, now: datetime) -> tuple[str, bytes]:
+    def links_within(self, connection: Connection, digests: Sequence[bytes]) -> list[Link]:
+        """Return what the digests lead to as the transaction of `connection` sees it."""
+        return current(padded_size(len(digests))).within(connection, members(digests))
+
+    def insert_subject(self, connection: Connection, now: datetime) -> str:
+        """Make a subject with a data key of its own; return its sid."""
         sid = f"sid_{self._identifiers.new_id()}"
-        wrapped_key = self._new_wrapped_key(sid)
         row = {
             "sid": sid,
-            "wrapped_key": wrapped_key,
+            "wrapped_key": self._new_wrapped_key(sid),
             "created_at": to_micros(now),
+            "is_linked": False,
             "change_seq": next_change(connection),
         }
         connection.execute(sa.insert(subject), row)
-        return sid, wrapped_key
+        return sid
 
-    def _insert_alias(self, connection: Connection, entry: _Alias, sid: str, now: datetime) -> None:
-        row = {
-            "kind": entry.kind,
-            "scope": entry.scope,
-            "key_version": self._index.id,
-            "digest": entry.digest,
-            "sid": sid,
-            "valid_from": to_micros(now),
-            "change_seq": next_change(connection),
-        }
-        connection.execute(sa.insert(alias), row)
+    async def _links(self, digests: Sequence[bytes]) -> list[Link]:
+        return await self._database.rows(current(padded_size(len(digests))), members(digests))
+
+    async def _whole(self, digests: Sequence[bytes], links: Sequence[Link]) -> Identity | None:
+        found = identity_of(digests, links)
+        if found is None:
+            return None
+        identity, is_linked = found
+        if not is_linked:
+            return identity
+        sids = identity.sids
+        more = await self._database.rows(person(padded_size(len(sids))), members(sids))
+        everybody = tuple(dict.fromkeys([*sids, *more]))
+        return Identity(identity.sid, everybody[1:], identity.is_shared, identity.wrapped_key)
+
+    async def _known(self, digests: Sequence[bytes], links: Sequence[Link]) -> Identity:
+        identity = await self._whole(digests, links)
+        assert identity is not None, "the first ref is known here"
+        return identity
+
+    async def _lacks(self, aliases: dict[bytes, Alias], sid: str, links: Sequence[Link]) -> bool:
+        """Tell whether a write is needed: a full number that `sid` is known to have is not."""
+        for entry in joining(aliases.values(), sid, links):
+            if not (is_full(entry, links) and await self._database.rows(_HAS, _holding(entry, sid))):
+                return True
+        return False
+
+    def _let_speak(self, connection: Connection, entry: Alias, now: datetime) -> None:
+        """Give a number a sid of its own, for everybody who has or had it."""
+        if has_number(entry.digest, self.links_within(connection, [entry.digest])):
+            return
+        sid = self.insert_subject(connection, now)
+        holders = sa.select(alias.c.sid).where(
+            alias.c.key_version == entry.key_version, alias.c.digest == entry.digest
+        )
+        mark_linked(connection, subject.c.sid.in_(holders))
+        insert_alias(connection, Alias(NUMBER, "", entry.key_version, entry.digest), sid, now)
 
 
-def _sids(digest: bytes, links: Sequence[_Link]) -> list[tuple[str, bytes | None]]:
-    return [(sid, key) for linked, sid, key in links if linked == digest]
-
-
-def _joining(aliases: Iterable[_Alias], sid: str, links: Sequence[_Link]) -> list[_Alias]:
-    """Return the aliases that `sid` has yet to get."""
-    return [
-        entry
-        for entry in aliases
-        if sid not in (sids := [other for other, _ in _sids(entry.digest, links)])
-        and (entry.may_be_shared or not sids)
-    ]
-
-
-def _identity(digests: Sequence[bytes], links: Sequence[_Link]) -> Identity | None:
-    """Return who the digests lead to; `links` come in the order in which they were made."""
-    for digest in digests:
-        sids = _sids(digest, links)
-        if sids:
-            first, key = sids[0]
-            others = dict.fromkeys(sid for _, sid, _ in links if sid != first)
-            return Identity(first, tuple(others), is_shared=len(sids) > 1, wrapped_key=key)
-    return None
+def _holding(entry: Alias, sid: str) -> dict[str, object]:
+    return {"key_version": entry.key_version, "digest": entry.digest, "sid": sid}

@@ -47,9 +47,12 @@ subject = sa.Table(
     sa.Column("sid", sa.Text, primary_key=True),
     sa.Column("wrapped_key", sa.LargeBinary),
     _instant("created_at"),
+    sa.Column("is_linked", sa.Boolean, nullable=False),
     _change_seq(),
 )
-"""`wrapped_key` is the subject's data key under the `seal` key; NULL once it is erased."""
+"""`wrapped_key` is the subject's data key under the `seal` key; NULL once it is erased. `is_linked` tells that
+more counts for the subject than its aliases lead to: another was merged into it, or a number that it has or
+had spoke for itself. Most are not, and cost no second read."""
 
 alias = sa.Table(
     "alias",
@@ -63,13 +66,15 @@ alias = sa.Table(
     _instant("valid_to", nullable=True),
     _change_seq(),
 )
-"""`kind` is phone or store_key, `scope` the store of a store key, `key_version` the id of the index key.
+"""`kind` is phone, store_key or number, `scope` the store of a store key, `key_version` the id of the index key.
 
-People share numbers: a phone may be current for several sids, a store key for one only.
+People share numbers: a phone may be current for several sids (`subjects.MOST_SHARERS`), a store key for one
+only. The one sid under kind number is the number itself: what was said under it, whoever said it.
 """
 
 _IS_CURRENT = alias.c.valid_to.is_(None)
 _IS_CURRENT_STORE_KEY = sa.and_(_IS_CURRENT, alias.c.kind == "store_key")
+_IS_CURRENT_NUMBER = sa.and_(_IS_CURRENT, alias.c.kind == "number")
 
 sa.Index(
     "uq_alias_current",
@@ -87,6 +92,49 @@ sa.Index(
     sqlite_where=_IS_CURRENT_STORE_KEY,
     postgresql_where=_IS_CURRENT_STORE_KEY,
 )
+
+sa.Index(
+    "uq_alias_current_number",
+    alias.c.digest,
+    unique=True,
+    sqlite_where=_IS_CURRENT_NUMBER,
+    postgresql_where=_IS_CURRENT_NUMBER,
+)
+
+sa.Index(None, alias.c.sid)
+
+subject_link = sa.Table(
+    "subject_link",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("sid", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
+    sa.Column("other", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
+    _text("evidence_ref"),
+    _text("actor"),
+    _instant("created_at"),
+    sa.Column("request_id", sa.Text),
+    _text("request_digest"),
+    _change_seq(),
+    sa.UniqueConstraint("actor", "request_id"),
+)
+"""What was said, with evidence, of two subjects. Append-only.
+
+merge: `other` and `sid` are one person, the references of `other` lead to `sid`, and what `other` refused counts
+on for `sid`. split: `sid` was taken for `other`, and got a copy of everything that closed for it.
+"""
+
+_IS_MERGE = subject_link.c.kind == "merge"
+
+sa.Index(
+    "uq_subject_link_merged",
+    subject_link.c.other,
+    unique=True,
+    sqlite_where=_IS_MERGE,
+    postgresql_where=_IS_MERGE,
+)
+"""A subject is merged away once at most: merges are a forest, and can not run in circles."""
+
+sa.Index(None, subject_link.c.other)
 
 consent_event = sa.Table(
     "consent_event",
@@ -120,11 +168,64 @@ consent_event = sa.Table(
     sa.Column("request_id", sa.Text),
     _text("request_digest"),
     _change_seq(),
+    sa.Column("entry_origin", sa.Text),
+    sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
 )
-"""Append-only; the field set of ISO/IEC TS 27560:2023. `request_id` is NULL when the caller gave none."""
+"""Append-only; the field set of ISO/IEC TS 27560:2023. `request_id` is NULL when the caller gave none.
+
+`entry_origin` and `entry_index` tell where the entry lies that admitted the event; NULL for rows of earlier builds.
+"""
 
 sa.Index(None, consent_event.c.sid, consent_event.c.purpose, consent_event.c.event_time)
+
+suppression = sa.Table(
+    "suppression",
+    metadata,
+    sa.Column("suppression_id", sa.Text, primary_key=True),
+    _sid(),
+    _text("purpose"),
+    _text("channel"),
+    _text("brand"),
+    _instant("event_time"),
+    _instant("received_at"),
+    _text("source"),
+    _text("evidence_ref"),
+    _text("actor"),
+    sa.Column("request_id", sa.Text),
+    _text("request_digest"),
+    _change_seq(),
+    sa.UniqueConstraint("actor", "request_id"),
+)
+"""Opt-outs, append-only. An empty `purpose`, `channel` or `brand` stands for all of them."""
+
+sa.Index(None, suppression.c.sid)
+
+suppression_lift = sa.Table(
+    "suppression_lift",
+    metadata,
+    sa.Column("suppression_id", sa.Text, sa.ForeignKey("suppression.suppression_id"), primary_key=True),
+    _text("method"),
+    _text("evidence_ref"),
+    _instant("event_time"),
+    _instant("received_at"),
+    _text("actor"),
+    sa.Column("request_id", sa.Text),
+    _change_seq(),
+    sa.UniqueConstraint("actor", "request_id"),
+)
+"""What lifted an opt-out: a confirmed act of the customer. Append-only, one at most for each."""
+
+notice = sa.Table(
+    "notice",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, primary_key=True),
+    _text("content"),
+    _instant("kept_at"),
+    _change_seq(),
+)
+"""Every notice that was shown to somebody, whole, as it was shown. Never changed: a version has one content."""
 
 principal = sa.Table(
     "principal",
@@ -162,3 +263,47 @@ checkpoint = sa.Table(
     _change_seq(),
 )
 """The last signed tree head per log: an older or forked log is noticed at the next start."""
+
+usage_count = sa.Table(
+    "usage_count",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    _text("counts"),
+)
+"""One counter of one principal: `key` says whose and of what, `counts` how much in which period (see `usage`).
+
+This and the next three tables change with nearly every look-up and are followed by nobody: no
+`change_seq`, whose counter would make every writer of the company take turns.
+"""
+
+usage_customer = sa.Table(
+    "usage_customer",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sid", sa.Text, primary_key=True),
+)
+"""Customers that a counter of distinct ones has counted on a day (days since 0001-01-01); kept for two days."""
+
+usage_trace = sa.Table(
+    "usage_trace",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("is_asked", sa.Boolean, primary_key=True),
+    _instant("seen_at"),
+)
+"""Keyed digests of the references that a principal asked for within the hour, and of their neighbours."""
+
+sa.Index(None, usage_trace.c.seen_at)
+
+used_once = sa.Table(
+    "used_once",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    _instant("expires_at"),
+)
+"""Single-use tokens that were used, by the digest of each; kept until a day after they expire."""
+
+sa.Index(None, used_once.c.expires_at)

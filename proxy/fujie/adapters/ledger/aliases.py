@@ -1,0 +1,200 @@
+"""Aliases: from a reference to the sids that it leads to, and to everybody whose refusals count for them.
+
+An alias is HMAC-SHA-256 under the `ledger_index` key of `kind 0x00 scope 0x00 value`, in full: with
+the file alone nobody can test whether a number is in it.
+
+What closes for a person, and never gets less except by a split, which copies it:
+
+1. What was said under its own sid, and under those that were merged into it.
+2. What was said under the sids that share a number with it, among the first `MOST_SHARERS` that had the number.
+3. What was said by a number that it has or ever had: a number has a sid of its own for that.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Query, next_change, one_of
+from fujie.adapters.ledger.instant import to_micros
+from fujie.adapters.ledger.tables import alias, subject, subject_link
+from fujie.model.customer import CustomerRef, Phone
+from fujie.model.errors import LedgerError
+from fujie.ports import Identity
+
+MOST_SHARERS: Final = 50
+"""How many sids one number links. A family or an office shares a number; one that thousands have is a
+placeholder and says nothing of who they are. Who comes later shares what the number itself said, and no more,
+so that an entry can always name all (65,535 bytes hold 1,600 sids)."""
+
+PHONE, STORE_KEY, NUMBER = "phone", "store_key", "number"
+
+
+@dataclass(frozen=True, slots=True)
+class IndexKey:
+    """The `ledger_index` key: `id` is stored beside every alias, so that a later key can be told apart."""
+
+    id: str
+    secret: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Alias:
+    """One reference as the table has it."""
+
+    kind: str
+    scope: str
+    key_version: str
+    digest: bytes
+
+    @property
+    def may_be_shared(self) -> bool:
+        """People share numbers; a store gives an id to one customer."""
+        return self.kind == PHONE
+
+
+class Link(NamedTuple):
+    """A digest and a sid that it is current for. `wrapped_key` and `is_linked` are those of the sid."""
+
+    digest: bytes
+    sid: str
+    kind: str
+    wrapped_key: bytes | None
+    is_linked: bool
+
+
+def alias_of(index: IndexKey, ref: CustomerRef) -> Alias:
+    """Return the alias of a reference."""
+    if isinstance(ref, Phone):
+        kind, scope, value = PHONE, "", ref.e164
+    else:
+        kind, scope, value = STORE_KEY, ref.store, ref.customer_id
+    if "\0" in scope:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
+        raise LedgerError("the name of a store holds NUL", code="INTERNAL")
+    message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
+    return Alias(kind, scope, index.id, hmac.digest(index.secret, message, "sha256"))
+
+
+def _link(row: Sequence[Any]) -> Link:
+    return Link(row[0], row[1], row[2], row[3], bool(row[4]))
+
+
+@lru_cache(maxsize=32)
+def current(count: int) -> Query[Link]:
+    """Return the query for all that `count` digests lead to, in the order in which it was linked."""
+    select = (
+        sa.select(alias.c.digest, alias.c.sid, alias.c.kind, subject.c.wrapped_key, subject.c.is_linked)
+        .join(subject, subject.c.sid == alias.c.sid)
+        .where(one_of(alias.c.digest, count), alias.c.valid_to.is_(None))
+    )
+    return Query(select.order_by(alias.c.change_seq), _link)
+
+
+def first_of(row: Sequence[Any]) -> str:
+    """Return a row's only column, a sid."""
+    return str(row[0])
+
+
+@lru_cache(maxsize=32)
+def person(count: int) -> Query[str]:
+    """Return the query for `count` sids, all that were merged into them, and the numbers that any of these has or had."""
+    known = sa.select(subject.c.sid).where(one_of(subject.c.sid, count)).cte("person", recursive=True)
+    merged = sa.select(subject_link.c.other).join(known, known.c.sid == subject_link.c.sid)
+    known = known.union(merged.where(subject_link.c.kind == "merge"))
+    held, number = alias.alias("held"), alias.alias("number")
+    numbers = (
+        sa.select(number.c.sid)
+        .join(held, held.c.digest == number.c.digest)
+        .join(known, known.c.sid == held.c.sid)
+        .where(number.c.kind == NUMBER, number.c.valid_to.is_(None))
+    )
+    found = sa.union(sa.select(known.c.sid), numbers).subquery("found")
+    return Query(
+        sa.select(subject.c.sid).join(found, found.c.sid == subject.c.sid).order_by(subject.c.change_seq),
+        first_of,
+    )
+
+
+def people_of(digest: bytes, links: Iterable[Link]) -> list[Link]:
+    """Return the links of a digest to people: without the number itself."""
+    return [link for link in links if link.digest == digest and link.kind != NUMBER]
+
+
+def has_number(digest: bytes, links: Iterable[Link]) -> bool:
+    """Tell whether the number behind a digest has spoken for itself."""
+    return any(link.digest == digest and link.kind == NUMBER for link in links)
+
+
+def identity_of(digests: Sequence[bytes], links: Sequence[Link]) -> tuple[Identity, bool] | None:
+    """Return who the digests lead to, and whether more counts for them than their aliases tell.
+
+    `links` come in the order in which they were made. A number that has no customer is somebody by itself.
+    """
+    owners = next(filter(None, (people_of(digest, links) for digest in digests)), [])
+    first = owners[0] if owners else links[0] if links else None
+    if first is None:
+        return None
+    linking = {digest for digest in digests if digest == first.digest or _links(digest, first.sid, links)}
+    close = [link for link in links if link.kind == NUMBER or link.digest in linking]
+    others = dict.fromkeys(link.sid for link in close if link.sid != first.sid)
+    identity = Identity(first.sid, tuple(others), is_shared=len(owners) > 1, wrapped_key=first.wrapped_key)
+    return identity, any(link.is_linked for link in close)
+
+
+def _links(digest: bytes, sid: str, links: Sequence[Link]) -> bool:
+    """Tell whether those who share a digest count for `sid`: it is among them, or they are still few."""
+    sharers = people_of(digest, links)
+    return len(sharers) < MOST_SHARERS or any(sharer.sid == sid for sharer in sharers)
+
+
+def joining(aliases: Iterable[Alias], sid: str, links: Sequence[Link]) -> list[Alias]:
+    """Return the aliases that `sid` has yet to get: a phone although others have it, a store key that nobody has."""
+    found = []
+    for entry in aliases:
+        sids = [link.sid for link in people_of(entry.digest, links)]
+        if sid not in sids and (entry.may_be_shared or not sids):
+            found.append(entry)
+    return found
+
+
+def is_full(entry: Alias, links: Sequence[Link]) -> bool:
+    """Tell whether a number links as many as it may: who comes now only has it."""
+    return entry.may_be_shared and len(people_of(entry.digest, links)) >= MOST_SHARERS
+
+
+def insert_alias(
+    connection: Connection, entry: Alias, sid: str, now: datetime, *, ends: bool = False
+) -> None:
+    """Let an alias lead to `sid`. One that `ends` at once leads nowhere, and only remembers that `sid` has the number."""
+    table, start = alias.c, to_micros(now)
+    own = sa.and_(table.key_version == entry.key_version, table.digest == entry.digest, table.sid == sid)
+    last = connection.execute(sa.select(sa.func.max(table.valid_from)).where(own)).scalar()
+    start = start if last is None else max(start, last + 1)
+    row = {
+        "kind": entry.kind,
+        "scope": entry.scope,
+        "key_version": entry.key_version,
+        "digest": entry.digest,
+        "sid": sid,
+        "valid_from": start,
+        "valid_to": start if ends else None,
+        "change_seq": next_change(connection),
+    }
+    connection.execute(sa.insert(alias), row)
+
+
+def join(connection: Connection, entry: Alias, sid: str, links: Sequence[Link], now: datetime) -> None:
+    """Give `sid` an alias, as far as it may be shared, and what its number said for itself."""
+    insert_alias(connection, entry, sid, now, ends=is_full(entry, links))
+    if has_number(entry.digest, links):
+        mark_linked(connection, subject.c.sid == sid)
+
+
+def mark_linked(connection: Connection, which: sa.ColumnElement[bool]) -> None:
+    """Remember that more counts for these subjects than their aliases tell."""
+    connection.execute(sa.update(subject).where(which).values(is_linked=True))
