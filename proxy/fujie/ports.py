@@ -9,10 +9,17 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
-from fujie.model.consent import ConsentEvent
-from fujie.model.customer import CustomerRef, StoreKey
+from fujie.audit.proof import Proof
+from fujie.model.consent import ConsentEvent, EntryRef
+from fujie.model.customer import Correction, CustomerRef, Phone, StoreKey
+from fujie.model.limit import Charge, Reservation
+from fujie.model.notice import PrivacyNotice
+from fujie.model.page import Page, Slice
 from fujie.model.principal import Credential, Principal
 from fujie.model.record import SealedRecord
+from fujie.model.suppression import Suppression
+from fujie.model.usage import Habits, Look
+from fujie.model.vocabulary import State
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -57,6 +64,26 @@ class CustomerStore(Protocol):
         """
         ...
 
+    @property
+    def can_search(self) -> bool:
+        """Tell whether the store has a column of last four digits, so that `search` can find anybody."""
+        ...
+
+    async def search(
+        self,
+        last_four: str,
+        fields: frozenset[str],
+        attributes: frozenset[str],
+        most: int,
+        timeout_s: float,
+    ) -> Sequence[Fetched]:
+        """Return the rows whose number ends with these four digits, by customer id; nothing without such a column.
+
+        At most `most` + 1 rows by one SELECT: one more than `most` tells that there are too many. Never a scan.
+        Raises like `fetch`.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -80,6 +107,26 @@ class Identity:
         return (self.sid, *self.others)
 
 
+@dataclass(frozen=True, slots=True)
+class SuppressionFilter:
+    """Which opt-outs are listed. `sids` None: those of everybody. `purpose` and `channel`: only those that close it."""
+
+    sids: tuple[str, ...] | None = None
+    purpose: str = ""
+    channel: str = ""
+    with_lifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalFilter:
+    """Which principals are listed; each part narrows when it is given."""
+
+    role: str = ""
+    department: str = ""
+    employment: State | None = None
+    kind: State | None = None
+
+
 class Ledger(Protocol):
     """fujie's own state about customers: subjects, aliases, consent events.
 
@@ -92,7 +139,10 @@ class Ledger(Protocol):
 
         `sid` is the earliest under the first known ref; `others` are all further sids that any of the
         refs leads to, the earliest first. That is one step: the sids of these refs, not those of
-        other refs that these sids have. Pass every ref that is known of the customer.
+        other refs that these sids have. Pass every ref that is known of the customer. A number that
+        the most possible sids share (50) leads only them to each other, and others to what it said itself.
+        Behind these come the sids that were merged into any of them, and the numbers that any of them
+        has or had, where a number has a sid (`number`).
         """
         ...
 
@@ -102,6 +152,87 @@ class Ledger(Protocol):
         The first ref decides on `sid`: when unknown it gets a new one. Every other ref joins that
         sid: a phone also when others have it already, a store key only when it is unknown. No sid
         ever loses a ref, and none are merged: that needs evidence.
+        """
+        ...
+
+    async def number(self, phone: Phone, now: datetime) -> Identity:
+        """Return the sid that stands for a number itself, made where it has none; `others` are who has it.
+
+        What closes is recorded under it when a number says so: it then counts for everybody who has the
+        number, had it, or will have it. No consent is ever recorded under it.
+        """
+        ...
+
+    async def merge(self, into: CustomerRef, source: CustomerRef, correction: Correction) -> Identity:
+        """Say that both are one person: what leads to the sid of `source` leads to that of `into` from now on.
+
+        What was refused under the old sid goes on to count for the person; what was given under it does
+        not. Both sids keep their data keys. Nothing happens when both are one sid. Returns the identity
+        of `into`.
+
+        Raises:
+            RequestError: CUSTOMER_NOT_FOUND, CUSTOMER_AMBIGUOUS for a number that several share,
+                REQUEST_ID_REUSED.
+
+        """
+        ...
+
+    async def split(self, refs: Sequence[CustomerRef], correction: Correction) -> Identity:
+        """Say that a store key, the first of `refs`, is another person than it was taken for: give it a new sid.
+
+        The further refs join it. Everything that closed for the person until now is copied to the new sid,
+        nothing that opened. Returns the new identity.
+
+        Raises:
+            RequestError: CUSTOMER_NOT_FOUND, REQUEST_ID_REUSED.
+
+        """
+        ...
+
+    async def consent_page(
+        self, sids: Sequence[str], own: str, purpose: str, part: Slice
+    ) -> Page[ConsentEvent]:
+        """Return events in order of arrival: all of the sid `own`, of the others what counts for it (the refusals).
+
+        Events that are appended between two pages come at the end. `purpose` empty: every purpose.
+
+        Raises:
+            RequestError: PAGE_TOKEN_INVALID.
+
+        """
+        ...
+
+    async def suppressions(self, sids: Sequence[str]) -> Sequence[Suppression]:
+        """Return every opt-out of these sids that was not lifted, in no order."""
+        ...
+
+    async def suppression(self, suppression_id: str) -> Suppression | None:
+        """Return one opt-out, lifted or not; None when there is none of this id."""
+        ...
+
+    async def suppression_page(self, asked: SuppressionFilter, part: Slice) -> Page[Suppression]:
+        """Return opt-outs in order of arrival. Raises like `consent_page`."""
+        ...
+
+    async def add_suppression(
+        self, given: Suppression, request_id: str, request_digest: str
+    ) -> Suppression:
+        """Append an opt-out; durable on return, and seen by the very next read. Idempotent like `record_consent`.
+
+        Raises:
+            RequestError: REQUEST_ID_REUSED.
+
+        """
+        ...
+
+    async def lift_suppression(self, lifted: Suppression, actor: str, request_id: str) -> Suppression:
+        """Append that `lifted`, with its confirmation, ends the opt-out; the first confirmation stands.
+
+        Returns the opt-out as it is then, lifted by the first confirmation.
+
+        Raises:
+            RequestError: SUPPRESSION_NOT_FOUND, or REQUEST_ID_REUSED when the id lifted another one.
+
         """
         ...
 
@@ -123,8 +254,46 @@ class Ledger(Protocol):
         """
         ...
 
+    async def notice(self, notice_id: str, version: str) -> PrivacyNotice | None:
+        """Return a notice that was used, as it was shown; None when it never was."""
+        ...
+
+    async def keep_notice(self, notice: PrivacyNotice, now: datetime) -> None:
+        """Keep a notice as it is shown, for ever; durable on return. Nothing to do when it is there.
+
+        Raises:
+            RequestError: NOTICE_CHANGED when another content was used under the same id and version.
+
+        """
+        ...
+
     async def subject_key(self, sid: str) -> bytes | None:
         """Return the wrapped data key of a subject; None once it is erased."""
+        ...
+
+    async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
+        """Take from every counter in `charges`, from all or from none; return those that had no room.
+
+        Those of `also_told` that have none are returned as well; they keep nothing from being taken.
+        Exact whoever reserves at the same time, on any host, and durable on return; without
+        `charges` nothing is written. Hosts whose clocks differ blur a rolling window by the
+        difference. After a LedgerError it may have been taken: nothing may be released for it.
+        """
+        ...
+
+    async def habits(self, look: Look) -> Habits:
+        """Return how the principal of `look` has asked so far, as far as it was watched."""
+        ...
+
+    def watch(self, look: Look) -> None:
+        """Remember a look-up for `habits`; returns at once and is written later, or lost with the process."""
+        ...
+
+    async def take_once(self, kind: str, digest: bytes, expires_at: datetime, now: datetime) -> bool:
+        """Use up the token of `kind` with this digest: True for the first who asks, on any host, else False.
+
+        A token that has expired at `now` is False. After a LedgerError it may be used up.
+        """
         ...
 
 
@@ -145,8 +314,13 @@ class Directory(Protocol):
         Raises:
             RequestError: LAST_ADMINISTRATOR when it would leave the directory without an ACTIVE
                 administrator: `bootstrap.admins` would come back to life (promise 11).
+                OFFBOARDED_STAYS when it would employ again who was offboarded: a returner gets a new id.
 
         """
+        ...
+
+    async def page(self, asked: PrincipalFilter, part: Slice) -> Page[Principal]:
+        """Return principals by id, those that pass every part of the filter."""
         ...
 
     async def offboard(self, principal_id: str, now: datetime) -> Principal | None:
@@ -167,6 +341,18 @@ class EvidenceLog(Protocol):
         """False for ever after the first write that failed."""
         ...
 
+    async def prove(self, place: EntryRef) -> Proof | None:
+        """Return the entry at `place` with its proof, once a checkpoint covers it (within seconds).
+
+        It may lie in the log of another worker of this host. None when it can not be proven here: no log
+        of that origin is at hand, or its files do not hold what was signed.
+        """
+        ...
+
+    def attest(self, subject: str, digest: str) -> str:
+        """Return a note, signed by this log's key under `<origin>/<subject>`, over a SHA-256 (hex)."""
+        ...
+
     async def append(self, leaf: bytes) -> int:
         """Return the entry's index once its bytes are durable on disk.
 
@@ -180,8 +366,8 @@ class EvidenceLog(Protocol):
 class Authenticator(Protocol):
     """Turns a bearer token into a credential."""
 
-    def verify(self, token: str, now: datetime) -> Credential:
-        """Return what the token proves.
+    async def verify(self, token: str, now: datetime) -> Credential:
+        """Return what the token proves. Waits for nothing but, at most for seconds, new keys of an issuer.
 
         Raises:
             CredentialError: TOKEN_INVALID or TOKEN_EXPIRED.

@@ -26,6 +26,10 @@ from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import types_pb2 as types_v1
+from support.answers import WIRE_FREE, shipped_notice
+
+CONTROLLER = "Test Ltd."
+"""The handler that the site names."""
 
 LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
 RECORD, WITHDRAW, GET_CONSENT = (
@@ -67,7 +71,7 @@ def create_site(root: Path, customers: int = 60) -> Site:
     store = site.values["stores"]["crm"]
     store["fields"] = FIELDS
     store["attributes"] = {"minor": "minor", "owner_department": "department"}
-    site.values["controller"] = "Test Ltd."
+    site.values["controller"] = CONTROLLER
     site.write()
     return site
 
@@ -251,14 +255,16 @@ def marketing(*fields: str, customer: str = SHOWN) -> customer_v1.LookupCustomer
 
 
 def consent(customer: types_v1.CustomerRef, **more: Any) -> consent_v1.RecordConsentRequest:
-    """Return the request that records an explicit consent to marketing."""
+    """Return the request that records an explicit consent to marketing, given freely under the notice in force."""
     return consent_v1.RecordConsentRequest(
         customer=customer,
         consent=consent_v1.ConsentRecord(
-            purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, explicit=True, source="agent"
+            purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, explicit=True, source="agent",
+            notice=shipped_notice("marketing", CONTROLLER),
         ),
+        capture=WIRE_FREE,
         **more,
-    )
+    )  # fmt: skip
 
 
 def row_of(site: Site, customer_id: str = SHOWN) -> tuple[str, ...]:

@@ -257,8 +257,8 @@ BAD = {
     b'  validations: [{name: y, expression: "consent.state == GIVNE"}]\n',
     "a second document of one name": b"apiVersion: fujie.dev/v1\nkind: Grant\nmetadata: {name: marketer}\nspec:\n"
     b"  match: {actions: [lookup]}\n  roles: [support]\n  fields: {id_card: reveal}\n",
-    "a limit": b"apiVersion: fujie.dev/v1\nkind: Grant\nmetadata: {name: x}\nspec:\n  match: {actions: [lookup]}\n"
-    b"  roles: [support]\n  fields: {phone: reveal}\n  limits: {rows_per_hour: 1}\n",
+    "a limit on nothing": b"apiVersion: fujie.dev/v1\nkind: Grant\nmetadata: {name: x}\nspec:\n  match: {actions: [lookup]}\n"
+    b"  roles: [support]\n  purposes: [after_sales]\n  fields: {phone: reveal}\n  limits: {rows_per_hour: 0}\n",
     "a bomb of aliases": b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
         b"%c: &%c [%s]\n" % (c + 1, c + 1, b",".join([b"*%c" % c] * 9)) for c in range(97, 105)
     ),

@@ -19,7 +19,7 @@ MIB = 2**20
 
 
 def resident_bytes(target: Target) -> int:
-    status = Path(f"/proc/{target.server.process.pid}/status").read_text()
+    status = Path(f"/proc/{target.server.worker()}/status").read_text()
     found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
     assert found
     return int(found[1]) * 1024
@@ -154,7 +154,8 @@ def test_connections_to_a_plain_listener_do_not_eat_the_descriptors_of_the_log(
 ) -> None:
     """A log that can open no file ends for good: who reaches /metrics could close the gate."""
     with running(create_site(tmp_path / "site")) as target:
-        resource.prlimit(target.server.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+        for process in (target.server.process.pid, target.server.worker()):
+            resource.prlimit(process, resource.RLIMIT_NOFILE, (256, 256))
         with idle_connections(str(target.server.addresses[listener]), 400):
             for number in range(1, 40):
                 target.lookup("agent", ask("phone", customer=by_id(f"C{number:05}"), ticket="T-1"))

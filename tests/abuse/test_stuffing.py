@@ -136,7 +136,7 @@ def test_names_of_methods_and_metadata_forge_no_line_of_the_servers_log(
     method = f"/fujie.v1.{forged.translate({10: '.', 27: '.'})}/Look"
     expect(target.refused("agent", method, b""), grpc.StatusCode.UNIMPLEMENTED, "NOT_IMPLEMENTED")
     assert {line["event"] for line in target.server.events()} <= {
-        "policies_loaded", "attribute_unmapped", "ready", "serving", "call_failed",
+        "policies_loaded", "attribute_unmapped", "worker_ready", "ready", "serving", "call_failed",
     }  # fmt: skip
     assert MARK not in target.server.output.read_text("utf-8")
 

@@ -15,6 +15,7 @@ from fujie.audit.checkpoint import Signer, origin_of
 from fujie.decision.decide import decide
 from fujie.decision.decider import Decider
 from fujie.decision.facts import Raw, derive
+from fujie.model.facts import EXHAUSTED, Facts
 from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action
@@ -36,7 +37,7 @@ def parts(scratch: Path) -> None:
     raw = Raw(principal, (), "sid", {"minor": 0, "owner_department": "east"})
     plan = decider.plan(request, principal.roles)
     now, zone = datetime.now(UTC), ZoneInfo("Asia/Shanghai")
-    facts = derive(bundle, request, raw, now, zone)
+    facts = Facts({**derive(bundle, request, raw, now, zone).values, EXHAUSTED: ()})
     rows = [
         (
             f"decide, cold ({len(plan.all_rules.rules)} rules)",

@@ -287,6 +287,11 @@ class Server:
                 directory_v1.UpsertPrincipalRequest(principal=employee), timeout=30
             )
 
+    def worker(self, slot: int = 0) -> int:
+        """Return the process id of the worker that serves `slot` now, or served it last."""
+        ready = [event for event in self.events("worker_ready") if event["worker"] == f"w{slot}"]
+        return int(ready[-1]["pid"])
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send the signal and return the exit code."""
         self.process.send_signal(number)

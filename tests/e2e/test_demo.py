@@ -15,6 +15,7 @@ import pytest
 from fujie.app.demo.server import running
 from fujie.app.demo.site import Site, create_site
 from fujie.app.demo.story import ADMIN, DESK, MARKETER, OFFICER, ROLES, SUPPORT, scenes
+from support.answers import shipped_notice
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
@@ -118,14 +119,49 @@ def test_a_refusal_exits_4_with_reason_article_and_remedy_in_both_languages(desk
 
 def test_consent_is_recorded_shown_and_withdrawn(desk: Desk) -> None:
     about = ("C00007", "--store", "crm", "--purpose", "marketing")
-    assert desk.fujie(DESK, "consent", "record", *about, "--notice", "marketing-notice@3").returncode == 0
+    digest = shipped_notice("marketing", "Demo Ltd.").digest
+    notice = ("--notice", "marketing-notice@1", "--digest", digest)
+    assert desk.fujie(DESK, "consent", "record", *about, "--freely", *notice).returncode == 2
+    unfree = desk.fujie(DESK, "consent", "record", *about, "--given", *notice)
+    assert (unfree.returncode, "CONSENT_NOT_FREE" in unfree.stderr) == (4, True)
+    done = desk.fujie(DESK, "consent", "record", *about, "--given", "--freely", *notice)
+    assert done.returncode == 0, done.stderr
     shown = json.loads(desk.fujie(DESK, "consent", "show", *about, "--output", "json").stdout)
-    assert (shown["state"], shown["governing"]["notice"]["version"]) == ("GIVEN", "3")
+    assert (shown["state"], shown["governing"]["notice"]["version"]) == ("GIVEN", "1")
     assert desk.fujie(DESK, "consent", "withdraw", *about).returncode == 0
     assert (
         json.loads(desk.fujie(DESK, "consent", "show", *about, "--output", "json").stdout)["state"]
         == "WITHDRAWN"
     )
+
+
+def test_a_refusal_prompts_the_answer_is_recorded_and_the_evidence_verifies_offline(
+    desk: Desk, tmp_path: Path
+) -> None:
+    asked = ("lookup", "C00009", "--store", "crm", "--fields", "phone", "--purpose", "after_sales")
+    colleague = ("--basis", "consent", "--ticket", "T-9")
+    refused = desk.fujie(SUPPORT, *asked, *colleague, "--output", "json")
+    prompt = json.loads(refused.stderr)["details"]["prompt"]
+    assert "Demo Ltd." in prompt["text"]["zh"]
+    said = ("consent", "record", "--given", "--freely", "--prompt", prompt["token"])
+    recorded = json.loads(desk.fujie(SUPPORT, *said, "--output", "json").stdout)
+    assert recorded["notice"]["digest"] == prompt["digest"]["zh"]
+    again = desk.fujie(SUPPORT, *said, "--output", "json")
+    assert (again.returncode, json.loads(again.stderr)["code"]) == (2, "PROMPT_INVALID")
+    assert desk.fujie(SUPPORT, *asked, *colleague).returncode == 0
+
+    file = tmp_path / "evidence.json"
+    exporting = ("consent", "evidence", "C00009", "--store", "crm", "--file", str(file))
+    assert desk.fujie(SUPPORT, *exporting).returncode == 4
+    assert desk.fujie(DESK, *exporting).returncode == 0
+    assert desk.fujie(DESK, *exporting).returncode == 1  # never overwritten
+    assert file.stat().st_mode & 0o077 == 0
+    vkey = (desk.site.log / "demo" / "w0" / "vkey").read_text().strip()
+    checked = run("consent", "verify", str(file), "--vkey", vkey, "--output", "json")
+    assert checked.returncode == 0, checked.stdout
+    assert json.loads(checked.stdout)["proven"] is True
+    file.write_bytes(file.read_bytes().replace(b"after_sales", b"marketing!!"))
+    assert run("consent", "verify", str(file), "--vkey", vkey).returncode == 6
 
 
 def test_a_principal_is_written_shown_and_offboarded(desk: Desk) -> None:

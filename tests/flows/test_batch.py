@@ -1,18 +1,23 @@
 """Attacks on look-ups of several customers: nothing more than as many single calls would give, and no oracle."""
 
 import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
-from fujie.audit.entry import EntryKind
+from fujie.adapters.stores.store import open_store
+from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.audit.errors import LogUnavailable
 from fujie.flows.batch import AT_ONCE, MOST_FOUND, batch_lookup, search
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.request import BatchAsk, SearchAsk
-from support.house import House, ask, caller
+from fujie.ports import Fetched
+from support.house import House, RecordingLog, ask, caller
 from support.stores import Spy
 
 FIELDS = ("name", "phone")
@@ -36,7 +41,8 @@ async def answers(house: House, who: str, asked: BatchAsk) -> list[LookupReply |
 async def test_a_batch_shows_exactly_what_single_calls_show(house: House) -> None:
     names = numbered(12)
     singles = [
-        await lookup(house.gate, caller("support-agent"), ask(*FIELDS, customer=name), 2.0) for name in names
+        await lookup(house.gate, caller("support-agent"), ask(*FIELDS, customer=name), 2.0)
+        for name in names
     ]
     batched = await answers(house, "support-agent", several(*names))
     for single, answer in zip(singles, batched, strict=True):
@@ -81,17 +87,13 @@ async def test_strict_refuses_the_customer_not_the_batch(house: House) -> None:
 
 
 async def test_nothing_of_a_batch_leaves_when_one_entry_can_not_be_written(house: House) -> None:
-    class Failing:
-        origin, healthy = house.log.origin, True
-        count = 0
-
+    class Failing(RecordingLog):
         async def append(self, leaf: bytes) -> int:
-            self.count += 1
-            if self.count > 3:
+            if len(self.leaves) >= 3:
                 raise LogUnavailable("disk")
-            return await house.log.append(leaf)
+            return await super().append(leaf)
 
-    gate = replace(house.gate, log=Failing())
+    gate = replace(house.gate, log=Failing(house.log))
     with pytest.raises(LogUnavailable):
         await batch_lookup(gate, caller("support-agent"), several(*numbered(10)), 2.0)
 
@@ -100,12 +102,14 @@ async def test_a_batch_never_asks_a_store_for_more_than_a_few_at_once(house: Hou
     inner, running, most = house.gate.stores["crm"], 0, 0
 
     class Counting(Spy):
-        async def fetch(self, *args: object) -> object:  # type: ignore[override]  # passes whatever it gets on
+        async def fetch(
+            self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str], timeout_s: float
+        ) -> Sequence[Fetched]:
             nonlocal running, most
             running, most = running + 1, max(most, running + 1)
             await asyncio.sleep(0)
             try:
-                return await inner.fetch(*args)  # type: ignore[arg-type]
+                return await inner.fetch(ref, fields, attributes, timeout_s)
             finally:
                 running -= 1
 
@@ -113,3 +117,95 @@ async def test_a_batch_never_asks_a_store_for_more_than_a_few_at_once(house: Hou
     reply = await batch_lookup(gate, caller("support-agent"), several(*numbered(100)), 2.0)
     assert isinstance(reply, BatchReply)
     assert 1 < most <= AT_ONCE
+
+
+SEARCH_GRANT = b"""
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: counter-search}
+spec:
+  match: {actions: [lookup], keys: [phone_last_four]}
+  roles: [support]
+  purposes: [after_sales]
+  condition: principal.department == customer.owner_department
+  fields: {name: "keep(1,0)", phone: "keep(3,4)"}
+"""
+ANY_KEY_GRANT = SEARCH_GRANT.replace(b"keys: [phone_last_four]", b"").replace(b"[lookup], }", b"[lookup]}")
+
+
+@asynccontextmanager
+async def searchable(
+    house: House, policy: bytes = SEARCH_GRANT, last_four: str | None = "last_four"
+) -> AsyncIterator[House]:
+    """A store in which 1234 ends the numbers of two own customers and one of others, 5678 that of one of others,
+    and 9999 those of many."""
+    path = house.root / "searchable.db"
+    people = [("A1", "13800131234", "east"), ("A2", "13900131234", "east"), ("B1", "13700131234", "west")]
+    people += [("B2", "13700135678", "west")]
+    people += [(f"M{n}", f"13{n:02}0009999"[:11], "east") for n in range(30, 30 + MOST_FOUND + 1)]
+    connection = sqlite3.connect(path)
+    connection.execute(
+        "CREATE TABLE customer (id TEXT, mobile TEXT, name TEXT, minor INT, department TEXT, last_four TEXT)"
+    )
+    connection.executemany(
+        "INSERT INTO customer VALUES (?, ?, '\u738b\u4e00', 0, ?, ?)",
+        [(*each, each[1][-4:]) for each in people],
+    )
+    connection.commit()
+    connection.close()
+    table = StoreTable(
+        "crm", f"sqlite:///{path}", "customer", "id", "mobile", PhoneFormat.NATIONAL,
+        {"name": "name", "phone": "mobile"}, {"minor": "minor", "owner_department": "department"},
+        last_four=last_four,
+    )  # fmt: skip
+    store = await open_store(table, house.hands)
+    with_grant = house.with_policy({"search.yaml": policy})
+    yield replace(with_grant, gate=replace(with_grant.gate, stores={"crm": store}))
+    await store.close()
+
+
+async def found(house: House, digits: str, who: str = "support-agent") -> SearchReply | Refusal:
+    context = replace(ask().context, ticket="")
+    return await search(house.gate, caller(who), SearchAsk(digits, "crm", context, FIELDS), 2.0)
+
+
+def codes(reply: SearchReply | Refusal) -> list[str]:
+    assert isinstance(reply, Refusal), reply
+    return [hit.code for hit in reply.reasons]
+
+
+async def test_a_search_shows_own_customers_and_leaves_out_those_of_others(house: House) -> None:
+    async with searchable(house) as gate:
+        reply = await found(gate, "1234")
+        assert isinstance(reply, SearchReply)
+        assert [dict(each.customer) for each in reply.found] == [
+            {"name": "\u738b**", "phone": "138****1234"}, {"name": "\u738b**", "phone": "139****1234"}
+        ]  # fmt: skip
+    search_entry, *looked_at = gate.entries
+    assert (search_entry.kind, search_entry.effect, search_entry.sids) == ("admission", "ALLOW", ())
+    assert sorted(entry.effect for entry in looked_at) == ["ALLOW", "ALLOW", "DENY"]
+
+
+async def test_who_may_not_be_seen_is_told_like_who_does_not_exist(house: House) -> None:
+    async with searchable(house) as gate:
+        hidden, nobody = await found(gate, "5678"), await found(gate, "0000")
+    assert isinstance(hidden, SearchReply)
+    assert isinstance(nobody, SearchReply)
+    assert hidden.found == nobody.found == ()
+    assert replace(hidden.summary, decision_id="") == replace(nobody.summary, decision_id="")
+
+
+async def test_more_than_a_screen_is_refused_whole(house: House) -> None:
+    async with searchable(house) as gate:
+        assert codes(await found(gate, "9999")) == ["SEARCH_TOO_WIDE"]
+
+
+@pytest.mark.parametrize("who", ["support-agent", "marketer", "nobody-in-particular"])
+async def test_only_a_grant_that_names_the_key_kind_opens_a_search(house: House, who: str) -> None:
+    async with searchable(house, ANY_KEY_GRANT) as gate:
+        assert codes(await found(gate, "1234", who)) == ["NO_GRANT"]
+
+
+async def test_a_store_without_the_column_can_not_be_searched(house: House) -> None:
+    async with searchable(house, last_four=None) as gate:
+        assert codes(await found(gate, "1234")) == ["SEARCH_NOT_SUPPORTED"]

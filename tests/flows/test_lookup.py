@@ -22,6 +22,7 @@ from fujie.model.facts import Facts, Kind
 from fujie.model.principal import Principal
 from fujie.model.request import LookupAsk, RequestContext
 from fujie.model.vocabulary import Effect, State
+from support.answers import answer
 from support.house import ADMIN, BOOTSTRAP, FIELDS, House, RecordingLog, ask, caller
 from support.stores import Spy
 
@@ -39,7 +40,9 @@ def draft(
 
 
 async def given(house: House, ref: CustomerRef = SHOWN, **fields: Any) -> ConsentReply:
-    reply = await record_consent(house.gate, DESK, ref, RequestContext(), draft(**fields))
+    reply = await record_consent(
+        house.gate, DESK, RequestContext(), answer(house.gate, ref, draft(**fields))
+    )
     assert isinstance(reply, ConsentReply), reply
     return reply
 
@@ -257,7 +260,7 @@ class TestConsent:
 
     async def test_an_event_in_the_future_is_refused(self, house: House) -> None:
         event = draft(event_time=house.hands.time + timedelta(minutes=1))
-        reply = await record_consent(house.gate, DESK, PHONE, RequestContext(), event)
+        reply = await record_consent(house.gate, DESK, RequestContext(), answer(house.gate, PHONE, event))
         assert isinstance(reply, Refusal)
         assert reply.reasons[0].code == "EVENT_IN_FUTURE"
 
@@ -265,11 +268,14 @@ class TestConsent:
         self, house: House
     ) -> None:
         context = RequestContext(request_id="r-1")
-        first, again = [await record_consent(house.gate, DESK, PHONE, context, draft()) for _ in range(2)]
+        said = answer(house.gate, PHONE, draft())
+        first, again = [await record_consent(house.gate, DESK, context, said) for _ in range(2)]
         assert isinstance(first, ConsentReply)
         assert isinstance(again, ConsentReply)
         assert first.event.record_id == again.event.record_id
-        other = await record_consent(house.gate, DESK, PHONE, context, draft(purpose="after_sales"))
+        other = await record_consent(
+            house.gate, DESK, context, answer(house.gate, PHONE, draft(purpose="after_sales"))
+        )
         assert isinstance(other, Refusal)
         assert other.reasons[0].code == "REQUEST_ID_REUSED"
 
@@ -329,7 +335,7 @@ class TestEvidence:
     async def test_a_write_that_can_not_be_evidenced_is_not_made(self, house: House) -> None:
         gate = replace(house.gate, log=BrokenLog(house.log))
         with pytest.raises(LogUnavailable):
-            await record_consent(gate, DESK, PHONE, RequestContext(), draft())
+            await record_consent(gate, DESK, RequestContext(), answer(gate, PHONE, draft()))
         assert await code(house, "marketer", MARKETING) == "CONSENT_MISSING"
 
     async def test_writes_leave_admission_and_outcome(self, house: House) -> None:
@@ -433,13 +439,10 @@ class TestNoLeaksOnTheSide:
         assert all(value not in text for value in ("13800131234", "C00001", FIELDS["phone"]))
 
 
-class BrokenLog:
+class BrokenLog(RecordingLog):
     """A log whose disk is gone."""
 
     healthy = False
-
-    def __init__(self, inner: RecordingLog) -> None:
-        self.origin = inner.origin
 
     async def append(self, leaf: bytes) -> int:
         raise LogUnavailable("the log has failed or is closed")

@@ -6,7 +6,17 @@ from collections.abc import Mapping, Sequence
 from hypothesis import strategies as st
 
 from fujie.model.diagnostic import Diagnostic
-from fujie.model.facts import BUILT_IN_FACTS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.facts import (
+    BUILT_IN_FACTS,
+    EXHAUSTED,
+    ROWS,
+    Facts,
+    FactType,
+    FactValue,
+    Kind,
+    Unknown,
+    UnknownWhy,
+)
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, State
 from fujie.policy.bundle import Bundle
@@ -107,6 +117,7 @@ def grant(
     fields: Mapping[str, str] | None = None,
     condition: str = "",
     match: Mapping[str, object] | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> str:
     """Return a Grant; `match` holds stores and keys."""
     spec: dict[str, object] = {"match": {"actions": actions, **(match or {})}, "roles": roles}
@@ -115,6 +126,8 @@ def grant(
         spec["fields"] = {"phone": "reveal"} if fields is None else fields
     if condition:
         spec["condition"] = condition
+    if limits:
+        spec["limits"] = limits
     return document("Grant", name, spec)
 
 
@@ -125,6 +138,7 @@ def guard(
     fields: Mapping[str, str] | None = None,
     mode: str = "Deny",
     match: Mapping[str, object] | None = None,
+    limits: Mapping[str, int] | None = None,
 ) -> str:
     """Return a Guard whose validations are `rules`."""
     spec: dict[str, object] = {"match": {"actions": ["lookup", "export"], **(match or {})}}
@@ -134,6 +148,8 @@ def guard(
         spec["validations"] = [{"name": f"v{i}", "expression": e} for i, e in enumerate(rules)]
     if fields:
         spec["fields"] = fields
+    if limits:
+        spec["limits"] = limits
     if mode != "Deny":
         spec["validationActions"] = [mode]
     return document("Guard", name, spec)
@@ -163,6 +179,18 @@ def _steps(draw: st.DrawFn, *, least: int = 0) -> dict[str, str]:
     return {name: draw(st.sampled_from(LADDERS[name])) for name in names}
 
 
+def limits(draw: st.DrawFn, actions: Sequence[str]) -> dict[str, int]:
+    """Return the limits of a rule for these actions: none, in most."""
+    found: dict[str, int] = {}
+    if draw(st.integers(0, 2)) == 2:
+        found = dict.fromkeys(draw(_some(("rows_per_hour", "distinct_customers_per_day"))), 9)
+        if draw(st.booleans()):
+            found["rows_per_request"] = draw(st.integers(1, 3))
+        if "lookup" in actions and draw(st.booleans()):
+            found["lookups_per_minute"] = 9
+    return found
+
+
 def _match(draw: st.DrawFn) -> dict[str, object]:
     match: dict[str, object] = {}
     if draw(st.integers(0, 3)) == 3:
@@ -175,14 +203,16 @@ def _match(draw: st.DrawFn) -> dict[str, object]:
 @st.composite
 def grants(draw: st.DrawFn, name: str = "grant") -> str:
     """Return any grant for look-ups, exports or both."""
+    actions = draw(st.just(["lookup", "export"]) | _some(("lookup", "export")))
     return grant(
         name,
-        actions=draw(st.just(["lookup", "export"]) | _some(("lookup", "export"))),
+        actions=actions,
         roles=draw(_some(("agent", "marketer", "lead"), least=2)),
         purposes=draw(st.just(["marketing", "care"]) | _some(("marketing", "care"))),
         fields=_steps(draw, least=2),
         condition=draw(st.just("") | _RULE),
         match=_match(draw),
+        limits=limits(draw, actions),
     )
 
 
@@ -196,7 +226,8 @@ def guards(draw: st.DrawFn, name: str = "guard", modes: Sequence[str] = ("Deny",
     rules = draw(st.lists(_RULE, min_size=1, max_size=3))
     conditions = draw(st.lists(_RULE, max_size=2))
     fields = _steps(draw) if mode == "Deny" else None
-    return guard(name, *rules, conditions=conditions, fields=fields, mode=mode, match=match)
+    most = limits(draw, ("lookup", "export")) if mode == "Deny" else None
+    return guard(name, *rules, conditions=conditions, fields=fields, mode=mode, match=match, limits=most)
 
 
 @st.composite
@@ -227,6 +258,7 @@ def requests(draw: st.DrawFn, *, actions: Sequence[Action] = (Action.LOOKUP, Act
         strict=draw(st.booleans()),
         has_basis_evidence=draw(st.booleans()),
         has_ticket=draw(st.booleans()),
+        rows=draw(st.sampled_from((1, 1, 2, 5))),
     )
 
 
@@ -245,6 +277,14 @@ def values(kind: FactType) -> st.SearchStrategy[FactValue]:
 UNKNOWN = st.sampled_from(UnknownWhy).map(Unknown)
 
 
+LIMITED = tuple(
+    f"{kind}:{name}"
+    for kind in ("grant", "guard")
+    for name in (f"{kind}-0", f"{kind}-1", f"{kind}-2", "added", "removed")
+)
+"""Names under which the rules that are drawn here are counted."""
+
+
 @st.composite
 def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
     """Return facts of the declared types, now and then Unknown; the principal is ACTIVE unless told otherwise."""
@@ -255,6 +295,12 @@ def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
         found[path] = draw(UNKNOWN)
     if active:
         found["principal.employment"] = State.ACTIVE
+    if EXHAUSTED not in found or not isinstance(found[EXHAUSTED], Unknown):
+        found[EXHAUSTED] = tuple(
+            sorted(draw(st.just(set()) | st.sets(st.sampled_from(LIMITED), max_size=4)))
+        )
+    if not isinstance(found[ROWS], Unknown):
+        found[ROWS] = draw(st.sampled_from((1, 1, 2, 5)))
     return Facts(found)
 
 

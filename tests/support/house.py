@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,19 +15,21 @@ import pytest
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
 from fujie.adapters.logstart import open_log
-from fujie.adapters.stores.sql import SQLStore
+from fujie.adapters.stores.store import open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
 from fujie.app.demo.customers import create_store
 from fujie.app.shipped import shipped_policies
 from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.entry import Entry, parse_entry
+from fujie.audit.proof import Proof
 from fujie.audit.sealing import Place, SealKey, open_facts, unwrap_key, wrap_key
 from fujie.decision.decider import Decider
 from fujie.decision.tokens import Tokeniser
 from fujie.flows.directory import upsert_principal
 from fujie.flows.gate import Gate
 from fujie.flows.reply import PrincipalReply
+from fujie.model.consent import EntryRef
 from fujie.model.customer import StoreKey
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import LookupAsk, RequestContext
@@ -93,6 +96,12 @@ class RecordingLog:
     @property
     def healthy(self) -> bool:
         return self._inner.healthy
+
+    async def prove(self, place: EntryRef) -> Proof | None:
+        return await self._inner.prove(place)
+
+    def attest(self, subject: str, digest: str) -> str:
+        return self._inner.attest(subject, digest)
 
     async def append(self, leaf: bytes) -> int:
         index = await self._inner.append(leaf)
@@ -169,10 +178,17 @@ def crm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 async def house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
+    async with opened_house(tmp_path, crm) as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def opened_house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
+    """Build the gate; a test that needs two of them gives each a directory of its own."""
     hands, counted = Hands(), Counted()
     seal = SealKey("k1", os.urandom(32))
     ids = SystemIdentifiers(hands)
-    ledger = open_ledger(
+    ledger = await open_ledger(
         f"sqlite:///{tmp_path / 'ledger.db'}",
         IndexKey("k1", os.urandom(32)),
         ids,
@@ -184,7 +200,7 @@ async def house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
         keep=lambda note: None,
     )
     recording = RecordingLog(log)
-    store = SQLStore(
+    store = await open_store(
         StoreTable(
             "crm", f"sqlite:///{crm}", "customer", "id", "mobile", PhoneFormat.NATIONAL, FIELDS,
             {"minor": "minor", "owner_department": "department"},
@@ -213,6 +229,6 @@ async def house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
     recording.leaves.clear()
     counted.decisions.clear()
     yield House(gate, ledger, recording, hands, counted, seal, tmp_path)
-    store.close()
-    ledger.close()
+    await store.close()
+    await ledger.close()
     log.close()

@@ -1,5 +1,6 @@
-"""Reading log directories for verification: what `fujie audit verify DIR` reports about every origin in it."""
+"""Reading log directories: what `fujie audit verify DIR` reports about every origin in it, and proofs of entries."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -8,8 +9,12 @@ from fujie.adapters.tilefiles import read_file
 from fujie.audit.checkpoint import Checkpoint, VerifierKey, open_checkpoint, parse_unverified, parse_vkey
 from fujie.audit.errors import CheckpointInvalid
 from fujie.audit.findings import Finding, FindingKind
+from fujie.audit.proof import Proof, prove
 from fujie.audit.segment import TAIL
 from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
+from fujie.model.consent import EntryRef
+
+_is_origin = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}/w[0-9]{1,9}").fullmatch
 
 
 def verify_directory(
@@ -34,6 +39,18 @@ def verify_directory(
     gone = {checkpoint.origin for checkpoint in kept} - set(origins)
     reports += [_gone(origin) for origin in sorted(gone | twice)]
     return tuple(reports)
+
+
+def prove_entry(audit_dir: Path, place: EntryRef, key: VerifierKey) -> Proof | None:
+    """Return the proof of an entry of any log below `audit_dir` that `key`, by whatever name, signs.
+
+    None while no checkpoint covers it. Raises CheckpointInvalid when there is no such log, LogForked when its
+    files do not hold what was signed.
+    """
+    if not _is_origin(place.origin):  # it becomes a path
+        raise CheckpointInvalid("not the origin of a log of ours")
+    log = audit_dir / place.origin
+    return prove(lambda name: read_file(log, name), key.named(place.origin), place.index)
 
 
 def _kept(note: str, pinned: Mapping[str, VerifierKey]) -> Checkpoint:

@@ -14,14 +14,17 @@ from os import close
 from queue import Empty, SimpleQueue
 from typing import TypeAlias
 
+from fujie.adapters.logfiles import prove_entry
 from fujie.adapters.logstart import Opened, fresh_tail
 from fujie.adapters.tilefiles import append_synced
 from fujie.audit.checkpoint import Checkpoint
 from fujie.audit.entry import MAX_ENTRY_BYTES
-from fujie.audit.errors import EntryInvalid, EntryTooLarge, LogUnavailable
+from fujie.audit.errors import CheckpointInvalid, EntryInvalid, EntryTooLarge, LogForked, LogUnavailable
+from fujie.audit.proof import Proof
 from fujie.audit.segment import TAIL, record
 from fujie.audit.tree import leaf_hash
 from fujie.audit.verify import CHECKPOINT
+from fujie.model.consent import EntryRef
 
 _Waiting: TypeAlias = tuple[bytes, "asyncio.Future[int]"]
 _MAX_GROUP = 4096
@@ -40,6 +43,9 @@ GATHER_S, WORTH, ENOUGH = 0.008, 4, 32
 """While the process has no CPU to spare, entries gather for one sync: so long, or until there are enough. A sync with its
 wake-ups costs 0.2 ms of CPU, a fifth of a look-up, and callers wait for the CPU anyway. Where fewer come together
 than are worth the wait (few callers, each waiting for its answer), it is not tried again for a while."""
+
+PROVE_WITHIN_S, PROVE_AGAIN_S = 3.0, 0.1
+"""How long a proof waits for the checkpoint that covers its entry, which comes within a second on a sound disk."""
 
 LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.9
 """How often the use of CPU is looked at, and the share of one core from which on there is none to spare."""
@@ -140,6 +146,25 @@ class TileLog:
         if len(self._gathering) == ENOUGH:
             self._loop.call_soon(self._hand_over)
         return await future
+
+    async def prove(self, place: EntryRef) -> Proof | None:
+        """See `ports.EvidenceLog.prove`; waits up to 3 seconds for the checkpoint."""
+        audit_dir = self._directory.path.parents[self.origin.count("/")]
+        until = self._clock() + PROVE_WITHIN_S
+        while True:
+            try:
+                proof = await asyncio.to_thread(prove_entry, audit_dir, place, self._signer.verifier)
+            except CheckpointInvalid:
+                return None
+            except LogForked:  # also while a partial tile gives way to the full one: look again
+                proof = None
+            if proof is not None or self._clock() >= until:
+                return proof
+            await asyncio.sleep(PROVE_AGAIN_S)
+
+    def attest(self, subject: str, digest: str) -> str:
+        """See `ports.EvidenceLog.attest`."""
+        return self._signer.attest(subject, digest)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
         now = self._clock()

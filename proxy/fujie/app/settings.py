@@ -4,18 +4,20 @@ Secrets are files, never values; addresses may hold passwords, so they are in no
 """
 
 import difflib
-import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fujie.app import settingrows
 from fujie.app.configfile import Layers, read_layers
+from fujie.app.identity import Identity
 from fujie.app.problems import CannotStart, Problem
+from fujie.app.section import Section, Text, is_loopback_host
+from fujie.app.stores import Store
 
 
 def _address(text: str) -> str:
@@ -45,28 +47,20 @@ def _zone(text: str) -> str:
     return text
 
 
-def _workers(count: int) -> int:
-    if count > 1:
-        raise PydanticCustomError("not_yet_enforced", "more than one worker is not served by this version")
-    return count
-
-
-Text = Annotated[str, Field(min_length=1)]
 Address = Annotated[str, AfterValidator(_address)]
 StoreName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$")]
-
-
-class Section(BaseModel):
-    """What every section has: no unknown keys, no change after loading, no input in errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class TLS(Section):
     """The server's certificate."""
 
-    certificate: Path = Field(description="PEM file with the certificate chain; read at start.")
+    certificate: Path = Field(description="PEM file with the certificate chain; followed when it changes.")
     private_key: Path = Field(description="PEM file with the private key.")
+    client_ca: Path | None = Field(
+        default=None,
+        description="PEM file with the CAs of client certificates, which are then required of every client."
+        " Needs `identity.spiffe`.",
+    )
 
 
 class Server(Section):
@@ -77,10 +71,18 @@ class Server(Section):
         default="127.0.0.1:7080", description="`/healthz` and `/readyz`, plain HTTP."
     )
     metrics_listen: Address = Field(default="127.0.0.1:9464", description="`/metrics`, plain HTTP.")
-    workers: Annotated[int, AfterValidator(_workers)] = Field(
+    workers: int = Field(
         default=1,
         ge=1,
-        description="Processes that share the port; more than 1 is not served by this version.",
+        le=64,
+        description="Processes that share the gRPC port, each with a log of its own; at most one per CPU.",
+    )
+    connection_age_seconds: int = Field(
+        default=300,
+        ge=1,
+        le=86_400,
+        description="When a connection is asked to come anew, give or take a tenth: so connections spread over"
+        " workers, certificates take hold, and a rolling restart takes at most so long per worker.",
     )
     drain_seconds: int = Field(
         default=10, ge=0, le=3600, description="How long running calls may take at the end."
@@ -97,31 +99,6 @@ class Server(Section):
             raise PydanticCustomError("tls_and_plaintext", "tls and unsafe_plaintext are both given")
         if not (self.tls or self.unsafe_plaintext or is_loopback(self.listen)):
             raise PydanticCustomError("listen_plaintext", "listen is not loopback and there is no tls")
-        return self
-
-
-class Issuer(Section):
-    """Whose tokens are believed."""
-
-    iss: Text = Field(description="Issuer, exactly as in the token.")
-    aud: Text = Field(description="Audience that the token must name.")
-    algs: tuple[Text, ...] = Field(min_length=1, description="Signature algorithms that are accepted.")
-    jwks: Path = Field(description="File with the issuer's public keys (JWKS); read at start.")
-
-
-class Identity(Section):
-    """Who calls. At least one of the two."""
-
-    issuers: tuple[Issuer, ...] = Field(default=(), description="Issuers of JSON Web Tokens.")
-    unsafe_static_tokens: Path | None = Field(
-        default=None,
-        description="YAML or JSON file, SHA-256 of a token (hex) to principal id. Such tokens never expire.",
-    )
-
-    @model_validator(mode="after")
-    def _knows_somebody(self) -> "Identity":
-        if not self.issuers and self.unsafe_static_tokens is None:
-            raise PydanticCustomError("identity_missing", "nobody could authenticate")
         return self
 
 
@@ -155,7 +132,25 @@ class Keys(Section):
 class Ledger(Section):
     """fujie's own state."""
 
-    url: Text = Field(repr=False, description="`sqlite:///path`; an absolute path has four slashes.")
+    url: Text = Field(
+        repr=False,
+        description="`sqlite:///path` (an absolute path has four slashes), or"
+        " `postgresql://user@host:5432/database?sslmode=verify-full&sslrootcert=ca.pem`.",
+    )
+    password_file: Path | None = Field(
+        default=None, description="File with the password of the PostgreSQL user, in one line."
+    )
+    unsafe_plaintext: bool = Field(
+        default=False, description="Reach a PostgreSQL server on another host without demanding TLS."
+    )
+
+    @model_validator(mode="after")
+    def _is_of_a_server(self) -> "Ledger":
+        if self.url.startswith("sqlite") and (self.password_file or self.unsafe_plaintext):
+            raise PydanticCustomError(
+                "setting_invalid", "password_file and unsafe_plaintext are for a PostgreSQL ledger"
+            )
+        return self
 
 
 class Audit(Section):
@@ -177,28 +172,6 @@ class Policy(Section):
     reload_seconds: float = Field(default=2, ge=0.05, description="How often the files are compared.")
 
 
-class Phone(Section):
-    """How a store holds phone numbers."""
-
-    column: Text = Field(description="Column of the number.")
-    format: Literal["e164", "national"] = Field(
-        default="e164", description="`+8613800138000` or `13800138000`."
-    )
-
-
-class Store(Section):
-    """A place that holds customer records: one table or view."""
-
-    url: Text = Field(repr=False, description="Database address.")
-    table: Text = Field(description="Table or view, `schema.table` if need be.")
-    customer_id: Text = Field(description="Column of the customer's id.")
-    phone: Phone | None = Field(default=None, description="Without it the store is not found by phone.")
-    fields: Mapping[str, Text] = Field(default={}, description="Field of the catalogue to column.")
-    attributes: Mapping[str, Text] = Field(
-        default={}, description="Customer attribute of the catalogue to column."
-    )
-
-
 class Settings(Section):
     """Everything that `fujie.yaml` says. Paths are relative to the working directory."""
 
@@ -210,7 +183,9 @@ class Settings(Section):
     audit: Audit
     policy: Policy
     controller: str = Field(
-        default="", description="Name of the personal information handler, for consent records."
+        default="",
+        description="Name of the personal information handler, for consent records and in notices; without it no "
+        "notice can be shown, and no consent recorded.",
     )
     stores: Mapping[StoreName, Store] = Field(default={}, description="Customer stores by name.")
 
@@ -219,7 +194,9 @@ class Settings(Section):
         """Every setting that weakens a promise, and whether it is in force."""
         return {
             "server.unsafe_plaintext": self.server.unsafe_plaintext,
+            "ledger.unsafe_plaintext": self.ledger.unsafe_plaintext,
             "identity.unsafe_static_tokens": self.identity.unsafe_static_tokens is not None,
+            **{f"stores.{n}.unsafe_plaintext": each.unsafe_plaintext for n, each in self.stores.items()},
         }
 
     def shown(self) -> dict[str, Any]:
@@ -227,24 +204,16 @@ class Settings(Section):
         plain = self.model_dump(mode="json")
         for holder in (plain["ledger"], *plain["stores"].values()):
             holder["url"] = _without_password(holder["url"])
+        for store in plain["stores"].values():
+            store["replicas"] = [_without_password(url) for url in store["replicas"]]
         return plain
 
 
-_LATER = (
-    "identity.tls",
-    "identity.mtls",
-    "identity.spiffe",
-    "identity.may_assert",
-    "stores.<name>.phone.hmac_column",
-)
-"""Keys of the design that this build does not enforce: named as such, not as unknown (promise 1)."""
-
 _REMEDIES = {
-    "NOT_YET_ENFORCED": "Remove it; this version would not do what it says.",
     "LISTEN_PLAINTEXT": "Set server.tls, or listen on 127.0.0.1, or say server.unsafe_plaintext.",
     "TLS_AND_PLAINTEXT": "Remove one of them.",
-    "IDENTITY_MISSING": "Configure identity.issuers, or identity.unsafe_static_tokens for trying out.",
-    "LEDGER_NOT_SHARED": "Use one worker, or a shared ledger.",
+    "IDENTITY_MISSING": "Configure identity.issuers or identity.spiffe, or identity.unsafe_static_tokens for trying out.",
+    "MTLS_INCOMPLETE": "Set both or neither.",
 }
 
 
@@ -280,40 +249,27 @@ def split_address(text: str) -> tuple[str, int]:
 
 def is_loopback(address: str) -> bool:
     """Tell whether only this machine can reach `host:port`."""
-    host = split_address(address)[0]
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return is_loopback_host(split_address(address)[0])
 
 
 def _problems(found: Sequence[ErrorDetails], layers: Layers) -> Iterator[Problem]:
     paths = [tuple(str(part) for part in each["loc"] if part != "[key]") for each in found]
-    later = {path[:-1] for path in paths if _is_later(path)}
     for each, path in zip(found, paths, strict=True):
-        code, message = _said(each, path)
-        if each["type"] == "missing" and path[:-1] in later:
-            continue  # `phone: {hmac_column: ...}` is one problem, not also a missing `column`
+        code, message = _said(each)
         remedy = _REMEDIES.get(code, "")
         if code == "UNKNOWN_SETTING":
             remedy = _suggestion(path)
         yield Problem(code, message, ".".join(path), layers.place(path), remedy)
 
 
-def _said(error: ErrorDetails, path: tuple[str, ...]) -> tuple[str, str]:
+def _said(error: ErrorDetails) -> tuple[str, str]:
     kind = error["type"]
     if kind == "extra_forbidden":
-        if _is_later(path):
-            return "NOT_YET_ENFORCED", "is not enforced by this version"
         return "UNKNOWN_SETTING", "is not a setting"
     if kind == "missing":
         return "SETTING_MISSING", "is needed"
-    ours = {"setting_invalid", *(code.lower() for code in _REMEDIES)}
+    ours = {"setting_invalid", "setting_missing", *(code.lower() for code in _REMEDIES)}
     return (kind.upper() if kind in ours else "SETTING_INVALID"), error["msg"]
-
-
-def _is_later(path: tuple[str, ...]) -> bool:
-    return settingrows.generic(path) in _LATER
 
 
 def _suggestion(path: tuple[str, ...]) -> str:
@@ -325,18 +281,34 @@ def _suggestion(path: tuple[str, ...]) -> str:
 
 def _across(layers: Layers) -> Iterator[Problem]:
     """What two sections contradict each other in; on the raw values, so that it is found beside other problems."""
-    server, ledger = layers.values.get("server"), layers.values.get("ledger")
-    workers = str(server.get("workers", "1")) if isinstance(server, dict) else "1"
-    url = str(ledger.get("url", "")) if isinstance(ledger, dict) else ""
-    if workers not in {"0", "1"} and url.startswith("sqlite"):
-        key = ("server", "workers")
+    server = layers.values.get("server")
+    keys, stores = _section(layers.values, "keys"), _section(layers.values, "stores")
+    for name in stores if keys.get("store_index") is None else ():
+        phone = _section(stores[name], "phone")
+        for column in ("hmac_column", "last_four_hmac_column"):
+            if phone.get(column) is not None:
+                yield Problem(
+                    "SETTING_MISSING",
+                    "is needed for a column of digests",
+                    "keys.store_index",
+                    layers.place(("stores", str(name), "phone", column)),
+                    "Make the key with `fujie keys init` and name it, or use a column of numbers.",
+                )
+    tls, identity = _section(server, "tls"), _section(layers.values, "identity")
+    if (tls.get("client_ca") is None) != (identity.get("spiffe") is None):
+        given = ("server", "tls", "client_ca") if tls.get("client_ca") else ("identity", "spiffe")
         yield Problem(
-            "LEDGER_NOT_SHARED",
-            "several workers and an SQLite ledger",
-            ".".join(key),
-            layers.place(key),
-            _REMEDIES["LEDGER_NOT_SHARED"],
+            "MTLS_INCOMPLETE",
+            "server.tls.client_ca and identity.spiffe belong together",
+            ".".join(given),
+            layers.place(given),
+            _REMEDIES["MTLS_INCOMPLETE"],
         )
+
+
+def _section(above: object, name: str) -> Mapping[str, Any]:
+    below = above.get(name) if isinstance(above, Mapping) else None
+    return below if isinstance(below, Mapping) else {}
 
 
 def _without_password(url: str) -> str:

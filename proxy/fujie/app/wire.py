@@ -7,7 +7,7 @@ Opening goes in this order, and what is wrong is listed at once as far as later 
 """
 
 import asyncio
-import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
@@ -21,20 +21,24 @@ import yaml
 
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
+from fujie.adapters.identity.jwks import source_of
 from fujie.adapters.identity.jwt import TokenAuthenticator
 from fujie.adapters.identity.keyset import Issuer
 from fujie.adapters.identity.static import FirstOf, UnsafeStaticTokens
 from fujie.adapters.keyfiles import read_key
-from fujie.adapters.ledger import ConfiguredKey, IndexKey, SQLLedger, open_ledger
+from fujie.adapters.ledger import ConfiguredKey, IndexKey, ServerAccess, SQLLedger, open_ledger
 from fujie.adapters.logstart import open_log
 from fujie.adapters.metrics import PrometheusMetrics
-from fujie.adapters.stores.sql import SQLStore
+from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
+from fujie.app.identity import Identity
 from fujie.app.keeper import CheckpointKeeper
+from fujie.app.logs import log_event
 from fujie.app.policies import PolicyFiles
 from fujie.app.problems import CannotStart, Collector, Problem
-from fujie.app.settings import Identity, Settings, Store
+from fujie.app.settings import Ledger, Settings
+from fujie.app.stores import Store
 from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.errors import AuditError
 from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
@@ -69,8 +73,10 @@ class OpenGate:
     close: Callable[[], Any]
 
 
-async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: SystemClock) -> OpenGate:
-    """Open everything that the settings name, checked; close it with `await gate.close()`.
+async def open_gate(
+    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, slot: int
+) -> OpenGate:
+    """Open everything that the settings name, checked, for the worker `slot`; close it with `await gate.close()`.
 
     Must run in the event loop that will serve.
 
@@ -81,16 +87,18 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
     found = Collector()
     async with AsyncExitStack() as opened:
         keys = _keys(settings, found)
-        authenticator = found.take(_authenticator, settings.identity)
+        authenticator = found.take(_authenticator, settings.identity, metrics, clock, opened)
         attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
         policies = found.take(PolicyFiles, settings.policy.paths, attributes)
-        stores = _stores(settings.stores, clock, found, opened)
+        index_key = keys["store_index"].secret if keys and "store_index" in keys else b""
+        stores = await _stores(settings.stores, index_key, clock, found, opened)
         ids = SystemIdentifiers(clock)
         ledger = None
         if keys is not None:
-            ledger = found.take(_ledger, settings.ledger.url, keys, ids)
+            with found.gathering():
+                ledger = await _ledger(settings.ledger, keys, ids)
         if ledger is not None and keys is not None:
-            opened.callback(ledger.close)
+            opened.push_async_callback(ledger.close)
             await _check_keys(ledger, tuple(keys.values()), found)
         found.finish()
         # What is missing was found above, and raised.
@@ -100,8 +108,9 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
         assert ledger is not None
         keeper = CheckpointKeeper(ledger.checkpoints, clock)
         opened.push_async_callback(keeper.catch_up)  # after the log has signed its last
-        log = await _log(settings, keys["log"], keeper, ledger, clock)
+        log = await _log(settings, keys["log"], keeper, ledger, slot)
         opened.push_async_callback(asyncio.to_thread, log.close)
+        spiffe = settings.identity.spiffe
         gate = Gate(
             directory=ledger.directory,
             ledger=ledger,
@@ -116,8 +125,10 @@ async def open_gate(settings: Settings, metrics: PrometheusMetrics, clock: Syste
             zone=ZoneInfo(settings.policy.zone),
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
+            may_assert=frozenset(spiffe.may_assert if spiffe else ()),
         )
-        front = Front(gate, authenticator, CALL_SECONDS)
+        trust_domain = spiffe.trust_domain if spiffe else ""
+        front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
 
 
@@ -129,20 +140,35 @@ def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] |
     return keys if len(keys) == len(named) else None
 
 
-def _authenticator(identity: Identity) -> Authenticator:
-    kinds: list[Authenticator] = []
-    if identity.issuers:
-        issuers = [
-            Issuer(each.iss, each.aud, each.algs, _mapping(each.jwks, json.loads, "JWKS_UNREADABLE"))
-            for each in identity.issuers
-        ]
-        kinds.append(TokenAuthenticator(issuers))
+def _authenticator(
+    identity: Identity, metrics: PrometheusMetrics, clock: SystemClock, opened: AsyncExitStack
+) -> Authenticator:
+    issuers, places = [], {each.iss: place for place, each in enumerate(identity.issuers)}
+    for each in identity.issuers:
+        metrics.keys_read(places[each.iss], is_stale=False)
+        reread, refresh_s = source_of(each.jwks)
+        issuers.append(Issuer(each.iss, each.aud, each.algs, reread(), reread, refresh_s))
+
+    def report(iss: str, code: str) -> None:
+        metrics.keys_read(places[iss], is_stale=bool(code))
+        _jwks_followed(iss, code)
+
+    tokens = TokenAuthenticator(issuers, clock.monotonic, report)
+    opened.push_async_callback(tokens.close)
+    kinds: list[Authenticator] = [tokens]  # without issuers it refuses every token
     if identity.unsafe_static_tokens is not None:
-        tokens = _mapping(identity.unsafe_static_tokens, yaml.safe_load, "STATIC_TOKENS_UNREADABLE")
+        fixed = _mapping(identity.unsafe_static_tokens, yaml.safe_load, "STATIC_TOKENS_UNREADABLE")
         kinds.append(
-            UnsafeStaticTokens({str(digest): str(principal) for digest, principal in tokens.items()})
+            UnsafeStaticTokens({str(digest): str(principal) for digest, principal in fixed.items()})
         )
     return FirstOf(kinds)
+
+
+def _jwks_followed(iss: str, code: str) -> None:
+    if code:
+        log_event("jwks_stale", logging.WARNING, issuer=iss, code=code)
+    else:
+        log_event("jwks_followed", issuer=iss)
 
 
 def _mapping(path: Path, parse: Callable[[str], Any], code: str) -> dict[str, Any]:
@@ -157,32 +183,54 @@ def _mapping(path: Path, parse: Callable[[str], Any], code: str) -> dict[str, An
     return parsed
 
 
-def _stores(
-    configured: Mapping[str, Store], clock: SystemClock, found: Collector, opened: AsyncExitStack
+async def _stores(
+    configured: Mapping[str, Store],
+    index_key: bytes,
+    clock: SystemClock,
+    found: Collector,
+    opened: AsyncExitStack,
 ) -> Mapping[str, SQLStore]:
     stores = {}
     for name, store in configured.items():
-        table = StoreTable(
-            name,
-            store.url,
-            store.table,
-            store.customer_id,
-            store.phone.column if store.phone else None,
-            PhoneFormat(store.phone.format) if store.phone else PhoneFormat.E164,
-            MappingProxyType(dict(store.fields)),
-            MappingProxyType(dict(store.attributes)),
-        )
-        is_open = found.take(SQLStore, table, clock)
-        if is_open is not None:
-            stores[name] = is_open
-            opened.callback(is_open.close)
+        with found.gathering():
+            stores[name] = is_open = await open_store(_table(name, store, index_key), clock)
+            opened.push_async_callback(is_open.close)
     return MappingProxyType(stores)
 
 
-def _ledger(url: str, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers) -> SQLLedger:
+def _table(name: str, store: Store, index_key: bytes) -> StoreTable:
+    phone = store.phone
+    return StoreTable(
+        name,
+        store.url,
+        store.table,
+        store.customer_id,
+        phone.column if phone else None,
+        PhoneFormat(phone.format) if phone else PhoneFormat.E164,
+        MappingProxyType(dict(store.fields)),
+        MappingProxyType(dict(store.attributes)),
+        phone_hmac=phone.hmac_column if phone else None,
+        last_four=phone.last_four_column if phone else None,
+        last_four_hmac=phone.last_four_hmac_column if phone else None,
+        index_key=index_key,
+        password_file=store.password_file,
+        replicas=store.replicas,
+        connections=store.connections,
+        is_plaintext=store.unsafe_plaintext,
+    )
+
+
+async def _ledger(
+    configured: Ledger, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers
+) -> SQLLedger:
     seal = SealKey(keys["seal"].id, keys["seal"].secret)
     index = IndexKey(keys["ledger_index"].id, keys["ledger_index"].secret)
-    return open_ledger(url, index, ids, lambda sid: wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce()))
+    access = ServerAccess(configured.password_file, configured.unsafe_plaintext)
+
+    def new_wrapped_key(sid: str) -> bytes:
+        return wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce())
+
+    return await open_ledger(configured.url, index, ids, new_wrapped_key, access)
 
 
 async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found: Collector) -> None:
@@ -194,10 +242,11 @@ async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found:
 
 
 async def _log(
-    settings: Settings, key: ConfiguredKey, keeper: CheckpointKeeper, ledger: SQLLedger, clock: SystemClock
+    settings: Settings, key: ConfiguredKey, keeper: CheckpointKeeper, ledger: SQLLedger, slot: int
 ) -> TileLog:
-    """Open the log of the one worker. Raises CannotStart."""
-    origin = origin_of(settings.audit.instance, 0)
+    """Open the log of the worker `slot`. Raises CannotStart."""
+    clock = SystemClock()
+    origin = origin_of(settings.audit.instance, slot)
     try:
         kept = await ledger.checkpoints.last(origin)
 

@@ -20,6 +20,7 @@ from fujie.audit.errors import CheckpointInvalid
 
 _ED25519 = b"\x01"
 _is_name = re.compile(r"[^\s+]+").fullmatch
+_is_digest = re.compile(r"[0-9a-f]{64}").fullmatch
 _signature_line = re.compile(r"— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})").fullmatch
 MAX_SIGNATURES = 64
 """signed-note demands that at least 16 are accepted; a bound keeps a hostile file from costing time."""
@@ -84,9 +85,37 @@ class Signer:
         """Return the signed note of a checkpoint of this key's own log."""
         if checkpoint.origin != self.verifier.name:
             raise CheckpointInvalid("the key belongs to another origin")
-        text = _text(checkpoint)
-        signature = base64.b64encode(self.verifier.key_id + self._key.sign(text.encode())).decode()
-        return f"{text}\n— {self.verifier.name} {signature}\n"
+        return self._noted(_text(checkpoint), self.verifier)
+
+    def attest(self, subject: str, digest: str) -> str:
+        """Return a signed note that is no checkpoint: the key `<origin>/<subject>` vouches for a SHA-256 (hex).
+
+        Name, key id and number of lines differ from a checkpoint's, so that neither passes for the other.
+        """
+        named = self.verifier.named(f"{self.verifier.name}/{subject}")
+        return self._noted(f"{named.name}\nsha256:{digest}\n", named)
+
+    def _noted(self, text: str, key: VerifierKey) -> str:
+        signature = base64.b64encode(key.key_id + self._key.sign(text.encode())).decode()
+        return f"{text}\n— {key.name} {signature}\n"
+
+
+def open_attestation(note: str, subject: str, key: VerifierKey) -> str:
+    """Return the digest (hex) that `key` attested under `subject`, else raise CheckpointInvalid."""
+    named = key.named(f"{key.name}/{subject}")
+    text, blank, tail = note.partition("\n\n")
+    match = _signature_line(tail[:-1]) if tail.endswith("\n") else None
+    head = text.split("\n")
+    if not blank or match is None or len(head) != 2 or head[0] != named.name or match[1] != named.name:
+        raise CheckpointInvalid("not an attestation of this log's key")
+    raw, digest = _decoded(match[2]), head[1].removeprefix("sha256:")
+    if raw[:4] != named.key_id or head[1] != f"sha256:{digest}" or not _is_digest(digest):
+        raise CheckpointInvalid("not an attestation of this log's key")
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], f"{text}\n".encode())
+    except InvalidSignature:
+        raise CheckpointInvalid("the signature does not verify") from None
+    return digest
 
 
 def parse_vkey(text: str) -> VerifierKey:

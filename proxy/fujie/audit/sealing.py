@@ -77,6 +77,27 @@ def unwrap_key(wrapped: bytes, under: SealKey, sid: str) -> bytes:
     return _open(wrapped, under, ("dek", sid))
 
 
+def seal_ticket(content: Mapping[str, object], key: SealKey, nonce: bytes) -> str:
+    """Return what a caller may carry and neither read nor alter: `content`, sealed, as text safe in a URL.
+
+    Raises EntryInvalid for content outside the domain of `canonical`.
+    """
+    return base64.urlsafe_b64encode(_seal(canonical(content), key, nonce, ("ticket",))).decode().rstrip("=")
+
+
+def open_ticket(ticket: str, key: SealKey) -> dict[str, object]:
+    """Return the content. Raises SealBroken for anything but the very text that was sealed under this key."""
+    try:
+        raw = base64.b64decode(ticket + "=" * (-len(ticket) % 4), altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        raise SealBroken("not base64") from None
+    if base64.urlsafe_b64encode(raw).decode().rstrip("=") != ticket:  # spare bits: one ticket, one spelling
+        raise SealBroken("not base64")
+    content = parse(_open(raw, key, ("ticket",)))
+    assert isinstance(content, dict)
+    return content
+
+
 def key_id(sealed: bytes) -> str:
     """Return the id of the key that `sealed` needs, for choosing among key versions. Raises SealBroken."""
     if len(sealed) < 2 or sealed[0] != _VERSION or len(sealed) < 2 + sealed[1]:

@@ -2,28 +2,34 @@
 
 import hashlib
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from fujie.audit.consent_bundle import DIGEST, RECORD_ID, content_digest, event_content
 from fujie.audit.entry import EntryKind
 from fujie.decision.consent import consent_of
 from fujie.decision.decide import refuse
-from fujie.flows.evidence import Subject, record
+from fujie.flows.evidence import Subject, placed, record
 from fujie.flows.gate import Case, Gate, open_case
-from fujie.flows.identify import identify, refs_of, rows_of
+from fujie.flows.identify import identify, identity_of
+from fujie.flows.notices import informed
+from fujie.flows.prompt import answered, opened
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ConsentReply, ConsentStateReply, Refusal
-from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
+from fujie.model.consent import NEGATIVE, Capture, ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef
+from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import ANY_CHANNEL, Action, Effect
+from fujie.ports import Identity
 
 NOW = datetime.min.replace(tzinfo=UTC)
 """An event time that stands for the moment of the call."""
 
-_SKEW = timedelta(seconds=5)
+SKEW = timedelta(seconds=5)
 """How far a caller's clock may run ahead: such an event is taken as of now; beyond it, the event is in the future."""
 
 
@@ -37,22 +43,54 @@ class ConsentQuery:
     channel: str = ANY_CHANNEL
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Answer:
+    """What a customer said, as it came in. `draft` needs no record id, sid, actor, controller or received_at: they
+    are set here. To a `prompt` it needs no purpose and no notice either, and nobody needs to name the `customer`.
+    """
+
+    draft: ConsentEvent
+    customer: CustomerRef | None = None
+    capture: Capture | None = None
+    prompt: str = ""
+
+
 async def record_consent(
-    gate: Gate, caller: Credential, ref: CustomerRef, context: RequestContext, draft: ConsentEvent
+    gate: Gate, caller: Credential, context: RequestContext, answer: Answer
 ) -> ConsentReply | Refusal:
-    """Append a consent event. `draft` needs no record id, sid, actor, controller or received_at: they are set here.
+    """Append a consent event. A consent needs a notice that bears it (`flows.notices`), or answers a prompt.
 
     By a phone that several customers share only an event that closes is taken (else CUSTOMER_AMBIGUOUS).
     """
-    return await _append(open_case(gate, caller, context, Request(Action.CONSENT_RECORD)), ref, draft)
+    request = Request(Action.CONSENT_RECORD, has_prompt=bool(answer.prompt))
+
+    async def steps(case: Case, decision: Decision) -> ConsentReply | Refusal:
+        if answer.prompt:
+            return await _answer(case, decision, answer)
+        draft = _dated(case, answer.draft)
+        if answer.customer is None:
+            raise RequestError("name the customer", field="customer")
+        draft = await informed(case, draft, answer.capture)
+        identity = await identify(gate, answer.customer, case.now, closes=draft.type in NEGATIVE)
+        key = RequestKey(case.context.request_id, _digest(answer.draft, identity.sid))
+        return await _append(case, decision, identity, draft, key)
+
+    return await _permitted(open_case(gate, caller, context, request), steps)
 
 
 async def withdraw_consent(
     gate: Gate, caller: Credential, ref: CustomerRef, context: RequestContext, draft: ConsentEvent
 ) -> ConsentReply | Refusal:
     """Append a withdrawal; the type of `draft` does not matter."""
-    draft = replace(draft, type=ConsentEventType.WITHDRAWN)
-    return await _append(open_case(gate, caller, context, Request(Action.CONSENT_WITHDRAW)), ref, draft)
+    said = replace(draft, type=ConsentEventType.WITHDRAWN)
+
+    async def steps(case: Case, decision: Decision) -> ConsentReply | Refusal:
+        dated = _dated(case, said)
+        identity = await identify(gate, ref, case.now, closes=True)
+        key = RequestKey(case.context.request_id, _digest(said, identity.sid))
+        return await _append(case, decision, identity, dated, key)
+
+    return await _permitted(open_case(gate, caller, context, Request(Action.CONSENT_WITHDRAW)), steps)
 
 
 async def get_consent(gate: Gate, caller: Credential, query: ConsentQuery) -> ConsentStateReply | Refusal:
@@ -66,9 +104,7 @@ async def get_consent(gate: Gate, caller: Credential, query: ConsentQuery) -> Co
         purpose = case.decider.bundle.purposes.get(query.purpose)
         if purpose is None:
             raise RequestError(code="UNKNOWN_PURPOSE", field="purpose")
-        rows = await rows_of(gate, query.customer)
-        refs = refs_of(rows[0]) if len(rows) == 1 else (query.customer,)
-        identity = await gate.ledger.find(refs)
+        identity = await identity_of(gate, query.customer, case.now)
         sids = identity.sids if identity else ()
         events = await gate.ledger.consent_events(sids, query.purpose) if sids else ()
         case.watch.lap("ledger")
@@ -82,56 +118,94 @@ async def get_consent(gate: Gate, caller: Credential, query: ConsentQuery) -> Co
     return await guarded(case, steps)
 
 
-async def _append(case: Case, ref: CustomerRef, draft: ConsentEvent) -> ConsentReply | Refusal:
-    gate = case.gate
+@dataclass(frozen=True, slots=True)
+class RequestKey:
+    """What makes a write idempotent: the asker's request id, and a digest of all that was said under it."""
 
-    async def steps(case: Case) -> ConsentReply | Refusal:
+    request_id: str
+    digest: str
+
+
+async def _permitted(
+    case: Case, steps: Callable[[Case, Decision], Awaitable[ConsentReply | Refusal]]
+) -> ConsentReply | Refusal:
+    async def judged(case: Case) -> ConsentReply | Refusal:
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        purpose = case.decider.bundle.purposes.get(draft.purpose)
-        if purpose is None:
-            raise RequestError(code="UNKNOWN_PURPOSE", field="consent.purpose")
-        event_time = case.now if draft.event_time == NOW else draft.event_time
-        if event_time > case.now + _SKEW:
-            raise RequestError(code="EVENT_IN_FUTURE", field="consent.event_time")
-        identity = await identify(gate, ref, case.now, closes=draft.type in NEGATIVE)
-        if identity.is_shared and draft.type not in NEGATIVE:
-            # Whose consent it is must not be guessed; a withdrawal closes for all who share the number.
-            ambiguous = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS")
-            return await refused(case, ambiguous, Subject(identity.sids))
-        event = replace(
-            draft,
-            record_id=gate.ids.new_id(),
-            sid=identity.sid,
-            event_time=min(event_time, case.now),
-            received_at=case.now,
-            actor=case.caller.subject,
-            controller=gate.controller,
-            retention_days=draft.retention_days or purpose.retention_days,
-        )
-        subject = Subject(
-            identity.sids,
-            facts={
-                "consent.purpose": event.purpose,
-                "consent.channel": event.channel,
-                "consent.type": event.type.value,
-            },
-        )
-        summary = await record(case, EntryKind.ADMISSION, decision, subject)
-        recorded = await gate.ledger.record_consent(
-            event, case.context.request_id, _digest(draft, identity.sid)
-        )
-        await record(
-            case,
-            EntryKind.OUTCOME,
-            decision,
-            replace(subject, facts={"consent.record_id": recorded.record_id}),
-        )
-        case.watch.stop()
-        return ConsentReply(summary, recorded)
+        return await steps(case, decision)
 
-    return await guarded(case, steps)
+    return await guarded(case, judged)
+
+
+def _dated(case: Case, draft: ConsentEvent) -> ConsentEvent:
+    """Return the draft with the moment of the act; its purpose is one of ours, and it is not in the future."""
+    purpose = case.decider.bundle.purposes.get(draft.purpose)
+    if purpose is None:
+        raise RequestError(code="UNKNOWN_PURPOSE", field="consent.purpose")
+    event_time = case.now if draft.event_time == NOW else draft.event_time
+    if event_time > case.now + SKEW:
+        raise RequestError(code="EVENT_IN_FUTURE", field="consent.event_time")
+    days = draft.retention_days or purpose.retention_days
+    return replace(draft, event_time=min(event_time, case.now), retention_days=days)
+
+
+async def _answer(case: Case, decision: Decision, answer: Answer) -> ConsentReply | Refusal:
+    """Append the answer to a prompt: now, by the one who was prompted, about the one whom he asked for."""
+    if answer.draft.event_time != NOW:
+        raise RequestError("a prompt is answered now", field="consent.event_time")
+    prompted = await opened(case, answer.prompt)
+    said = await answered(case, prompted, answer.draft, answer.capture, answer.customer)
+    sid, *others = prompted.sids
+    # Under the prompt's own id, so that whoever comes second finds an answer; only a repeat of the same request
+    # is told the first one's.
+    request = case.context.request_id or case.decision_id
+    key = RequestKey(f"prompt:{prompted.id}", _digest(replace(said, record_id=""), f"{sid} {request}"))
+    try:
+        return await _append(case, decision, Identity(sid, tuple(others)), _dated(case, said), key)
+    except RequestError as error:
+        code = "PROMPT_INVALID" if error.code == "REQUEST_ID_REUSED" else error.code
+        raise RequestError(code=code, field="prompt") from None
+
+
+async def _append(
+    case: Case, decision: Decision, identity: Identity, draft: ConsentEvent, key: RequestKey
+) -> ConsentReply | Refusal:
+    """Write the admission that is bound to the event, the event that names its admission, the outcome."""
+    gate = case.gate
+    if identity.is_shared and draft.type not in NEGATIVE:
+        # Whose consent it is must not be guessed; a withdrawal closes for all who share the number.
+        ambiguous = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS")
+        return await refused(case, ambiguous, Subject(identity.sids))
+    event = replace(
+        draft,
+        record_id=draft.record_id or gate.ids.new_id(),
+        sid=identity.sid,
+        received_at=case.now,
+        actor=case.asker,
+        controller=gate.controller,
+    )
+    subject = Subject(
+        identity.sids,
+        facts={
+            "consent.purpose": event.purpose,
+            "consent.channel": event.channel,
+            "consent.type": event.type.value,
+            RECORD_ID: event.record_id,
+            DIGEST: content_digest(event_content(event)),
+        },
+    )
+    summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
+    event = replace(event, entry=entry)
+    recorded = await gate.ledger.record_consent(event, key.request_id, key.digest)
+    await record(
+        case,
+        EntryKind.OUTCOME,
+        decision,
+        replace(subject, facts={RECORD_ID: recorded.record_id}),
+    )
+    case.watch.stop()
+    return ConsentReply(summary, recorded)
 
 
 def _digest(draft: ConsentEvent, sid: str) -> str:
@@ -141,4 +215,4 @@ def _digest(draft: ConsentEvent, sid: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-_SET_HERE = frozenset({"record_id", "sid", "received_at", "actor", "controller"})
+_SET_HERE = frozenset({"record_id", "sid", "received_at", "actor", "controller", "entry"})

@@ -3,13 +3,16 @@
 from fujie.audit.entry import EntryKind
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.pages import Query, opened, sealed, shown
 from fujie.flows.refuse import guarded, permitted, refused
-from fujie.flows.reply import PrincipalReply, Refusal
+from fujie.flows.reply import PrincipalReply, PrincipalsReply, Refusal
 from fujie.model.errors import RequestError
 from fujie.model.facts import FactType, Kind
+from fujie.model.page import Slice
 from fujie.model.principal import AttributeValue, Credential, Principal
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
+from fujie.ports import PrincipalFilter
 
 _PYTHON = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str, Kind.STRINGS: tuple}
 
@@ -17,14 +20,18 @@ _PYTHON = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str, Kind.STRINGS: tuple
 async def upsert_principal(
     gate: Gate, caller: Credential, context: RequestContext, principal: Principal
 ) -> PrincipalReply | Refusal:
-    """Write the whole record of a principal. Nobody writes his own, with whatever roles (promise 11)."""
+    """Write the whole record of a principal. Nobody writes his own, with whatever roles (promise 11).
+
+    Who was offboarded stays so (OFFBOARDED_STAYS): a returner gets a new id, since an old token or an old
+    grant by id must not come back to life with the person.
+    """
     case = open_case(gate, caller, context, Request(Action.PRINCIPAL_WRITE))
 
     async def steps(case: Case) -> PrincipalReply | Refusal:
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        if principal.id == caller.subject:
+        if principal.id == case.asker:
             raise RequestError(code="SELF_PROMOTION", field="principal.id")
         for name, value in principal.attributes.items():
             _check_attribute(case.decider.bundle.principal_attributes.get(name), value)
@@ -66,6 +73,27 @@ async def offboard_principal(
         await record(case, EntryKind.OUTCOME, decision, subject)
         case.watch.stop()
         return PrincipalReply(summary, principal)
+
+    return await guarded(case, steps)
+
+
+async def list_principals(
+    gate: Gate, caller: Credential, context: RequestContext, asked: PrincipalFilter, part: Slice
+) -> PrincipalsReply | Refusal:
+    """Return one page of principals. Its entry says how many there were, not who: the directory tells that."""
+    case = open_case(gate, caller, context, Request(Action.PRINCIPAL_READ))
+
+    async def steps(case: Case) -> PrincipalsReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        query = Query(
+            "ListPrincipals", (asked.role, asked.department, asked.employment or "", asked.kind or "")
+        )
+        page = await gate.directory.page(asked, opened(query, part))
+        summary = await record(case, EntryKind.DECISION, decision, Subject(facts=shown(page)))
+        case.watch.stop()
+        return PrincipalsReply(summary, sealed(query, page))
 
     return await guarded(case, steps)
 

@@ -10,6 +10,7 @@ from fujie.audit.entry import Entry, EntryKind, leaf_bytes
 from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
 from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
+from fujie.model.consent import EntryRef
 from fujie.model.decision import Decision
 from fujie.model.facts import FactType, Known, Unknown
 from fujie.model.request import Request
@@ -42,7 +43,14 @@ _BASES = frozenset(Basis)
 
 
 async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subject = NOBODY) -> Summary:
-    """Append the entry of a decision and return once it is durable; counts the decision.
+    """Append the entry of a decision and return once it is durable; counts the decision. Raises like `placed`."""
+    return (await placed(case, kind, decision, subject))[0]
+
+
+async def placed(
+    case: Case, kind: EntryKind, decision: Decision, subject: Subject = NOBODY
+) -> tuple[Summary, EntryRef]:
+    """Do what `record` does, and return where the entry lies as well.
 
     Raises:
         AuditError: the entry could not be made durable; nothing may be released.
@@ -63,9 +71,7 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
         kind=kind,
         decision_id=case.decision_id,
         principal=case.caller.subject,
-        on_behalf_of=UNKNOWN
-        if case.context.on_behalf_of
-        else "",  # nobody may ask for another yet: it may be anything
+        on_behalf_of=case.asserted.principal_id or (UNKNOWN if case.context.on_behalf_of else ""),
         action=case.request.action.value,
         purpose=request.purpose,
         basis=request.basis,
@@ -74,17 +80,24 @@ async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subje
         fields={name: str(outcome.step) for name, outcome in decision.fields.items()},
         effect=decision.effect.value,
         reasons=_codes(decision),
-        facts=facts | dict(subject.facts),
+        facts=facts | dict(subject.facts) | _channel(case),
         sealed=_sealed(case, personal, uid, subject),
         bundle=decision.bundle,
         request_digest=_digest(case, request, subject.sids),
         engine=ENGINE,
     )
-    await gate.log.append(leaf_bytes(entry))
+    index = await gate.log.append(leaf_bytes(entry))
     if kind is not EntryKind.OUTCOME:
         gate.metrics.decided(case.request.action.value, decision.effect.value, decision.primary)
     case.watch.lap("evidence")
-    return Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
+    summary = Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
+    return summary, EntryRef(entry.origin, index)
+
+
+def _channel(case: Case) -> dict[str, Known]:
+    """Return the workload through which somebody called with a token of his own."""
+    caller = case.caller
+    return {"caller.workload": caller.workload} if caller.workload and not caller.is_workload else {}
 
 
 def _digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
@@ -100,7 +113,9 @@ def _digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
         "strict": request.strict,
         "basis_evidence": request.has_basis_evidence,
         "ticket": request.has_ticket,
+        "prompt": request.has_prompt,
         "principal": case.caller.subject,
+        "on_behalf_of": case.asserted.principal_id,
         "sids": sids,
     }
     return hashlib.sha256(canonical(said)).hexdigest()

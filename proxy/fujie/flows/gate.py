@@ -1,7 +1,7 @@
 """The gate: every port that a flow needs, and one case on its way through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from typing import Protocol
 
@@ -26,6 +26,7 @@ class Policies(Protocol):
 @dataclass(frozen=True, slots=True, repr=False)
 class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
+    `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
     customers' data keys."""
 
@@ -42,6 +43,7 @@ class Gate:
     zone: tzinfo
     admins: frozenset[str] = frozenset()
     controller: str = ""
+    may_assert: frozenset[str] = frozenset()
 
 
 class Stopwatch:
@@ -63,6 +65,14 @@ class Stopwatch:
         self._metrics.stage("total", self._clock.monotonic() - self._started)
 
 
+@dataclass(slots=True)
+class Asserted:
+    """For whom a trusted workload asks. Empty until the directory knows the id that the caller
+    asserted: before, it may be anything, and is written nowhere."""
+
+    principal_id: str = ""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Case:
     """One request on its way: who asks for what, under which bundle, since when."""
@@ -75,10 +85,22 @@ class Case:
     decision_id: str
     now: datetime
     watch: Stopwatch
+    asserted: Asserted = field(default_factory=Asserted)
+
+    @property
+    def asker(self) -> str:
+        """Id of the principal that is judged: the person behind a trusted workload, else the caller.
+
+        What is said of a person (who recorded a consent, whose request_id it is, for whom an
+        explanation is made) is said of this id; who called is `caller.subject`.
+        """
+        return self.asserted.principal_id or self.caller.subject
 
 
 def open_case(gate: Gate, caller: Credential, context: RequestContext, request: Request) -> Case:
     """Start a case: fix the bundle, the moment and the id that everything about it carries."""
+    if context.on_behalf_of:
+        request = replace(request, delegated=True)
     return Case(
         gate,
         gate.policies.current,

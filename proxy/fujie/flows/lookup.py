@@ -3,9 +3,10 @@
 The order is the promise:
 
 1. who asks, and could any grant open this at all; if not, no store and no ledger row is touched;
+   then the attempt is counted;
 2. fetch the row, with only the columns that a rule reads or a grant can open;
 3. find the customer's identity, read consent;
-4. derive, decide;
+4. derive, decide, reserve what the limits take;
 5. the entry, durable;
 6. mask, answer.
 """
@@ -21,8 +22,10 @@ from fujie.decision.plan import Plan
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import refs_of
+from fujie.flows.prompt import offer
 from fujie.flows.refuse import guarded, refused, standing
-from fujie.flows.reply import LookupReply, Refusal
+from fujie.flows.reply import LookupReply, Prompt, Refusal
+from fujie.flows.reserve import Meter
 from fujie.model.decision import Decision
 from fujie.model.errors import StoreError
 from fujie.model.facts import Facts
@@ -77,7 +80,7 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
         judged = await judge(case, case.request, principal, ask, timeout_s)  # 1 to 4
         decision, subject = judged.decision, Subject.of(judged.seen.identity)
         if decision.effect is not Effect.ALLOW:
-            return await refused(case, decision, subject)
+            return await refused(case, decision, subject, prompt=await _prompt(case, judged))
         summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
         fields = judged.plan.bundle.fields
         treatments = {
@@ -85,12 +88,20 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
             for name, outcome in decision.fields.items()
             if not outcome.withheld
         }
-        shown = mask(judged.seen.rows[0].record, treatments, gate.tokeniser)  # 6
+        shown = mask(judged.seen.rows[0].record, treatments, gate.tokeniser.of(subject.sids[0]))  # 6
         case.watch.lap("mask")
         case.watch.stop()
         return LookupReply(summary, shown, decision.fields)
 
     return await guarded(case, steps)
+
+
+async def _prompt(case: Case, judged: Judged) -> Prompt | None:
+    """Return how to ask a customer who is there for what the look-up lacks."""
+    seen = judged.seen
+    if len(seen.rows) != 1:
+        return None
+    return await offer(case, judged.decision, seen.identity, seen.raw.events or ())
 
 
 async def judge(
@@ -106,16 +117,32 @@ async def judge(
     asker = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
     closed = precheck(plan, request, asker) or _unmapped(case, ask)
     case.watch.lap("precheck")
+    meter = Meter(case, plan, principal.id, ask.customer)
+    if not closed and meter.is_needed:
+        asker = await meter.attempt(asker)
+        closed = precheck(plan, request, asker)
+        if closed:
+            meter.watched(closed, "")
     if closed:
         return Judged(plan, asker, closed, Seen(Raw(principal)))
     seen = await _observe(case, plan, principal, ask, timeout_s)
     facts = with_customer(plan.bundle, request, asker, seen.raw, case.now)
+    sid = seen.identity.sid if seen.identity and len(seen.rows) == 1 else ""
+    decision = _decided(case, plan, request, facts, seen)
+    while meter.is_needed and (again := await meter.take(decision, facts, sid)) is not None:
+        facts = again
+        decision = _decided(case, plan, request, facts, seen)
+    meter.watched(decision, sid)
+    return Judged(plan, facts, decision, seen)
+
+
+def _decided(case: Case, plan: Plan, request: Request, facts: Facts, seen: Seen) -> Decision:
     decision = case.decider.decide(plan, request, facts)
     # A rule that could not read a customer who is not there says nothing; any other reason comes first.
     if len(seen.rows) != 1 and all(hit.code == "FACT_MISSING" for hit in decision.reasons):
         decision = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS" if seen.rows else "CUSTOMER_NOT_FOUND")
     case.watch.lap("decide")
-    return Judged(plan, facts, decision, seen)
+    return decision
 
 
 async def _observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, timeout_s: float) -> Seen:
@@ -140,12 +167,13 @@ async def _observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk,
     else:
         found = await gate.ledger.find((ask.customer,))
         if found is None:
-            return Seen(Raw(principal, events=()), rows=rows)
+            return Seen(Raw(principal, events=(), suppressions=()), rows=rows)
         identity = found
     events = await gate.ledger.consent_events(identity.sids, ask.context.purpose)
+    opt_outs = await gate.ledger.suppressions(identity.sids) if plan.needs_suppressions else None
     case.watch.lap("ledger")
     attributes = rows[0].attributes if len(rows) == 1 else None
-    return Seen(Raw(principal, events, identity.sid, attributes), identity, rows)
+    return Seen(Raw(principal, events, identity.sid, attributes, opt_outs), identity, rows)
 
 
 def _unmapped(case: Case, ask: LookupAsk) -> Decision | None:

@@ -22,7 +22,8 @@ async def explain(
 ) -> ExplainReply | Refusal:
     """Say what a look-up would decide for a principal (the asker when empty), and why. Releases no field.
 
-    Facts that the catalogue marks personal are hidden, whoever asks.
+    Explaining for somebody else is not asking for him. A look-up that is itself on behalf of somebody is
+    explained for that principal, as when a trusted workload had asked. Facts that the catalogue marks personal are hidden, whoever asks.
     """
     case = open_case(gate, caller, context, Request(Action.EXPLAIN))
 
@@ -30,7 +31,10 @@ async def explain(
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        principal = await principal_of(gate, principal_id or caller.subject)
+        delegator = ask.context.on_behalf_of
+        if principal_id and delegator and principal_id != delegator:
+            raise RequestError("the look-up is on behalf of somebody else", field="principal")
+        principal = await principal_of(gate, principal_id or delegator or case.asker)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="principal")
         asked = request_of(ask)

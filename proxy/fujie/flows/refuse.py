@@ -9,22 +9,34 @@ from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import NOBODY, Subject, record
 from fujie.flows.gate import Case, Gate, open_case, principal_of
-from fujie.flows.reply import Refusal
+from fujie.flows.reply import Prompt, Refusal
 from fujie.model.decision import Decision
 from fujie.model.errors import FujieError, RequestError
 from fujie.model.principal import Credential, Principal
 from fujie.model.reason import BUILT_IN_REASONS
 from fujie.model.request import Request, RequestContext
-from fujie.model.vocabulary import Action, Effect
+from fujie.model.vocabulary import Action, Effect, State
 
 _Reply = TypeVar("_Reply")
 
+NEVER_DELEGATED = frozenset({Action.PRINCIPAL_WRITE, Action.PRINCIPAL_OFFBOARD, Action.APPROVAL_DECIDE})
+"""What a person must do with a credential of his own: a workload that could assert an administrator
+would otherwise be one."""
 
-async def refused(case: Case, decision: Decision, subject: Subject = NOBODY, field: str = "") -> Refusal:
+_NOT_ACTIVE = {State.SUSPENDED: "PRINCIPAL_SUSPENDED", State.OFFBOARDED: "PRINCIPAL_OFFBOARDED"}
+
+
+async def refused(
+    case: Case,
+    decision: Decision,
+    subject: Subject = NOBODY,
+    field: str = "",
+    prompt: Prompt | None = None,
+) -> Refusal:
     """Write the entry of a refusal, then return what the asker is told."""
     summary = await record(case, EntryKind.DECISION, decision, subject)
     case.watch.stop()
-    return Refusal(summary, decision.reasons, field)
+    return Refusal(summary, decision.reasons, field, prompt)
 
 
 async def guarded(case: Case, steps: Callable[[Case], Awaitable[_Reply | Refusal]]) -> _Reply | Refusal:
@@ -50,15 +62,46 @@ async def guarded(case: Case, steps: Callable[[Case], Awaitable[_Reply | Refusal
 
 
 async def standing(case: Case) -> Principal | Decision:
-    """Return the principal that asks, or the refusal when the directory does not know one.
+    """Return the principal that is judged, or the refusal when the directory does not know one.
 
-    Asking on behalf of somebody needs a trusted workload; this version knows none.
+    Who asks for somebody else is judged as that person: see `_asserted`.
     """
     if case.context.on_behalf_of:
-        return refuse(case.decider.bundle.digest, "DELEGATION_REFUSED")
-    principal = await principal_of(case.gate, case.caller.subject)
+        found = await _asserted(case)
+    else:
+        found = await principal_of(case.gate, case.caller.subject) or "PRINCIPAL_UNKNOWN"
     case.watch.lap("directory")
-    return principal or refuse(case.decider.bundle.digest, "PRINCIPAL_UNKNOWN")
+    return refuse(case.decider.bundle.digest, found) if isinstance(found, str) else found
+
+
+async def _asserted(case: Case) -> Principal | str:
+    """Return the principal for whom the caller asks, or the code of the refusal.
+
+    1. Only a workload that is configured to, with no token beside its certificate: a stolen token
+       must not become anybody else's through a trusted channel.
+    2. Never to decide who may do what (promise 11), and never for a workload: its certificate alone
+       proves it.
+    3. A workload that the directory knows must be ACTIVE itself.
+    4. The person comes from the directory alone, so that nobody becomes a bootstrap administrator.
+    """
+    directory = case.gate.directory
+    whom = case.context.on_behalf_of
+    if not _is_trusted(case):  # 1
+        return "DELEGATION_REFUSED"
+    if case.request.action in NEVER_DELEGATED or whom.lower().startswith("spiffe:"):  # 2
+        return "DELEGATION_REFUSED"
+    workload = await directory.get(case.caller.workload)
+    if workload is not None and workload.employment is not State.ACTIVE:  # 3
+        return _NOT_ACTIVE.get(workload.employment, "PRINCIPAL_UNKNOWN")
+    person = await directory.get(whom)  # 4
+    if person is None:
+        return "PRINCIPAL_UNKNOWN"
+    case.asserted.principal_id = person.id
+    return person
+
+
+def _is_trusted(case: Case) -> bool:
+    return case.caller.is_workload and case.caller.workload in case.gate.may_assert
 
 
 async def permitted(case: Case) -> Decision:
@@ -76,19 +119,23 @@ async def permitted(case: Case) -> Decision:
 async def refuse_input(gate: Gate, caller: Credential, action: Action, error: RequestError) -> Refusal:
     """Refuse a malformed request of an authenticated caller, with an entry.
 
-    Who holds no grant for the action at all is told NO_GRANT, like for a well-formed request.
+    Who holds no grant for the action at all is told NO_GRANT, like for a well-formed request. A trusted
+    workload needs none of its own: for whom it asked was not read, and it is told what is wrong.
     """
     case = open_case(gate, caller, RequestContext(), Request(action))
 
     async def steps(case: Case) -> Refusal:
         principal = await standing(case)
         if isinstance(principal, Decision):
-            return await refused(case, principal)
-        plan = case.decider.plan(case.request, principal.roles)
-        facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, gate.zone)
-        closed = precheck(plan, case.request, facts)
-        if closed is not None and (not plan.reachable or closed.primary.startswith("PRINCIPAL_")):
-            return await refused(case, closed)
-        return await refused(case, refuse(plan.bundle.digest, error.code), field=error.field)
+            if not (_is_trusted(case) and principal.primary == "PRINCIPAL_UNKNOWN"):
+                return await refused(case, principal)
+        else:
+            plan = case.decider.plan(case.request, principal.roles)
+            facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, gate.zone)
+            closed = precheck(plan, case.request, facts)
+            is_hidden = not plan.reachable and not _is_trusted(case)
+            if closed is not None and (is_hidden or closed.primary.startswith("PRINCIPAL_")):
+                return await refused(case, closed)
+        return await refused(case, refuse(case.decider.bundle.digest, error.code), field=error.field)
 
     return await guarded(case, steps)

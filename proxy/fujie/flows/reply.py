@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 from fujie.model.consent import ConsentEvent
 from fujie.model.decision import Explanation, FieldOutcome, ReasonHit
+from fujie.model.notice import PrivacyNotice
+from fujie.model.page import Page
 from fujie.model.principal import Principal
+from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Effect, State
 
 
@@ -19,6 +22,15 @@ class Summary:
     warnings: tuple[ReasonHit, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class Prompt:
+    """How to ask the customer: the notice as it is to be shown, and the token that takes the answer."""
+
+    token: str
+    purpose: str
+    notice: PrivacyNotice
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Nothing was released. `reasons` is what the asker may know, the primary one first, never empty.
@@ -29,6 +41,7 @@ class Refusal:
     summary: Summary
     reasons: tuple[ReasonHit, ...]
     field: str = ""
+    prompt: Prompt | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -68,6 +81,14 @@ class ConsentReply:
     event: ConsentEvent
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class EvidenceReply:
+    """The signed file of `audit.consent_bundle`."""
+
+    summary: Summary
+    evidence: bytes
+
+
 @dataclass(frozen=True, slots=True)
 class ConsentStateReply:
     """The derived state, and the event that governs it (None when there is none)."""
@@ -75,6 +96,45 @@ class ConsentStateReply:
     summary: Summary
     state: State
     governing: ConsentEvent | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConsentEventsReply:
+    """One page of events, by arrival. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[ConsentEvent]
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionReply:
+    """An opt-out as the ledger holds it now."""
+
+    summary: Summary
+    suppression: Suppression
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionsReply:
+    """One page of opt-outs, by arrival. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[Suppression]
+
+
+@dataclass(frozen=True, slots=True)
+class CorrectionReply:
+    """Two references are one person now, or are not."""
+
+    summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalsReply:
+    """One page of principals, by id. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[Principal]
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,27 @@ NO_NOTICE = Notice()
 
 
 @dataclass(frozen=True, slots=True)
+class EntryRef:
+    """Where an entry lies: the name of its log, and its index there."""
+
+    origin: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """How a customer was asked. Ticked beforehand, or tied to something else, is no consent (PIPL 14, 16)."""
+
+    preselected: bool
+    bundled: bool
+
+    @property
+    def is_free(self) -> bool:
+        """Tell whether the customer chose, and chose this alone."""
+        return not (self.preselected or self.bundled)
+
+
+@dataclass(frozen=True, slots=True)
 class ConsentEvent:
     """One event of one customer's consent for one purpose and channel.
 
@@ -72,3 +93,5 @@ class ConsentEvent:
     source: str = ""
     evidence_ref: str = ""
     schema: str = RECORD_SCHEMA
+    entry: EntryRef | None = None
+    """The entry that admitted it to the ledger; None in a draft, and for records of earlier builds."""

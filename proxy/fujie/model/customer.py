@@ -1,6 +1,7 @@
 """Who is asked about: a customer, named by the key of a store or by a phone number."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from fujie.model.vocabulary import KeyKind
 
@@ -37,3 +38,16 @@ class Phone:
 
 
 CustomerRef = StoreKey | Phone
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Correction:
+    """Why the ledger is told that two references are one person, or are not: by whom, when, on which evidence.
+
+    `evidence_ref` may hold anything and is never logged. `request_id` makes a repeat harmless; empty for none.
+    """
+
+    evidence_ref: str
+    actor: str
+    now: datetime
+    request_id: str = ""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from fujie.model.facts import FactValue
+from fujie.model.limit import Charge
 from fujie.model.reason import NO_TEXT, LocalizedText
 from fujie.model.step import Step
 from fujie.model.vocabulary import Effect
@@ -39,6 +40,8 @@ class Decision:
     holds every field asked for, in order of name; it is empty unless the effect is ALLOW.
     `warnings` come from guards in Warn mode, `shadow` from those in Audit mode: recorded, not told.
     `grants` names the matching grants. `read` are the facts that the decision depended on.
+    `charges` is what an ALLOW takes from the limits of its grants and guards: nothing may be released
+    before they are reserved.
     """
 
     effect: Effect
@@ -49,6 +52,7 @@ class Decision:
     warnings: tuple[ReasonHit, ...] = ()
     shadow: tuple[ReasonHit, ...] = ()
     read: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
+    charges: tuple[Charge, ...] = ()
 
     @property
     def primary(self) -> str:

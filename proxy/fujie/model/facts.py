@@ -14,6 +14,7 @@ from fujie.model.vocabulary import (
     EMPLOYMENT_STATES,
     PRINCIPAL_KINDS,
     TRAINING_STATES,
+    USAGE_STATES,
     State,
 )
 
@@ -78,6 +79,7 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "consent.state": FactType(Kind.STATE, CONSENT_STATES),
         "consent.explicit": _BOOL,
         "consent.separate": _BOOL,
+        "suppression.in_force": _BOOL,
         "request.action": _STRING,
         "request.purpose": _STRING,
         "request.basis": _STRING,
@@ -88,6 +90,11 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "request.has_basis_evidence": _BOOL,
         "request.has_ticket": _BOOL,
         "request.delegated": _BOOL,
+        "request.has_prompt": _BOOL,
+        "request.rows": _INT,
+        "limits.exhausted": _STRINGS,
+        "usage.volume": FactType(Kind.STATE, USAGE_STATES),
+        "usage.sequence": FactType(Kind.STATE, USAGE_STATES),
         "time.hour": _INT,
         "time.weekday": _INT,
     }
@@ -96,16 +103,28 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
 `principal.<name>` and `customer.<name>`. `time.hour` is 0 to 23 and `time.weekday` 1 (Monday) to 7
 (ISO 8601), both in the zone of the settings."""
 
-CUSTOMER_ROOTS = frozenset({"customer", "consent"})
-"""Roots that exist only for actions on customers."""
+CUSTOMER_ROOTS = frozenset({"customer", "consent", "suppression"})
+"""Roots that tell something of the customer."""
 
-_OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated"})
+USE_ROOTS = frozenset({"limits", "usage"})
+"""Roots that tell how much the principal has used: read after the first check of a request, before the customer."""
+
+EXHAUSTED = "limits.exhausted"
+"""The fact that names every grant and guard (`grant:name`, `guard:name`) a limit of which is used up."""
+
+ROWS = "request.rows"
+"""The fact how many customers the call is about."""
+
+USAGE = frozenset({"usage.volume", "usage.sequence"})
+"""What stands out in the use of a principal; kept only where a rule reads it."""
+
+_OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated", "request.has_prompt"})
 
 
 def only_on_customers(path: str) -> bool:
     """Tell whether the fact has a meaning for actions on customers alone: others have no purpose, store or fields."""
     root = path.partition(".")[0]
-    return root in CUSTOMER_ROOTS or (root == "request" and path not in _OF_EVERY_REQUEST)
+    return root in CUSTOMER_ROOTS | USE_ROOTS or (root == "request" and path not in _OF_EVERY_REQUEST)
 
 
 @dataclass(frozen=True, slots=True)

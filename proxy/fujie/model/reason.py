@@ -152,7 +152,7 @@ _ROWS = (
         "No grant allows this.",
         remedy=("请向安全团队申请授权。", "Ask the security team for a grant."),
     ),
-    _row("LIMIT_EXCEEDED", _O.LIMITED, 21, "已达到授权的用量上限。", "The limit of the grant is used up."),
+    _row("LIMIT_EXCEEDED", _O.LIMITED, 21, "已达到用量上限。", "A limit is used up."),
     _row(
         "SELF_PROMOTION",
         _O.REFUSED,
@@ -168,6 +168,15 @@ _ROWS = (
         "最后一位管理员不能离任。",
         "The last administrator stays until there is another.",
         remedy=("请先登记另一位管理员。", "Register another administrator first."),
+    ),
+    _row(
+        "OFFBOARDED_STAYS",
+        _O.CONFLICT,
+        24,
+        "已离职的主体不能恢复；返聘者使用新的标识。",
+        "Who was offboarded stays so; a returner gets a new id.",
+        basis=("PIPL-51",),
+        remedy=("请用新的标识登记返聘者。", "Register the returner under a new id."),
     ),
     # What was asked, against the bundle.
     _row(
@@ -251,6 +260,15 @@ _ROWS = (
         "The customer has withdrawn consent.",
         basis=("PIPL-15",),
     ),
+    _row(
+        "CUSTOMER_OPTED_OUT",
+        _O.REFUSED,
+        90,
+        "客户已拒收。",
+        "The customer has opted out.",
+        basis=("AdLaw-43", "PIPL-15"),
+        remedy=("停止联系，不要再次征求同意。", "Stop, and do not ask the customer again."),
+    ),
     _row("GUARD_REFUSED", _O.REFUSED, 200, "策略拒绝了此操作。", "A guard refused this."),
     _row(
         "GUARD_ERROR",
@@ -310,7 +328,84 @@ _ROWS = (
         "同一 request_id 曾用于不同的请求。",
         "This request_id was used for another request.",
     ),
+    _row(
+        "SUPPRESSION_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该拒收记录。", "There is no such opt-out."
+    ),
+    _row(
+        "SUPPRESSION_CONFIRMATION_MISSING",
+        _O.INVALID,
+        500,
+        "只有客户本人在拒收之后的确认行为才能解除拒收。",
+        "Only an act of the customer after the opt-out lifts it.",
+        basis=("AdLaw-43", "PIPL-15"),
+        remedy=(
+            "请提供确认方式、证据编号和晚于拒收的时间。",
+            "Give its method, where its evidence lies, and its time, later than the opt-out's.",
+        ),
+    ),
+    _row(
+        "PAGE_TOKEN_INVALID",
+        _O.INVALID,
+        500,
+        "分页标记不属于此查询。",
+        "The page token is not one of this query.",
+        remedy=("请从第一页重新开始。", "Start again from the first page."),
+    ),
     _row("EVENT_IN_FUTURE", _O.INVALID, 500, "事件时间在未来。", "The event time lies in the future."),
+    # What a consent rests on.
+    _row(
+        "NOTICE_UNKNOWN",
+        _O.INVALID,
+        500,
+        "没有这一版本的告知书，或尚未设置个人信息处理者名称。",
+        "There is no such version of a notice, or the setting `controller` names no handler.",
+        basis=("PIPL-14", "PIPL-17"),
+        remedy=(
+            "请出示现行告知书，并注明其编号、版本、语言和摘要。",
+            "Show the notice in force, and name its id, version, language and digest.",
+        ),
+    ),
+    _row(
+        "NOTICE_MISMATCH",
+        _O.INVALID,
+        500,
+        "该告知书的文本或范围与此授权不符。",
+        "The notice has another text, or asks for something else, than this consent.",
+        basis=("PIPL-14", "PIPL-17", "PIPL-23"),
+        remedy=(
+            "请按现行告知书的文本、目的、渠道和范围征得同意。",
+            "Ask for the consent in the words and within the bounds of the notice.",
+        ),
+    ),
+    _row(
+        "NOTICE_CHANGED",
+        _O.CONFLICT,
+        500,
+        "该告知书的内容已变更，但版本号没有变更。",
+        "The notice was changed without a new version.",
+        basis=("PIPL-14",),
+        remedy=("请为变更后的告知书设置新版本。", "Give the changed notice a new version."),
+    ),
+    _row(
+        "CONSENT_NOT_FREE",
+        _O.REFUSED,
+        500,
+        "没有说明征得方式，或同意是默认勾选、捆绑取得的。",
+        "How the consent was captured is not said, or it was ticked beforehand or bundled.",
+        basis=("PIPL-14", "PIPL-16"),
+        remedy=(
+            "请由客户自行、单独作出选择，并重新记录。",
+            "Let the customer choose, and choose this alone; then record it anew.",
+        ),
+    ),
+    _row(
+        "PROMPT_INVALID",
+        _O.INVALID,
+        500,
+        "该征询凭据无效：已使用、已过期、不属于您，或客户已另作表示。",
+        "The prompt is not valid: used, expired, somebody else's, or overtaken by the customer.",
+        remedy=("请重新查询以取得新的征询凭据。", "Look the customer up again for a new prompt."),
+    ),
     # What broke.
     _row(
         "STORE_UNAVAILABLE",

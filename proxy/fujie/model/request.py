@@ -12,7 +12,7 @@ class Request:
 
     Names (`purpose`, `basis`, `store`, `fields`) are as the caller gave them; `decide` refuses those
     that the bundle does not define. For actions that are not on customers they are empty.
-    `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
+    `has_prompt` tells that a consent is the answer to a prompt of ours. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
     customers the call asks for.
     """
 
@@ -27,6 +27,7 @@ class Request:
     has_ticket: bool = False
     delegated: bool = False
     rows: int = 1
+    has_prompt: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)

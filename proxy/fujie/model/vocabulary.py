@@ -93,6 +93,8 @@ class State(StrEnum):
     LAPSED = "LAPSED"
     EMPLOYEE = "EMPLOYEE"
     SERVICE = "SERVICE"
+    WITHIN = "WITHIN"
+    EXCEEDED = "EXCEEDED"
 
 
 STATE_NUMBERS = {state: number for number, state in enumerate(State)}
@@ -109,6 +111,7 @@ CONSENT_STATES = (
 )
 EMPLOYMENT_STATES = (State.ACTIVE, State.SUSPENDED, State.OFFBOARDED)
 TRAINING_STATES = (State.VALID, State.LAPSED, State.NONE)
+USAGE_STATES = (State.WITHIN, State.EXCEEDED)
 PRINCIPAL_KINDS = (State.EMPLOYEE, State.SERVICE)
 
 ADMINISTRATOR = "administrator"

@@ -8,6 +8,8 @@ from types import MappingProxyType
 from fujie.model.data_class import DataClass
 from fujie.model.decision import ReasonHit
 from fujie.model.facts import FactType
+from fujie.model.limit import Limit
+from fujie.model.notice import PrivacyNotice
 from fujie.model.reason import LocalizedText, ReasonDefinition
 from fujie.model.step import Ladder, Step
 from fujie.model.vocabulary import SEARCHES, Action
@@ -80,7 +82,13 @@ class Grant:
     roles: frozenset[str]
     condition: Rule | None
     fields: Mapping[str, Step]
+    limits: Mapping[Limit, int]
     where: str
+
+    @property
+    def counted_as(self) -> str:
+        """Name under which its use is counted."""
+        return f"grant:{self.name}"
 
     def opens(self, action: Action, purpose: str, store: str, key_kind: str) -> bool:
         """Tell whether a request of this scope is matched; a search only by a grant that names it."""
@@ -110,9 +118,15 @@ class Guard:
     conditions: tuple[tuple[str, Rule], ...]
     validations: tuple[Validation, ...]
     fields: Mapping[str, Step]
+    limits: Mapping[Limit, int]
     enforced: bool
     warns: bool
     where: str
+
+    @property
+    def counted_as(self) -> str:
+        """Name under which its use is counted."""
+        return f"guard:{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +155,12 @@ class Bundle:
     reasons: Mapping[str, ReasonDefinition]
     documents: tuple[Document, ...]
     engine: Engine
+    notices: Mapping[str, PrivacyNotice]
+
+    def notice_for(self, purpose: str, channel: str) -> PrivacyNotice | None:
+        """Return the notice in force for a purpose: that of the channel, else the one of every channel."""
+        covering = [notice for notice in self.notices.values() if notice.covers(purpose, channel)]
+        return min(covering, key=lambda notice: channel not in notice.channels, default=None)
 
     @property
     def stores(self) -> Mapping[str, str]:

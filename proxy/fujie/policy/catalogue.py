@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from types import MappingProxyType
 
-from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable
+from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable, opens_when_short
 from fujie.model.facts import BUILT_IN_FACTS, FactType, Kind
 from fujie.model.reason import (
     BUILT_IN_REASONS,
@@ -153,10 +153,15 @@ class Catalogue:
             if not applicable(data_class, step):
                 self._report.problem(place, "STEP_NOT_APPLICABLE", f"{step} means nothing for {data_class}")
         try:
-            return Ladder(tuple(steps))
+            ladder = Ladder(tuple(steps))
         except ValueError as error:
             self._report.problem(place, "LADDER_INVALID", str(error))
             return None
+        if pair := opens_when_short(data_class, ladder):
+            self._report.problem(
+                place, "LADDER_INVALID", f"{pair[1]} shows short values that {pair[0]} before it masks whole"
+            )
+        return ladder
 
     def _attribute(self, path: Located, entry: Fields) -> None:
         kind = entry.text("type")
@@ -222,15 +227,25 @@ def _folded(path: str) -> str:
     return path.replace("_", "")
 
 
-def read_localized(owner: Fields, key: str, report: Report, *, required: bool = False) -> LocalizedText:
-    """Read a text that must be there in both languages when it is there at all."""
+def read_localized(
+    owner: Fields,
+    key: str,
+    report: Report,
+    *,
+    required: bool = False,
+    filled: frozenset[str] = frozenset(),
+) -> LocalizedText:
+    """Read a text that must be there in both languages when it is there at all.
+
+    `filled` are the placeholders that somebody fills in; any other is a problem.
+    """
     texts = owner.fields(key, required=required)
     if texts is None:
         return NO_TEXT
     zh, en = texts.text("zh"), texts.text("en")
     texts.finish()
     for item in (zh, en):
-        if item and _PLACEHOLDER.search(item.text):
+        if item and not filled.issuperset(_PLACEHOLDER.findall(item.text)):
             report.problem(
                 item.place, "NOT_YET_ENFORCED", "placeholders in texts are not filled in by this version"
             )

@@ -11,10 +11,11 @@ from fujie.model.facts import BUILT_IN_FACTS, FactType
 from fujie.policy.bundle import Bundle, Document
 from fujie.policy.catalogue import Catalogue
 from fujie.policy.cel import Engine
+from fujie.policy.notices import Notices
 from fujie.policy.rules import Read, Rules
 from fujie.policy.source import API_VERSION, Report, documents
 
-KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard")
+KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Notice")
 _LATER_KINDS = frozenset({"Lexicon", "PolicyTest"})
 _DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -41,7 +42,10 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
     rules = Rules(report, catalogue, Engine(catalogue.facts))
     grants = [rules.grant(document) for document in read if document.kind == "Grant"]
     guards = [rules.guard(document) for document in read if document.kind == "Guard"]
+    notices = Notices(report, catalogue)
     for document in read:
+        if document.kind == "Notice":
+            notices.read(document.name, document.spec)
         document.spec.finish()
     if report.problems:
         return tuple(sorted(set(report.problems)))
@@ -57,6 +61,7 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
         reasons=MappingProxyType(catalogue.reasons),
         documents=tuple(Document(d.kind, d.name.text, d.name.place.file) for d in read),
         engine=rules.engine,
+        notices=MappingProxyType(notices.found),
     )
 
 

@@ -1,11 +1,13 @@
 """Reads grants and guards against a finished catalogue, and checks every expression."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.model.decision import ReasonHit
 from fujie.model.facts import only_on_customers
+from fujie.model.limit import MAX_LIMIT, Limit
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
@@ -57,7 +59,8 @@ class Rules:
         purposes = self._purposes(spec)
         condition = self._rule(spec.text("condition", required=False), _Scope(match, {}, {}, {}))
         fields = self._catalogue.field_steps(spec)
-        self._not_yet(spec, "limits", "valid_from", "valid_until")
+        limits = self._limits(spec, match)
+        self._not_yet(spec, "valid_from", "valid_until")
         on_customers = match.actions & CUSTOMER_ACTIONS
         if on_customers and match.actions - CUSTOMER_ACTIONS:
             self._report.problem(
@@ -79,7 +82,13 @@ class Rules:
             )
         match = Match(match.actions, purposes, match.stores, match.keys)
         return Grant(
-            document.name.text, match, roles, condition, MappingProxyType(fields), _where(document.name)
+            document.name.text,
+            match,
+            roles,
+            condition,
+            MappingProxyType(fields),
+            limits,
+            _where(document.name),
         )
 
     def guard(self, document: Read) -> Guard:
@@ -91,23 +100,43 @@ class Rules:
         validations = self._validations(spec, document.name.text, scope)
         fields = self._catalogue.field_steps(spec)
         enforced, warns = self._mode(spec)
-        self._not_yet(spec, "limits", "params")
-        if not validations and not fields and "validations" not in spec:
-            self._report.problem(spec.place, "MISSING_KEY", "a guard has `validations`, `fields` or both")
+        limits = self._limits(spec, match)
+        self._not_yet(spec, "params")
+        if not fields and "validations" not in spec and "limits" not in spec:
+            message = "a guard has at least one of `validations`, `fields` and `limits`"
+            self._report.problem(spec.place, "MISSING_KEY", message)
         if fields and not match.actions & FIELD_ACTIONS:
             self._report.problem(
                 spec.key_place("fields"), "NOT_APPLICABLE", "fields belong to actions that return them"
             )
-        if fields and not enforced:
-            self._report.problem(
-                spec.key_place("fields"),
-                "NOT_APPLICABLE",
-                "fields tighten; a guard that only warns or records can not",
-            )
+        for key, closing in (("fields", fields), ("limits", limits)):
+            if closing and not enforced:
+                message = f"{key} close; a guard that only warns or records can not"
+                self._report.problem(spec.key_place(key), "NOT_APPLICABLE", message)
         return Guard(
-            document.name.text, match, conditions, validations, MappingProxyType(fields), enforced, warns,
+            document.name.text, match, conditions, validations, MappingProxyType(fields), limits, enforced, warns,
             _where(document.name),
         )  # fmt: skip
+
+    def _limits(self, spec: Fields, match: Match) -> Mapping[Limit, int]:
+        """Read `limits`; only what returns fields of customers is counted."""
+        owner = spec.fields("limits", required=False)
+        if owner is None:
+            return MappingProxyType({})
+        found = {limit: owner.integer(limit.value, 0, 1, MAX_LIMIT) for limit in Limit}
+        limits = {limit: at_most for limit, at_most in found.items() if limit.value in owner}
+        owner.finish()
+        if not limits:
+            self._report.problem(owner.place, "MISSING_KEY", f"name at least one of {', '.join(Limit)}")
+        if match.actions and (not match.actions & FIELD_ACTIONS or match.actions - CUSTOMER_ACTIONS):
+            message = (
+                f"limits belong to actions on customers, {' or '.join(sorted(FIELD_ACTIONS))} among them"
+            )
+            self._report.problem(spec.key_place("limits"), "NOT_APPLICABLE", message)
+        elif Limit.LOOKUPS_PER_MINUTE in limits and match.actions and Action.LOOKUP not in match.actions:
+            message = f"{Limit.LOOKUPS_PER_MINUTE} belongs to the action lookup"
+            self._report.problem(owner.key_place(Limit.LOOKUPS_PER_MINUTE), "NOT_APPLICABLE", message)
+        return MappingProxyType(limits)
 
     def _conditions(self, spec: Fields, scope: _Scope) -> tuple[tuple[str, Rule], ...]:
         found: dict[str, Rule] = {}

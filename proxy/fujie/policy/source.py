@@ -19,7 +19,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT, _BOOL, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool", "tag:yaml.org,2002:int"
 _MEANT = {_TEXT: "text", _BOOL: "true or false", _INT: "a whole number"}
 _BOOLS = {"true": True, "false": False}
-_WHOLE = re.compile(r"0|[1-9][0-9]{0,8}")  # 010 is 8 to YAML 1.1 and 10 to people
+_WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # 010 is 8 to YAML 1.1 and 10 to people
 
 MAX_DEPTH = 32
 """Nested lists and mappings of one file; documents need 8. The reader recurses in C: 100,000 end the process."""

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from fujie.model.data_class import DEFAULT_LADDERS
+from fujie.decision.mask import mask_value
+from fujie.decision.tokens import Tokeniser
+from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable
 from fujie.model.facts import BUILT_IN_FACTS
 from fujie.model.reason import BUILT_IN_REASONS, ReasonDefinition
+from fujie.model.step import KNOWN_STEPS, parse_step
 from fujie.model.vocabulary import Basis
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import KINDS, compile_bundle
@@ -57,6 +60,29 @@ def test_ladders_of_the_guide_are_those_of_the_code() -> None:
     assert documented == {name: str(ladder).strip("[]") for name, ladder in DEFAULT_LADDERS.items()}
 
 
+STEP_NAMES = (
+    "keep(1,0)", "mask_range(0,1)", "before(@)", "after(@)", "region(city)", "date_part(year)", "date_shift(1)", "network", "round(2)",
+    "bucket(1)", "redact", "regex(/a/)",
+)  # fmt: skip
+
+
+def test_the_guide_shows_every_step_of_every_class_at_work() -> None:
+    """The shift of a date depends on the key and the customer: this one's."""
+    tokeniser = Tokeniser(b"k" * 32, "p1", "guide").of("sid-3")
+    examples = [[cell.strip("`") for cell in row] for row in rows(GUIDE, "of class")]
+    for data_class, step, value, shown in examples:
+        assert applicable(DataClass(data_class), parse_step(step))
+        assert shown == mask_value(value, parse_step(step), DataClass(data_class), tokeniser)
+    assert {(data_class, step.partition("(")[0]) for data_class, step, *_ in examples} == {
+        (data_class.value, text.partition("(")[0])
+        for data_class in DataClass
+        for text in STEP_NAMES
+        if applicable(data_class, parse_step(text))
+    } | {("plain", "constant")}
+    named = {name for row in rows(GUIDE, "step") for name in re.findall(r"`([a-z_]+)[(`]", row[0])}
+    assert named == set(re.findall(r"(?:^|, |or )([a-z_]+)", re.sub(r"\([^)]*\)", "", KNOWN_STEPS)))
+
+
 def test_attributes_that_the_guide_names_are_the_shipped_ones() -> None:
     sentence = GUIDE[GUIDE.index("the shipped one adds") :].partition(".\n")[0].partition(". `consent`")[0]
     declared = {f"principal.{name}" for name in bundle().principal_attributes}
@@ -84,6 +110,7 @@ ENVELOPE = "apiVersion: fujie.dev/v1\nkind: {kind}\nmetadata: {{name: probe}}\ns
         ("FieldCatalog", "{classes: {mobile: {}}, fields: {own: {zzz: 1}}}"),
         ("FieldCatalog", "{attributes: {customer: {own: {zzz: 1}}}}"),
         ("Reasons", "{reasons: [{zzz: 1}]}"),
+        ("Notice", "{zzz: 1}"),
         ("Grant", "{zzz: 1}"),
         ("Grant", "{match: {zzz: 1}}"),
         ("Guard", "{zzz: 1}"),
@@ -129,7 +156,6 @@ def test_refusal_of_the_guide_is_what_the_loader_says() -> None:
 @pytest.mark.parametrize(
     ("key", "spec"),
     [
-        ("limits", "{match: {actions: [audit.read]}, roles: [a], limits: {rows_per_hour: 1}}"),
         ("valid_from", "{match: {actions: [audit.read]}, roles: [a], valid_from: x}"),
         ("valid_until", "{match: {actions: [audit.read]}, roles: [a], valid_until: x}"),
     ],

@@ -17,9 +17,10 @@ from fujie.decision.facts import Raw, derive
 from fujie.decision.plan import Plan, Planner, rule_set, rules_of
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.decision import Decision
-from fujie.model.facts import Facts, Unknown, UnknownWhy
+from fujie.model.facts import EXHAUSTED, Facts, Unknown, UnknownWhy
 from fujie.model.principal import Principal
 from fujie.model.request import Request
+from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, Action, State
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
@@ -36,6 +37,7 @@ WEST = replace(EAST, department="west")
 UNTRAINED = replace(EAST, training=State.NONE)
 SERVICE = replace(EAST, kind=State.SERVICE)
 MARKETER = replace(EAST, roles=frozenset({"marketer"}))
+OFFICER = replace(EAST, roles=frozenset({"privacy_officer"}))
 CLERK = replace(EAST, roles=frozenset({"fulfilment_clerk"}))
 ANALYST = replace(EAST, roles=frozenset({"fraud_analyst"}))
 LAPSED_ANALYST = replace(ANALYST, training=State.LAPSED)
@@ -92,6 +94,7 @@ class Case:
     warnings: tuple[str, ...] = ()
     at: datetime = NOW
     gap: tuple[str, ...] = ()
+    opt_outs: tuple[SuppressionScope, ...] = ()
 
 
 GIVEN = (consent("given"),)
@@ -135,6 +138,17 @@ CASES = (
     Case("contract outlives the consent", EAST, care("phone"), (), PHONE, consent=WITHDRAWN),
     Case("consent not readable", EAST, care_by_consent("phone"), ("FACT_MISSING",) * 2, consent=GIVEN, gap=("consent.state",)),
     Case("basis not known", EAST, care("phone"), ("CONSENT_MISSING", "FACT_MISSING"), gap=("request.basis",)),
+    # Correction of who is who: no field is seen.
+    Case("officer corrects", OFFICER, ask("record_correction", "legal_duty", action=Action.CORRECT)),
+    Case("officer corrects for that purpose alone", OFFICER, ask("marketing", "consent", action=Action.CORRECT), ("NO_GRANT",)),
+    Case("correction needs its evidence", OFFICER, ask("record_correction", "legal_duty", action=Action.CORRECT, has_basis_evidence=False), ("BASIS_EVIDENCE_MISSING",)),
+    # Opt-outs.
+    Case("opted out beats consent", MARKETER, marketing("phone"), ("CUSTOMER_OPTED_OUT",), consent=GIVEN, opt_outs=(SuppressionScope(),)),
+    Case("opted out comes first", MARKETER, marketing("phone"), ("CUSTOMER_OPTED_OUT", "CONSENT_WITHDRAWN"), consent=WITHDRAWN, opt_outs=(SuppressionScope("marketing"),)),
+    Case("opted out of something else", MARKETER, marketing("phone"), (), {"phone": "keep(3,2)"}, consent=GIVEN,
+         opt_outs=(SuppressionScope("after_sales"), SuppressionScope("marketing", "sms"), SuppressionScope(brand="Test"))),
+    Case("opt-outs not readable", MARKETER, marketing("phone"), ("FACT_MISSING",), consent=GIVEN, gap=("suppression.in_force",)),
+    Case("service outlives the opt-out", EAST, care("phone"), (), PHONE, opt_outs=(SuppressionScope(),)),
     # Marketing.
     Case("marketing without consent", MARKETER, marketing("name", "phone"), ("CONSENT_MISSING",)),
     Case("marketing with consent, number tightened", MARKETER, marketing("name", "phone", "birthday"), (),
@@ -221,8 +235,10 @@ def planner() -> Planner:
 
 def settled(case: Case) -> tuple[Plan, Facts]:
     plan = planner().plan(case.asks, tuple(sorted(case.who.roles)))
-    facts = derive(bundle(), case.asks, Raw(case.who, case.consent, SID, case.customer), case.at, ZONE)
-    return plan, Facts({**facts.values, **dict.fromkeys(case.gap, NOT_KNOWN)})
+    opt_outs = [Suppression("s-1", SID, scope, NOW, NOW, "desk") for scope in case.opt_outs]
+    raw = Raw(case.who, case.consent, SID, case.customer, opt_outs)
+    facts = derive(bundle(), case.asks, raw, case.at, ZONE)
+    return plan, Facts({**facts.values, EXHAUSTED: (), **dict.fromkeys(case.gap, NOT_KNOWN)})
 
 
 def decided(case: Case) -> Decision:
@@ -293,8 +309,8 @@ def test_a_gap_in_the_facts_never_opens_anything() -> None:
 
 
 ADMINISTRATION = {
-    "privacy_officer": {"consent.read", "consent.record", "consent.withdraw", "explain", "policy.read", "principal.read"},
-    "consent_desk": {"consent.read", "consent.record", "consent.withdraw"},
+    "privacy_officer": {"consent.read", "consent.record", "consent.withdraw", "suppression.add", "suppression.remove", "suppression.read", "explain", "policy.read", "principal.read"},
+    "consent_desk": {"consent.read", "consent.record", "consent.withdraw", "suppression.add", "suppression.remove", "suppression.read"},
     "administrator": {"principal.write", "principal.read", "principal.offboard", "policy.read"},
     "auditor": {"audit.read", "policy.read", "explain"},
     "support": set(),
@@ -340,7 +356,7 @@ def test_marketing_refusal_names_article_and_remedy_in_both_languages() -> None:
 
 @pytest.mark.parametrize("action", [Action.EXPORT, Action.SEND, Action.ERASE, Action.CORRECT])
 @pytest.mark.parametrize("role", ADMINISTRATION)
-def test_nobody_exports_sends_erases_or_corrects(role: str, action: Action) -> None:
+def test_nobody_exports_sends_erases_or_corrects_for_marketing(role: str, action: Action) -> None:
     request = replace(marketing("phone"), action=action)
     decision = decided(Case("", replace(EAST, roles=frozenset({role})), request, consent=GIVEN))
     assert [hit.code for hit in decision.reasons] == ["NO_GRANT"]
@@ -376,7 +392,8 @@ def test_a_careless_export_grant_meets_the_guards(
     )
     request = replace(marketing("name", "phone", "bank_card"), action=Action.EXPORT)
     plan = Planner(loose).plan(request, ("marketer",))
-    decision = decide(plan, request, derive(loose, request, Raw(who, consented, SID, customer), NOW, ZONE))
+    facts = derive(loose, request, Raw(who, consented, SID, customer, ()), NOW, ZONE)
+    decision = decide(plan, request, Facts({**facts.values, EXHAUSTED: ()}))
     assert decision.primary == primary
     if not primary:
         assert str(decision.fields["phone"].step) == "keep(3,2)"

@@ -108,7 +108,7 @@ def values_of(path: str, fact: FactType, literals: list[str]) -> st.SearchStrate
         case Kind.STRINGS:
             return st.lists(text, max_size=4).map(tuple)
         case Kind.STATE:
-            return st.sampled_from(State)
+            return st.sampled_from(fact.states) | st.sampled_from(State)
 
 
 def any_facts() -> st.SearchStrategy[Facts]:

@@ -34,9 +34,26 @@ def codes(kind: str, spec: Mapping[str, object]) -> list[str]:
     return [problem.code for problem in problems(document(kind, "own", spec))]
 
 
+LIMITS: list[tuple[Mapping[str, object], list[str]]] = [
+    ({"limits": None}, ["WRONG_TYPE"]),
+    ({"limits": []}, ["WRONG_TYPE"]),
+    ({"limits": {}}, ["MISSING_KEY"]),
+    ({"limits": {"rows_per_day": 1}}, ["MISSING_KEY", "UNKNOWN_KEY"]),
+    ({"limits": {"rows_per_hour": 0}}, ["OUT_OF_RANGE"]),
+    ({"limits": {"rows_per_hour": -1}}, ["OUT_OF_RANGE"]),
+    ({"limits": {"rows_per_hour": 10**9 + 1}}, ["OUT_OF_RANGE"]),
+    ({"limits": {"rows_per_hour": 10**99}}, ["OUT_OF_RANGE"]),
+    ({"limits": {"rows_per_hour": "5"}}, ["WRONG_TYPE"]),
+    ({"limits": {"rows_per_hour": 5.0}}, ["WRONG_TYPE"]),
+    ({"limits": {"rows_per_hour": None}}, ["WRONG_TYPE"]),
+    ({"limits": {"rows_per_hour": True}}, ["WRONG_TYPE"]),
+    ({"limits": {"lookups_per_minute": 1}, "match": {"actions": ["export"]}}, ["NOT_APPLICABLE"]),
+    ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["erase"]}}, ["NOT_APPLICABLE"]),
+]
+"""What is wrong with limits is wrong on grants and guards alike."""
+
 GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
-    ({"limits": {"rows_per_hour": 1}}, ["NOT_YET_ENFORCED"]),
-    ({"limits": None}, ["NOT_YET_ENFORCED"]),
+    *LIMITS,
     ({"valid_from": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
     ({"valid_until": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
     ({"params": {}}, ["UNKNOWN_KEY"]),
@@ -96,7 +113,11 @@ def test_a_grant_without_a_part_that_narrows_it_is_refused(key: str) -> None:
 
 
 GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
-    ({"limits": {"rows_per_hour": 1}}, ["NOT_YET_ENFORCED"]),
+    *LIMITS,
+    ({"limits": {"rows_per_hour": 1}, "validationActions": ["Warn"]}, ["NOT_APPLICABLE"]),
+    ({"limits": {"rows_per_hour": 1}, "validationActions": ["Audit"]}, ["NOT_APPLICABLE"]),
+    ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["audit.read"]}}, ["NOT_APPLICABLE"]),
+    ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["lookup", "audit.read"]}}, ["NOT_APPLICABLE"]),
     ({"params": {"kind": "x"}}, ["NOT_YET_ENFORCED"]),
     (validation(outcome="approval", approval={"roles": ["x"]}), ["NOT_YET_ENFORCED", "NOT_YET_ENFORCED"]),
     (validation(outcome="deny", approval={"roles": ["x"]}), ["NOT_YET_ENFORCED"]),

@@ -47,25 +47,61 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $v.jwks.existingConfigMap $v.jwks.existingSecret -}}
 {{- fail "Set at most one of jwks.existingConfigMap and jwks.existingSecret: both would be mounted at /etc/fujie/jwks." -}}
 {{- end -}}
-{{- if gt (int $v.replicaCount) 1 -}}
-{{- fail (printf "replicaCount is %d and the ledger is an SQLite file on the pod's own volume, beside a log with a single writer: two pods would not see each other's opt-outs. Use one replica; a shared ledger on PostgreSQL comes with a later version." (int $v.replicaCount)) -}}
+{{- if and $v.databaseCAs.existingConfigMap $v.databaseCAs.existingSecret -}}
+{{- fail "Set at most one of databaseCAs.existingConfigMap and databaseCAs.existingSecret: both would be mounted at /etc/fujie/ca." -}}
 {{- end -}}
-{{- if gt (int $v.config.server.workers) 1 -}}
-{{- fail (printf "config.server.workers is %d and this version serves with one worker: several come with a later version." (int $v.config.server.workers)) -}}
-{{- end -}}
+{{- include "fujie.refuseBadLedger" . -}}
 {{- include "fujie.refuseBadIdentity" . -}}
 {{- include "fujie.refuseBadStores" . -}}
 {{- end -}}
 
+{{/* Not empty when there may be more than one pod. */}}
+{{- define "fujie.hasSeveralPods" -}}
+{{- if or .Values.autoscaling.enabled (gt (int .Values.replicaCount) 1) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The volume of a store's Secret: its name with dashes, since volumes have no underscores; store names have no dashes. */}}
+{{- define "fujie.storeVolume" -}}
+store-{{ . | replace "_" "-" }}
+{{- end -}}
+
+{{- define "fujie.refuseBadLedger" -}}
+{{- $v := .Values -}}
+{{- $several := include "fujie.hasSeveralPods" . -}}
+{{- if and $several (not $v.ledger.url) -}}
+{{- fail (printf "%s and the ledger is an SQLite file on the pod's own volume: two pods would not see each other's opt-outs. Set ledger.url to a PostgreSQL server, or use one replica without autoscaling." (ternary "autoscaling.enabled is true" (printf "replicaCount is %d" (int $v.replicaCount)) $v.autoscaling.enabled)) -}}
+{{- end -}}
+{{- if and $several $v.persistence.existingClaim -}}
+{{- fail "persistence.existingClaim is one volume, and every pod needs its own: a log has one writer. Leave it empty: each pod gets a claim." -}}
+{{- end -}}
+{{- if and $v.ledger.url (not $v.persistence.enabled) -}}
+{{- fail "persistence.enabled is false and ledger.url is set: PostgreSQL remembers the last checkpoint of every log, so a pod that lost its log would be refused at its next start (LOG_ROLLED_BACK). Set persistence.enabled." -}}
+{{- end -}}
+{{- if and (not $v.ledger.url) (or $v.ledger.existingSecret $v.ledger.unsafe_plaintext) -}}
+{{- fail "ledger.existingSecret and ledger.unsafe_plaintext are for a PostgreSQL ledger, and ledger.url is empty." -}}
+{{- end -}}
+{{- include "fujie.refuseUnmounted" (list "ledger.url" $v.ledger.url $v) -}}
+{{- end -}}
+
+{{/* An address that names a file where nothing is mounted. Takes what to call it, the address, the values. */}}
+{{- define "fujie.refuseUnmounted" -}}
+{{- $url := default "" (index . 1) -}}
+{{- $v := index . 2 -}}
+{{- if and (contains "=/etc/fujie/ca/" $url) (not (or $v.databaseCAs.existingConfigMap $v.databaseCAs.existingSecret)) -}}
+{{- fail (printf "%s names a file in /etc/fujie/ca and nothing is mounted there. Set databaseCAs.existingConfigMap or databaseCAs.existingSecret." (first .)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "fujie.refuseBadIdentity" -}}
 {{- $v := .Values -}}
-{{- range list "tls" "mtls" "spiffe" "may_assert" -}}
-{{- if hasKey $v.config.identity . -}}
-{{- fail (printf "config.identity.%s is not enforced by this version. Remove it: the server would not do what it says." .) -}}
+{{- if not (or $v.config.identity.issuers $v.config.identity.spiffe) -}}
+{{- fail "config.identity.issuers is empty: nobody could authenticate, and the server does not start. Name an issuer and mount its public keys with jwks.existingConfigMap or jwks.existingSecret, or set config.identity.spiffe." -}}
 {{- end -}}
+{{- if ne (empty $v.tls.clientCAKey) (empty $v.config.identity.spiffe) -}}
+{{- fail "tls.clientCAKey and config.identity.spiffe belong together: certificates are asked for, and their one SPIFFE id is held against the trust domain." -}}
 {{- end -}}
-{{- if not $v.config.identity.issuers -}}
-{{- fail "config.identity.issuers is empty: nobody could authenticate, and the server does not start. Name an issuer and mount its public keys with jwks.existingConfigMap or jwks.existingSecret." -}}
+{{- if and $v.tls.clientCAKey (not $v.tls.existingSecret) -}}
+{{- fail "tls.clientCAKey is an entry of tls.existingSecret, which is empty." -}}
 {{- end -}}
 {{- range $v.config.identity.issuers -}}
 {{- if and (hasPrefix "/etc/fujie/jwks/" .jwks) (not (or $v.jwks.existingConfigMap $v.jwks.existingSecret)) -}}
@@ -77,8 +113,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- define "fujie.refuseBadStores" -}}
 {{- $v := .Values -}}
 {{- range $name, $store := $v.config.stores -}}
-{{- if hasKey (default dict $store.phone) "hmac_column" -}}
-{{- fail (printf "config.stores.%s.phone.hmac_column is not enforced by this version. Remove it, and name a column that holds the numbers in phone.column." $name) -}}
+{{- $phone := default dict $store.phone -}}
+{{- if and (or $phone.hmac_column $phone.last_four_hmac_column) (not $v.keys.ids.store_index) -}}
+{{- fail (printf "config.stores.%s.phone names a column of digests, and keys.ids.store_index is empty." $name) -}}
+{{- end -}}
+{{- range concat (list $store.url) (default list $store.replicas) -}}
+{{- include "fujie.refuseUnmounted" (list (printf "An address in config.stores.%s" $name) . $v) -}}
 {{- end -}}
 {{- if eq (empty $store.url) (not (hasKey $v.storeUrls $name)) -}}
 {{- fail (printf "Set exactly one of config.stores.%s.url and storeUrls.%s." $name $name) -}}
@@ -89,32 +129,57 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- fail (printf "storeUrls.%s has no store: describe its table in config.stores.%s." $name $name) -}}
 {{- end -}}
 {{- end -}}
+{{- range $name, $_ := $v.storeSecrets -}}
+{{- if not (hasKey $v.config.stores $name) -}}
+{{- fail (printf "storeSecrets.%s has no store: describe its table in config.stores.%s." $name $name) -}}
+{{- end -}}
+{{- if hasPrefix "sqlite:" (default "" (get $v.config.stores $name).url) -}}
+{{- fail (printf "storeSecrets.%s holds a password, and config.stores.%s.url is an SQLite file." $name $name) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
-{{/* fujie.yaml: the user's part, plus what follows from the mounts and ports of the Deployment. */}}
+{{/* fujie.yaml: the user's part, plus what follows from the mounts and ports of the pod. */}}
 {{- define "fujie.config" -}}
+{{- include "fujie.refuseContradictions" . -}}
 {{- $v := .Values -}}
 {{- $config := deepCopy $v.config -}}
 {{- $server := dict "listen" "0.0.0.0:7443" "http_listen" "0.0.0.0:7080" "metrics_listen" "0.0.0.0:9464" -}}
 {{- if $v.tls.existingSecret -}}
-{{- $_ := set $server "tls" (dict "certificate" (printf "/etc/fujie/tls/%s" $v.tls.certificateKey) "private_key" (printf "/etc/fujie/tls/%s" $v.tls.privateKeyKey)) -}}
+{{- $tls := dict "certificate" (printf "/etc/fujie/tls/%s" $v.tls.certificateKey) "private_key" (printf "/etc/fujie/tls/%s" $v.tls.privateKeyKey) -}}
+{{- with $v.tls.clientCAKey -}}
+{{- $_ := set $tls "client_ca" (printf "/etc/fujie/tls/%s" .) -}}
+{{- end -}}
+{{- $_ := set $server "tls" $tls -}}
 {{- end -}}
 {{- $_ := set $config "server" (merge $server $config.server) -}}
 {{- $keys := dict -}}
 {{- range $name, $id := $v.keys.ids -}}
+{{- if $id -}}
 {{- $_ := set $keys $name (dict "id" $id "file" (printf "/etc/fujie/keys/%s.key" $name)) -}}
 {{- end -}}
+{{- end -}}
 {{- $_ := set $config "keys" $keys -}}
-{{- $_ := set $config "ledger" (dict "url" "sqlite:////var/lib/fujie/ledger.db") -}}
-{{/* The log goes on across restarts, so its instance must not change with the pod's name. */}}
-{{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit" "instance" (include "fujie.fullname" .)) -}}
+{{- $ledger := dict "url" (default "sqlite:////var/lib/fujie/ledger.db" $v.ledger.url) -}}
+{{- if $v.ledger.unsafe_plaintext -}}
+{{- $_ := set $ledger "unsafe_plaintext" true -}}
+{{- end -}}
+{{- if $v.ledger.existingSecret -}}
+{{- $_ := set $ledger "password_file" (printf "/etc/fujie/ledger/%s" $v.ledger.passwordKey) -}}
+{{- end -}}
+{{- $_ := set $config "ledger" $ledger -}}
+{{- range $name, $ref := $v.storeSecrets -}}
+{{- $_ := set (get $config.stores $name) "password_file" (printf "/etc/fujie/stores/%s/%s" $name (default "password" $ref.passwordKey)) -}}
+{{- end -}}
+{{/* Its instance is the pod's name, a variable: the same as long as its volume is. */}}
+{{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit") -}}
 {{- $_ := set $config.policy "paths" (list "/etc/fujie/policies") -}}
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* Settings that come from Secrets. */}}
+{{/* Settings that come from the pod and from Secrets. */}}
 {{- define "fujie.env" -}}
-{{- $env := list -}}
+{{- $env := list (dict "name" "FUJIE__AUDIT__INSTANCE" "valueFrom" (dict "fieldRef" (dict "fieldPath" "metadata.name"))) -}}
 {{- range $store, $ref := .Values.storeUrls -}}
 {{- $env = append $env (dict "name" (printf "FUJIE__STORES__%s__URL" (upper $store)) "valueFrom" (dict "secretKeyRef" (dict "name" $ref.existingSecret "key" (default "url" $ref.key)))) -}}
 {{- end -}}

@@ -4,7 +4,17 @@ from typing import Annotated
 
 import typer
 
-from fujie.app.cli import client, demo, offline, server
+from fujie.app.cli import (
+    answers,
+    consents,
+    customers,
+    demo,
+    lookups,
+    offline,
+    principals,
+    server,
+    suppressions,
+)
 
 
 def build() -> typer.Typer:
@@ -20,15 +30,26 @@ def build() -> typer.Typer:
     app.callback()(_options)
     app.command()(server.serve)
     app.command()(demo.demo)
-    app.command()(client.lookup)
+    app.command()(lookups.lookup)
     consent = _group(app, "consent", "Consent of customers.")
-    consent.command("record")(client.consent_record)
-    consent.command("withdraw")(client.consent_withdraw)
-    consent.command("show")(client.consent_show)
+    consent.command("record")(answers.record)
+    consent.command("withdraw")(consents.withdraw)
+    consent.command("show")(consents.show)
+    consent.command("events")(consents.events)
+    consent.command("evidence")(answers.evidence)
+    consent.command("verify")(answers.verify)
     principal = _group(app, "principal", "Who is employed, and in which roles.")
-    principal.command("upsert")(client.principal_upsert)
-    principal.command("offboard")(client.principal_offboard)
-    principal.command("show")(client.principal_show)
+    principal.command("upsert")(principals.upsert)
+    principal.command("offboard")(principals.offboard)
+    principal.command("show")(principals.show)
+    principal.command("list")(principals.list_)
+    suppression = _group(app, "suppression", "Opt-outs of customers.")
+    suppression.command("add")(suppressions.add)
+    suppression.command("list")(suppressions.list_)
+    suppression.command("remove")(suppressions.remove)
+    customer = _group(app, "customer", "Who is who, corrected with evidence.")
+    customer.command("merge")(customers.merge)
+    customer.command("split")(customers.split)
     config = _group(app, "config", "The configuration.")
     config.command("check")(offline.config_check)
     config.command("show")(offline.config_show)
@@ -36,7 +57,7 @@ def build() -> typer.Typer:
     keys.command("init")(offline.keys_init)
     policy = _group(app, "policy", "The policies.")
     policy.command("check")(offline.policy_check)
-    policy.command("explain")(client.policy_explain)
+    policy.command("explain")(lookups.explain)
     audit = _group(app, "audit", "The evidence log.")
     audit.command("verify")(offline.audit_verify)
     return app

@@ -1,14 +1,16 @@
 """The connection of the client commands: where the server is, as whom to call, how a refusal is told."""
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fujie.app.cli.output import Exit, Format, fail
+from fujie.app.cli.output import Exit, Format, Output, fail
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
     from fujie.app.client import RefusalDetail, Stubs
@@ -22,6 +24,15 @@ TLSRoot = Annotated[
     Path | None,
     typer.Option("--tls-root", envvar="FUJIE_TLS_ROOT", help="Root certificate; needed off this machine."),
 ]
+TLSCert = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-cert", envvar="FUJIE_TLS_CERT", help="Certificate of this workload, for mutual TLS."
+    ),
+]
+TLSKey = Annotated[
+    Path | None, typer.Option("--tls-key", envvar="FUJIE_TLS_KEY", help="Private key of --tls-cert.")
+]
 LOCAL = "127.0.0.1:7443"
 _EXITS = {
     "INVALID_ARGUMENT": Exit.USAGE,
@@ -33,36 +44,80 @@ _EXITS = {
 }
 
 
+_SERVER = "server"
+
+
+def calls_server(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that say which server to call, as whom, and how to print.
+
+    The command takes a `server` in their place; typer sees the options.
+    """
+    own = inspect.signature(command, eval_str=True)
+    options = inspect.signature(_server, eval_str=True).parameters
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        server = _server(**{name: given.pop(name) for name in options})
+        command(**given, **{_SERVER: server})
+
+    parameters = [each for each in own.parameters.values() if each.name != _SERVER]
+    by_name = [
+        each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in (*parameters, *options.values())
+    ]
+    run.__signature__ = own.replace(parameters=by_name)  # type: ignore[attr-defined]  # what inspect looks for
+    run.__annotations__ = {each.name: each.annotation for each in by_name}
+    return run
+
+
+def _server(
+    address: Address = LOCAL,
+    token_file: TokenFile = None,
+    tls_root: TLSRoot = None,
+    tls_cert: TLSCert = None,
+    tls_key: TLSKey = None,
+    output: Output = Format.TABLE,
+) -> "Server":
+    return Server(address, token_file, tls_root, output, tls_cert, tls_key)
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Which server to call, as whom, and how to print."""
+    """Which server to call, as whom (by token, by certificate, or both), and how to print."""
 
     address: str
     token_file: Path | None
     tls_root: Path | None
     output: Format
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
 
     @contextmanager
     def stubs(self) -> Iterator["Stubs"]:
         """Connect; a refusal, or no answer, ends the command with its exit code and the reasons."""
         import grpc
 
-        from fujie.app.client import PlaintextRefused, connect, read_refusal
+        from fujie.app.client import ClientCertificate, PlaintextRefused, connect, read_refusal
 
-        if self.token_file is None:
+        if (self.tls_cert is None) != (self.tls_key is None):
             fail(
                 Exit.USAGE,
-                "give --token-file or FUJIE_TOKEN_FILE",
+                "--tls-cert and --tls-key belong together",
+                code="CERTIFICATE_INCOMPLETE",
+                output=self.output,
+            )
+        certificate = (
+            ClientCertificate(self.tls_cert, self.tls_key) if self.tls_cert and self.tls_key else None
+        )
+        if self.token_file is None and certificate is None:
+            fail(
+                Exit.USAGE,
+                "give --token-file or FUJIE_TOKEN_FILE, or --tls-cert and --tls-key",
                 code="TOKEN_MISSING",
                 output=self.output,
             )
         try:
-            token = self.token_file.read_text("ascii", "replace").strip()
-            if not (token.isascii() and token.isprintable() and token):
-                fail(
-                    Exit.USAGE, f"{self.token_file}: not a token", code="TOKEN_INVALID", output=self.output
-                )
-            stubs = connect(self.address, token, self.tls_root)
+            token = self._token(self.token_file) if self.token_file else ""
+            stubs = connect(self.address, token, self.tls_root, certificate)
         except OSError as error:
             fail(
                 Exit.USAGE,
@@ -78,6 +133,13 @@ class Server:
             _refused(read_refusal(error), self.output)
         finally:
             stubs.channel.close()
+
+    def _token(self, file: Path) -> str:
+        """Return the token in a file; what is none ends the command. Raises OSError."""
+        token = file.read_text("ascii", "replace").strip()
+        if not (token.isascii() and token.isprintable() and token):
+            fail(Exit.USAGE, f"{file}: not a token", code="TOKEN_INVALID", output=self.output)
+        return token
 
 
 def _refused(detail: "RefusalDetail", output: Format) -> None:
@@ -99,5 +161,14 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
         where = f"{reason.guard}/{reason.validation} " if reason.guard else ""
         said = (reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh)
         details[reason.code] = where + " | ".join(filter(None, (", ".join(reason.basis), *said)))
+    if detail.detail and detail.detail.HasField("prompt"):
+        prompt = detail.detail.prompt
+        if output is Format.JSON:
+            details["prompt"] = json_format.MessageToDict(prompt)
+        else:
+            details[f"notice {prompt.notice_id}@{prompt.notice_version}"] = (
+                f"{prompt.text.zh} | {prompt.text.en}"
+            )
+            details["then"] = f"fujie consent record --given|--refused --freely --prompt {prompt.token}"
     message = detail.message or detail.code.name
     fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)

@@ -11,10 +11,13 @@ import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from fujie.adapters.logfiles import verify_directory
+from fujie.adapters.logstart import VKEY
 from fujie.app.client import RefusalDetail, Stubs, connect, read_refusal
 from fujie.app.demo.customers import SHOWN
 from fujie.app.demo.server import get
 from fujie.app.demo.site import BOOTSTRAP, Site
+from fujie.audit.checkpoint import parse_vkey
+from fujie.audit.consent_bundle import Standing, verify
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -65,7 +68,7 @@ def scenes(site: Site, tampered: Path) -> Iterator[Scene]:
             connections, MARKETER, marketing, "name, phone for marketing, basis consent", "CONSENT_MISSING"
         )
         yield _explained(connections, marketing)
-        yield _consent(connections)
+        yield _answered(connections, marketing)
         yield _shown(connections, MARKETER, marketing, "the same call again", {"phone": "138*"}, ())
         yield _shown(
             connections,
@@ -75,6 +78,7 @@ def scenes(site: Site, tampered: Path) -> Iterator[Scene]:
             {},
             ("id_card",),
         )
+        yield _proven(connections, site)
         yield _offboarded(connections)
         yield _refused(connections, MARKETER, marketing, "the same call again", "PRINCIPAL_OFFBOARDED")
     finally:
@@ -190,19 +194,50 @@ def _explained(connections: Connections, ask: customer_v1.LookupCustomerRequest)
     return Scene(OFFICER, "Explain: why was that refused?", True, len(lines) > 1, tuple(lines))
 
 
-def _consent(connections: Connections) -> Scene:
-    record = consent_v1.ConsentRecord(
-        purpose="marketing", channel="any", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, explicit=True, source="agent",
-        collection_method="spoken, recorded", evidence_ref="call-recording-553", jurisdiction="CN",
-        notice=consent_v1.NoticeRef(id="marketing-notice", version="3", language="zh-CN"),
+def _answered(connections: Connections, ask: customer_v1.LookupCustomerRequest) -> Scene:
+    """The refusal says how to ask; the customer's yes goes back with its token, in one call."""
+    words = "shows the customer the notice of the refusal; RecordConsent: yes"
+    try:
+        connections[MARKETER].customers.LookupCustomer(ask)
+    except grpc.RpcError as error:
+        detail = read_refusal(error).detail
+    else:
+        return Scene(MARKETER, words, True, False, ("allowed",))
+    if detail is None or not detail.prompt.token:
+        return Scene(MARKETER, words, False, False, ("the refusal carries no prompt",))
+    answer = consent_v1.ConsentRecord(
+        type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, source="agent", collection_method="spoken, recorded",
+        evidence_ref="call-recording-553", jurisdiction="CN",
     )  # fmt: skip
-    reply = connections[DESK].consent.RecordConsent(
-        consent_v1.RecordConsentRequest(customer=_CUSTOMER, consent=record)
+    reply = connections[MARKETER].consent.RecordConsent(
+        consent_v1.RecordConsentRequest(
+            prompt=detail.prompt.token,
+            consent=answer,
+            capture=consent_v1.Capture(preselected=False, bundled=False),
+        )
     )
+    notice, text = reply.consent.notice, detail.prompt.text
     return Scene(
-        DESK, "RecordConsent: marketing, explicit", True, bool(reply.consent.record_id),
-        (f"consent record {reply.consent.record_id[:13]}…, notice marketing-notice v3",),
+        MARKETER, words, True, bool(reply.consent.record_id) and notice.digest == detail.prompt.digest.zh,
+        (text.en[:88] + "…", text.zh[:44] + "…",
+         f"consent record {reply.consent.record_id[:13]}…, {notice.id} {notice.version}, text {notice.digest[:13]}…"),
     )  # fmt: skip
+
+
+def _proven(connections: Connections, site: Site) -> Scene:
+    """What a regulator gets, checked as he would: with the public key alone."""
+    reply = connections[DESK].consent.ExportConsentEvidence(
+        consent_v1.ExportConsentEvidenceRequest(customer=_CUSTOMER)
+    )
+    vkey = next(site.log.rglob(VKEY)).read_text()
+    statements = verify(reply.evidence, [parse_vkey(vkey)])
+    altered = verify(reply.evidence.replace(b'"given"', b'"other"'), [parse_vkey(vkey)])
+    good = all(each.standing is Standing.PROVEN for each in statements)
+    found = next((each.text for each in altered if each.standing is Standing.BROKEN), "")
+    answers = (*(each.text for each in statements), f"with one word altered: {found}")
+    return Scene(
+        DESK, "ExportConsentEvidence, then fujie consent verify", True, good and bool(found), answers
+    )
 
 
 def _offboarded(connections: Connections) -> Scene:
@@ -227,7 +262,8 @@ def _tampered(site: Site, copy: Path) -> Scene:
         sleep(0.1)  # a checkpoint is signed every second; until then the last entries have no signature
         sound = verify_directory(site.log)
     shutil.copytree(site.log, copy)
-    changed = next(path for path in sorted(copy.rglob("*")) if "entries" in path.parts and path.is_file())
+    bundles = [path for path in copy.rglob("*") if "entries" in path.parts and path.is_file()]
+    changed = max(bundles, key=lambda path: path.stat().st_size)  # smaller ones are of earlier checkpoints
     content = bytearray(changed.read_bytes())
     at = content.index(b'"ALLOW"') + 1
     content[at] ^= 0x01

@@ -1,0 +1,45 @@
+"""Answers of the server as commands print them."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from fujie.app.cli.output import Format, show
+
+_PREFIX = re.compile("^(PRINCIPAL_KIND|EMPLOYMENT|TRAINING|CONSENT_EVENT_TYPE)_")
+
+
+def plain(message: Any) -> dict[str, Any]:
+    """Return a message as JSON has it, under the names of the proto files."""
+    from google.protobuf import json_format
+
+    told: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return told
+
+
+def shown(message: Any, output: Format) -> dict[str, Any]:
+    """Return the fields of a message; for people without the prefixes that protobuf's enumerations need."""
+    told = plain(message)
+    if output is Format.JSON:
+        return told
+    return {name: _cell(value) for name, value in told.items() if value not in ({}, [])}
+
+
+def show_page(output: Format, reply: Any, rows: str, columns: Sequence[str]) -> None:
+    """Print one page of a list: as JSON whole, or as a table and, on stderr, where the next page starts."""
+    told = [plain(row) for row in getattr(reply, rows)]
+    more = {"next_page_token": reply.next_page_token} if reply.next_page_token else {}
+    cells = [tuple(_cell(row.get(column, "")) for column in columns) for row in told]
+    show(output, {rows: told, **more}, columns, cells)
+    if more and output is Format.TABLE:
+        typer.echo(f"more: --page-token {reply.next_page_token}", err=True)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {text}" for name, text in value.items())
+    return _PREFIX.sub("", str(value))

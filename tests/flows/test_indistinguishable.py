@@ -1,0 +1,276 @@
+"""Promise 9 as one property: no sequence of calls of an ungranted principal can tell two gates apart.
+
+One gate has 200 customers, consents, withdrawals, suppressions and a full directory; the other has none of
+them. Every method is called with generated requests; the answers must be the same bytes.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fujie.app.demo.customers import create_store
+from fujie.flows.consent import record_consent, withdraw_consent
+from fujie.flows.directory import offboard_principal, upsert_principal
+from fujie.flows.lookup import lookup
+from fujie.flows.reply import ConsentReply, LookupReply, PrincipalReply
+from fujie.model.customer import Phone, StoreKey
+from fujie.model.errors import FujieError
+from fujie.model.principal import Credential, Principal
+from fujie.model.request import RequestContext
+from fujie.model.vocabulary import State
+from fujie.transport.grpc.methods import METHODS
+from fujie.transport.grpc.services import Front, answer
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+from support import answers
+from support.house import ADMIN, House, ask, caller, opened_house
+
+ASKERS = ("stranger", "nobody-in-particular", "gone", "suspended")
+
+REFS = [
+    types_v1.CustomerRef(store_key=types_v1.StoreKey(store=store, customer_id=customer_id))
+    for store, customer_id in (("crm", "C00001"), ("crm", "C00002"), ("crm", "C99999"), ("none", "C00001"))
+] + [
+    types_v1.CustomerRef(phone=phone)
+    for phone in ("13800131234", "１３８００１３１２３４", "13999999999", "x")
+]
+
+refs = st.sampled_from(REFS)
+purposes = st.sampled_from(["marketing", "after_sales", "record_correction", "invented", ""])
+masks = st.lists(st.sampled_from(["phone", "name", "id_card", "invented", "*"]), max_size=3).map(
+    lambda names: FieldMask(paths=names)
+)
+contexts = st.builds(
+    types_v1.RequestContext,
+    request_id=st.sampled_from(["", "r-1"]),
+    purpose=purposes,
+    basis=st.sampled_from(["consent", "contract", "legal_duty", "invented", ""]),
+    basis_evidence=st.sampled_from(["", "order-7"]),
+    ticket=st.sampled_from(["", "T-1"]),
+    on_behalf_of=st.sampled_from(["", "", "", "support-agent", "stranger"]),
+)
+principals = st.sampled_from(["support-agent", "stranger", "only-here", "nobody-in-particular"])
+pages = {"page_size": st.sampled_from([0, 1, -1]), "page_token": st.sampled_from(["", "x"])}
+scopes = st.builds(consent_v1.SuppressionScope, purpose=purposes)
+records = st.builds(
+    consent_v1.ConsentRecord,
+    purpose=purposes,
+    type=st.sampled_from([consent_v1.CONSENT_EVENT_TYPE_GIVEN, consent_v1.CONSENT_EVENT_TYPE_REFUSED]),
+)
+look_ups = st.builds(
+    customer_v1.LookupCustomerRequest,
+    customer=refs, store=st.sampled_from(["", "crm", "none"]), context=contexts, read_mask=masks,
+    strict=st.booleans(),
+)  # fmt: skip
+
+REQUESTS: dict[str, st.SearchStrategy[Any]] = {
+    "LookupCustomer": look_ups,
+    "BatchLookupCustomers": st.builds(
+        customer_v1.BatchLookupCustomersRequest,
+        customers=st.lists(refs, max_size=3), store=st.just("crm"), context=contexts, read_mask=masks,
+    ),
+    "SearchCustomers": st.builds(
+        customer_v1.SearchCustomersRequest,
+        phone_last_four=st.sampled_from(["1234", "0000", "12"]), store=st.just("crm"), context=contexts,
+        read_mask=masks,
+    ),
+    "MergeCustomers": st.builds(
+        customer_v1.MergeCustomersRequest,
+        **{"into": refs, "from": refs, "context": contexts, "evidence_ref": st.just("form-1")},
+    ),
+    "SplitCustomer": st.builds(
+        customer_v1.SplitCustomerRequest,
+        store_key=st.sampled_from([ref.store_key for ref in REFS[:4]]), context=contexts,
+        evidence_ref=st.just("form-1"),
+    ),
+    "RecordConsent": st.builds(
+        consent_v1.RecordConsentRequest,
+        customer=refs, context=contexts, consent=records, prompt=st.sampled_from(["", "forged"]),
+        capture=st.just(answers.WIRE_FREE),
+    ),
+    "WithdrawConsent": st.builds(
+        consent_v1.WithdrawConsentRequest, customer=refs, context=contexts, purpose=purposes
+    ),
+    "GetConsent": st.builds(
+        consent_v1.GetConsentRequest, customer=refs, context=contexts, purpose=purposes
+    ),
+    "ListConsentEvents": st.builds(
+        consent_v1.ListConsentEventsRequest, customer=refs, context=contexts, purpose=purposes, **pages
+    ),
+    "ExportConsentEvidence": st.builds(
+        consent_v1.ExportConsentEvidenceRequest, customer=refs, context=contexts, purpose=purposes
+    ),
+    "AddSuppression": st.builds(
+        consent_v1.AddSuppressionRequest,
+        customer=refs, context=contexts, scope=scopes, source=st.just("call"), evidence_ref=st.just("rec-1"),
+    ),
+    "RemoveSuppression": st.builds(
+        consent_v1.RemoveSuppressionRequest, suppression_id=st.sampled_from(["", "0" * 32]), context=contexts
+    ),
+    "ListSuppressions": st.builds(
+        consent_v1.ListSuppressionsRequest, customer=refs, context=contexts, purpose=purposes, **pages
+    ),
+    "UpsertPrincipal": st.builds(
+        directory_v1.UpsertPrincipalRequest,
+        principal=principals.map(
+            lambda name: directory_v1.Principal(
+                id=name, kind=directory_v1.PRINCIPAL_KIND_EMPLOYEE, roles=["administrator"],
+                employment=directory_v1.EMPLOYMENT_ACTIVE, training=directory_v1.TRAINING_NONE,
+            )
+        ),
+        context=contexts,
+    ),
+    "GetPrincipal": st.builds(directory_v1.GetPrincipalRequest, id=principals, context=contexts),
+    "ListPrincipals": st.builds(directory_v1.ListPrincipalsRequest, context=contexts, **pages),
+    "OffboardPrincipal": st.builds(directory_v1.OffboardPrincipalRequest, id=principals, context=contexts),
+    "Explain": st.builds(
+        policy_v1.ExplainRequest, lookup=look_ups, principal=principals, context=contexts
+    ),
+    "GetBundle": st.builds(policy_v1.GetBundleRequest, context=contexts),
+}  # fmt: skip
+
+
+class Numbered:
+    """Ids that start anew at every call, so that equal calls have equal ids; the rest is random."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.drawn = 0
+
+    def new_id(self) -> str:
+        self.drawn += 1
+        return f"{self.drawn:032x}"
+
+    def nonce(self) -> bytes:
+        nonce: bytes = self._inner.nonce()
+        return nonce
+
+
+class Sub:
+    """Believes that the token is the name: who calls is not what is attacked here."""
+
+    async def verify(self, token: str, now: object) -> Credential:
+        return Credential(token, "test")
+
+
+@dataclass
+class Wire:
+    """What a transport knows of one call."""
+
+    who: str
+
+    def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
+        return (("authorization", f"Bearer {self.who}"),)
+
+    def time_remaining(self) -> None:
+        return None
+
+    def auth_context(self) -> dict[str, list[bytes]]:
+        return {}
+
+    def set_trailing_metadata(self, metadata: object) -> None:
+        self.trailing = metadata
+
+
+async def told(house: House, who: str, name: str, message: Message) -> object:
+    """Return everything that the caller gets, as bytes or as a failure."""
+    front = Front(replace(house.gate, ids=Numbered(house.gate.ids)), Sub(), 5.0)
+    (method,) = (each for each in METHODS if each.name == name)
+    context: Any = Wire(who)
+    try:
+        return await answer(method, front, message.SerializeToString(), context)
+    except FujieError as error:
+        return (type(error).__name__, error.code)
+
+
+async def leave_traces(house: House) -> None:
+    """Make everything of which a stranger must not learn."""
+    desk, support = caller("consent-desk"), caller("support-agent")
+    for number in range(1, 4):
+        ref = StoreKey("crm", f"C{number:05}")
+        reply = await record_consent(house.gate, desk, RequestContext(), answers.answer(house.gate, ref))
+        assert isinstance(reply, ConsentReply), reply
+        await lookup(house.gate, support, ask("phone", customer=ref.customer_id), 2.0)
+    draft = answers.answer(house.gate, StoreKey("crm", "C00002")).draft
+    for gone in (StoreKey("crm", "C00002"), Phone("+8613999999999")):
+        withdrawn = await withdraw_consent(house.gate, desk, gone, RequestContext(), draft)
+        assert isinstance(withdrawn, ConsentReply), withdrawn
+    assert isinstance(await lookup(house.gate, support, ask("phone"), 2.0), LookupReply)
+    extra = Principal("only-here", roles=frozenset({"support"}), department="east")
+    assert isinstance(await upsert_principal(house.gate, ADMIN, RequestContext(), extra), PrincipalReply)
+
+
+async def hire(house: House) -> None:
+    """Give both gates the askers that have a record and no right."""
+    for name, employment in (("gone", State.ACTIVE), ("suspended", State.SUSPENDED)):
+        record = Principal(name, roles=frozenset({"support"}), department="east", employment=employment)
+        assert isinstance(
+            await upsert_principal(house.gate, ADMIN, RequestContext(), record), PrincipalReply
+        )
+    assert isinstance(await offboard_principal(house.gate, ADMIN, RequestContext(), "gone"), PrincipalReply)
+
+
+@pytest.fixture(scope="module")
+def compare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., tuple[object, object]]]:
+    """Return what one call is told by the gate full of traces, and by the empty one."""
+    root = tmp_path_factory.mktemp("two-gates")
+    with asyncio.Runner() as runner:
+
+        async def open_gate(name: str, customers: int) -> tuple[Any, House]:
+            directory = root / name
+            directory.mkdir()
+            store: Path = directory / "crm.db"
+            create_store(store, customers)
+            opening = opened_house(directory, store)
+            return opening, await opening.__aenter__()
+
+        full_opening, full = runner.run(open_gate("full", 200))
+        empty_opening, empty = runner.run(open_gate("empty", 0))
+        for house in (full, empty):
+            runner.run(hire(house))
+        runner.run(leave_traces(full))
+        yield lambda *call: (runner.run(told(full, *call)), runner.run(told(empty, *call)))
+        for opening in (full_opening, empty_opening):
+            runner.run(opening.__aexit__(None, None, None))
+
+
+def test_every_method_is_attacked() -> None:
+    assert REQUESTS.keys() == {method.name for method in METHODS}
+
+
+@pytest.mark.parametrize("name", list(REQUESTS))
+def test_no_call_of_an_ungranted_principal_tells_two_gates_apart(
+    compare: Callable[..., tuple[object, object]], name: str
+) -> None:
+    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @given(who=st.sampled_from(ASKERS), message=REQUESTS[name])
+    def attack(who: str, message: Message) -> None:
+        full, empty = compare(who, name, message)
+        assert full == empty
+
+    attack()
+
+
+def test_a_granted_principal_does_tell_them_apart(compare: Callable[..., tuple[object, object]]) -> None:
+    """Else the property above would hold for a gate that says nothing to anybody."""
+    message = customer_v1.LookupCustomerRequest(
+        customer=REFS[0],
+        context=types_v1.RequestContext(
+            purpose="after_sales", basis="contract", basis_evidence="o", ticket="T"
+        ),
+        read_mask=FieldMask(paths=["phone"]),
+    )
+    full, empty = compare("support-agent", "LookupCustomer", message)
+    assert isinstance(full, bytes)
+    assert not isinstance(empty, bytes)
