@@ -15,11 +15,10 @@ from fujie.model.customer import Correction, CustomerRef, Phone, StoreKey
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
-from fujie.model.principal import Credential, Principal
+from fujie.model.principal import Credential, Principal, PrincipalFilter
 from fujie.model.record import SealedRecord
-from fujie.model.suppression import Suppression
+from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-from fujie.model.vocabulary import State
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -105,26 +104,6 @@ class Identity:
     def sids(self) -> tuple[str, ...]:
         """All of them, `sid` first."""
         return (self.sid, *self.others)
-
-
-@dataclass(frozen=True, slots=True)
-class SuppressionFilter:
-    """Which opt-outs are listed. `sids` None: those of everybody. `purpose` and `channel`: only those that close it."""
-
-    sids: tuple[str, ...] | None = None
-    purpose: str = ""
-    channel: str = ""
-    with_lifted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PrincipalFilter:
-    """Which principals are listed; each part narrows when it is given."""
-
-    role: str = ""
-    department: str = ""
-    employment: State | None = None
-    kind: State | None = None
 
 
 class Ledger(Protocol):

@@ -140,6 +140,16 @@ def test_a_log_that_is_gone_is_refused_and_no_new_one_is_begun(site: Site, histo
     assert found(site, history, against=True) & {FindingKind.MISPLACED, FindingKind.ROLLED_BACK}
 
 
+def test_a_ledger_that_is_gone_is_refused_and_no_empty_one_forgets_who_said_no(
+    site: Site, history: History
+) -> None:
+    for file in site.root.glob("ledger.db*"):
+        file.unlink()
+    refused_start(site, "LEDGER_STRANGE")
+    refused_start(site, "LEDGER_STRANGE")  # and the empty one that is there now changes nothing
+    assert found(site, history, against=True) == set()
+
+
 @pytest.mark.parametrize("left", [0.0, 0.99])
 def test_a_signed_tail_that_was_cut_is_refused(site: Site, history: History, left: float) -> None:
     tail = site.log / WORKER / TAIL

@@ -14,10 +14,9 @@ from fujie.model.consent import ConsentEventType
 from fujie.model.customer import StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
-from fujie.model.principal import Principal
-from fujie.model.suppression import Confirmation, SuppressionScope
+from fujie.model.principal import Principal, PrincipalFilter
+from fujie.model.suppression import Confirmation, SuppressionFilter, SuppressionScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
-from fujie.ports import PrincipalFilter, SuppressionFilter
 from support.identities import consent_event, opt_out
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

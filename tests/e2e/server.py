@@ -198,6 +198,17 @@ class Site:
     @contextmanager
     def running(self) -> Iterator["Server"]:
         """Start the server, wait until it is ready, and end it however the block ends."""
+        server = self.starting()
+        try:
+            server.addresses = server.wait_for("ready")
+            yield server
+        finally:
+            if server.process.poll() is None:
+                server.process.kill()
+            server.process.wait()
+
+    def starting(self) -> "Server":
+        """Start the server and wait for nothing; who calls ends it."""
         self.starts += 1
         output = self.root / f"server-{self.starts}.log"
         with output.open("wb") as sink:
@@ -205,14 +216,7 @@ class Site:
                 [sys.executable, "-m", "fujie", "serve", "--config", str(self.config)],
                 stdin=subprocess.DEVNULL, stdout=sink, stderr=sink, cwd=self.root, env=self._env(),
             )  # fmt: skip
-        server = Server(self, process, output)
-        try:
-            server.addresses = server.wait_for("ready")
-            yield server
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
+        return Server(self, process, output)
 
     def _env(self) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("FUJIE_")}

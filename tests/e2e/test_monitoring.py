@@ -14,7 +14,7 @@ import yaml
 from fujie.adapters.metrics import TABLE
 from fujie.app.settingrows import rows
 from fujie.app.settings import Settings
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 
 ROOT = Path(__file__).parents[2]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"

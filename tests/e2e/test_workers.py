@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -17,6 +18,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2
 
 from e2e.server import ADMIN, INSTANCE, POLICY, Server, Site, lookup
 from fujie.app.client import read_refusal
@@ -256,6 +258,66 @@ async def test_a_rolling_restart_fails_no_call(served: Server) -> None:
     assert served.metric("fujie_decisions_total", action="lookup", effect="ALLOW") == outcomes[""]
     assert served.stop() == 0
     assert sum(log["entries"] for log in logs(served.site).values()) == outcomes[""] + 2
+
+
+async def test_a_worker_that_waits_for_its_last_calls_is_not_taken_for_hanging(site: Site) -> None:
+    site.values["server"]["drain_seconds"] = 3
+    site.write()
+    health = health_pb2.HealthCheckRequest().SerializeToString()
+    with site.running() as server:
+        leaving = server.worker(0)
+        async with connected(server, 20) as clients:
+            for client in clients:  # a watch never ends by itself
+                await client.channel.unary_stream("/grpc.health.v1.Health/Watch")(health).read()
+            server.process.send_signal(signal.SIGUSR2)
+            await asyncio.to_thread(server.wait_for, "worker_leaving")
+            has_reported = []
+            while is_alive(leaving):
+                is_reporting = await asyncio.to_thread(server.metric, "fujie_worker_reporting", worker="w0")
+                has_reported.append(is_reporting or not is_alive(leaving))
+            assert all(has_reported), has_reported
+            assert server.events("worker_lost") == []
+
+
+async def test_a_roll_that_meets_a_dying_worker_and_a_storm_of_signals_leaves_all_serving(
+    served: Server,
+) -> None:
+    os.kill(served.worker(0), signal.SIGKILL)
+    served.process.send_signal(signal.SIGUSR2)
+    for _ in range(100):
+        served.process.send_signal(signal.SIGHUP)
+    served.wait_for("worker_lost")
+    await soon(lambda: bool(served.events("rolled") or served.events("roll_stopped")))
+    await soon(lambda: served.metric("fujie_worker_serving") == 2)
+    async with connected(served, 20) as clients:
+        assert {await client.ask() for client in clients} == {""}
+    os.kill(served.worker(0), signal.SIGKILL)  # that it was told to leave once is forgotten
+    served.wait_for("worker_ready", count=4)
+    assert served.metric("fujie_worker_restarts_total", worker="w0") == 2
+    assert served.stop() == 0
+    logs(served.site)
+
+
+def test_sigterm_in_the_middle_of_a_roll_and_once_more_is_a_good_end(served: Server) -> None:
+    served.process.send_signal(signal.SIGUSR2)
+    served.wait_for("worker_leaving")
+    served.process.send_signal(signal.SIGTERM)
+    assert served.stop() == 0
+    assert served.events("task_died") == served.events("worker_lost") == []
+    assert all(log["entries"] == log["signed"] for log in logs(served.site).values())
+
+
+def test_sigterm_while_the_workers_start_is_a_good_end(site: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as issuer:  # it takes the connection and says nothing
+        site.values["identity"]["issuers"][0]["jwks"] = f"http://127.0.0.1:{issuer.getsockname()[1]}/"
+        site.write()
+        starting = site.starting()
+        try:
+            with issuer.accept()[0]:
+                assert starting.stop() == 0
+        finally:
+            starting.process.kill()
+    assert {event["event"] for event in starting.events()} == {"signal", "stopped"}
 
 
 def test_the_only_worker_is_not_restarted_by_rolling(site: Site) -> None:

@@ -8,6 +8,7 @@
 """
 
 from dataclasses import dataclass
+from os import close
 from pathlib import Path
 
 from fujie.adapters.tilefiles import LogDirectory
@@ -35,6 +36,11 @@ class Opened:
     signed: Checkpoint
     tail: int
     torn_bytes: int
+
+    def close(self) -> None:
+        """Let go of a log that is not to be continued."""
+        close(self.tail)
+        self.directory.release()
 
 
 def open_log(audit_dir: Path, signer: Signer, known: str | None = None) -> Opened:

@@ -44,12 +44,15 @@ class WorkerProcess:
     @classmethod
     async def start(cls, slot: int, settings: Settings, merged: Merged) -> "WorkerProcess":
         """Start a worker and wait until it is ready. Raises CannotStart; no process is left then."""
+        line: Control | None = None
         try:
             ours, theirs = socket.socketpair()
             with theirs:
                 line = await Control.over(ours)
                 process = _spawn(theirs.fileno())
         except OSError as error:  # no descriptor, process or memory left: others may give some back
+            if line is not None:
+                line.close()
             failed = Problem("WORKER_DIED", f"worker w{slot} could not be started: {error.strerror}")
             raise CannotStart([failed]) from None
         worker = cls(slot, process, line, merged)

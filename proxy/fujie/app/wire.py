@@ -61,6 +61,13 @@ _LOG_REMEDIES = {
 }
 
 
+_STRANGE_LEDGER = ("LEDGER_STRANGE", "the log has entries, and the ledger has never heard of it")
+_STRANGE_REMEDY = (
+    "Restore the ledger that this log was written beside: an empty one knows no withdrawal and no opt-out. "
+    "To begin anew on purpose, begin a new log too: move the log away, or change audit.instance."
+)
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class OpenGate:
     """Everything that is open. `front` is what the transport serves."""
@@ -161,7 +168,7 @@ def _authenticator(
         kinds.append(
             UnsafeStaticTokens({str(digest): str(principal) for digest, principal in fixed.items()})
         )
-    return FirstOf(kinds)
+    return FirstOf(kinds) if len(kinds) > 1 else tokens
 
 
 def _jwks_followed(iss: str, code: str) -> None:
@@ -253,10 +260,15 @@ async def _log(
         def open_and_sign() -> TileLog:
             signer = Signer(origin, key.secret)
             opened = open_log(settings.audit.dir, signer, kept.note if kept else None)
+            if kept is None and opened.frontier.size:  # before anything is signed, which the ledger would keep
+                opened.close()
+                raise CannotStart([Problem(*_STRANGE_LEDGER, "ledger.url", origin, _STRANGE_REMEDY)])
             return TileLog(opened, clock=clock.monotonic, cpu=clock.cpu, keep=keeper)
 
         # In a thread: recovery reads and the first checkpoint writes.
-        return await asyncio.to_thread(open_and_sign)
+        log = await asyncio.to_thread(open_and_sign)
+        await keeper.catch_up()  # from its first entry on the ledger knows this log, whenever a crash comes
+        return log
     except (AuditError, LedgerError) as error:
         problem = Problem(error.code, str(error), place=origin, remedy=_LOG_REMEDIES.get(error.code, ""))
     except OSError as error:

@@ -23,7 +23,8 @@ from fujie.decision.limits import closed_to_all, taken, used_up, without_grant
 from fujie.decision.plan import Plan, RuleSet
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
 from fujie.model.facts import Facts, FactValue, Unknown
-from fujie.model.reason import BUILT_IN_REASONS, LocalizedText
+from fujie.model.reason import LocalizedText
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import Step
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State

@@ -9,10 +9,9 @@ from fujie.flows.reply import PrincipalReply, PrincipalsReply, Refusal
 from fujie.model.errors import RequestError
 from fujie.model.facts import FactType, Kind
 from fujie.model.page import Slice
-from fujie.model.principal import AttributeValue, Credential, Principal
+from fujie.model.principal import AttributeValue, Credential, Principal, PrincipalFilter
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
-from fujie.ports import PrincipalFilter
 
 _PYTHON = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str, Kind.STRINGS: tuple}
 

@@ -13,7 +13,7 @@ from fujie.flows.reply import Prompt, Refusal
 from fujie.model.decision import Decision
 from fujie.model.errors import FujieError, RequestError
 from fujie.model.principal import Credential, Principal
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect, State
 

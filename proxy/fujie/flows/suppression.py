@@ -19,9 +19,8 @@ from fujie.model.facts import Known
 from fujie.model.page import FIRST_PAGE, Slice
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
-from fujie.model.suppression import Confirmation, Suppression, SuppressionScope
+from fujie.model.suppression import Confirmation, Suppression, SuppressionFilter, SuppressionScope
 from fujie.model.vocabulary import Action, Effect
-from fujie.ports import SuppressionFilter
 
 
 @dataclass(frozen=True, slots=True, repr=False)

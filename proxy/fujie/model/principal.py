@@ -43,3 +43,13 @@ class Credential:
     def is_workload(self) -> bool:
         """Tell whether a certificate alone proved who calls."""
         return bool(self.workload) and not self.issuer
+
+
+@dataclass(frozen=True, slots=True)
+class PrincipalFilter:
+    """Which principals are listed; each part narrows when it is given."""
+
+    role: str = ""
+    department: str = ""
+    employment: State | None = None
+    kind: State | None = None

@@ -53,3 +53,13 @@ class Suppression:
     evidence_ref: str = ""
     lifted: Confirmation | None = None
     lifted_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SuppressionFilter:
+    """Which opt-outs are listed. `sids` None: those of everybody. `purpose` and `channel`: only those that close it."""
+
+    sids: tuple[str, ...] | None = None
+    purpose: str = ""
+    channel: str = ""
+    with_lifted: bool = False

@@ -6,14 +6,8 @@ from types import MappingProxyType
 
 from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable, opens_when_short
 from fujie.model.facts import BUILT_IN_FACTS, FactType, Kind
-from fujie.model.reason import (
-    BUILT_IN_REASONS,
-    BUNDLE_PREFIX,
-    NO_TEXT,
-    LocalizedText,
-    Outcome,
-    ReasonDefinition,
-)
+from fujie.model.reason import NO_TEXT, LocalizedText, Outcome, ReasonDefinition
+from fujie.model.reasons import BUILT_IN_REASONS, BUNDLE_PREFIX
 from fujie.model.step import Ladder, Step, parse_step
 from fujie.model.vocabulary import Basis
 from fujie.policy.bundle import FieldClass, Purpose
@@ -159,7 +153,9 @@ class Catalogue:
             return None
         if pair := opens_when_short(data_class, ladder):
             self._report.problem(
-                place, "LADDER_INVALID", f"{pair[1]} shows short values that {pair[0]} before it masks whole"
+                place,
+                "LADDER_INVALID",
+                f"{pair[1]} shows short values that {pair[0]} before it masks whole",
             )
         return ladder
 

@@ -2,12 +2,14 @@
 
 import socket
 import struct
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
+from fujie.adapters import scrape
 from fujie.adapters.scrape import MOST_CONNECTIONS, ScrapeListener
 
 REQUEST = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
@@ -65,3 +67,18 @@ def test_a_peer_that_resets_or_talks_nonsense_prints_nothing(
 def test_an_address_that_is_taken_is_an_os_error(listener: ScrapeListener) -> None:
     with pytest.raises(OSError, match="in use"):
         ScrapeListener("127.0.0.1", listener.port, CollectorRegistry())
+
+
+def test_a_peer_that_says_a_byte_now_and_then_is_cut_off(
+    listener: ScrapeListener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time; all of them would take for ever. Only a hang would fail this test."""
+    monkeypatch.setattr(scrape, "MOST_SECONDS", 0.3)
+
+    def drip(peer: socket.socket) -> None:
+        while True:
+            peer.sendall(b"x")
+            time.sleep(0.05)
+
+    with connect(listener) as peer, pytest.raises(ConnectionError):
+        drip(peer)

@@ -9,7 +9,7 @@ import pytest
 from fujie.app.client import PlaintextRefused, RefusalDetail, connect, read_refusal
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import ReasonHit
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.transport.grpc import status
 from fujie.v1 import policy_service_pb2 as policy_v1

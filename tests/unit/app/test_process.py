@@ -4,6 +4,7 @@ The interpreter that workers run in is replaced by a script: what it says and wh
 """
 
 import asyncio
+import os
 import resource
 import signal
 import sys
@@ -114,3 +115,17 @@ async def test_a_machine_that_is_full_is_a_problem_and_no_crash(settings: Settin
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     assert "Too many open files" in caught.value.problems[0].message
+
+
+async def test_an_interpreter_that_is_gone_is_a_problem_and_leaves_no_descriptor(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent")
+    before = set(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(CannotStart) as caught:
+            await WorkerProcess.start(0, settings, Merged())
+        assert [problem.code for problem in caught.value.problems] == ["WORKER_DIED"]
+    await asyncio.sleep(0)  # a transport closes in the next round
+    await asyncio.sleep(0)
+    assert set(os.listdir("/proc/self/fd")) == before

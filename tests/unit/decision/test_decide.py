@@ -10,7 +10,7 @@ from fujie.decision.decide import decide, refuse
 from fujie.decision.plan import Planner
 from fujie.model.decision import Decision
 from fujie.model.facts import Facts, FactValue, Unknown, UnknownWhy
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import parse_step
 from fujie.model.vocabulary import Action, Effect, State

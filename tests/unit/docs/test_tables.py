@@ -11,7 +11,8 @@ from fujie.decision.mask import mask_value
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable
 from fujie.model.facts import BUILT_IN_FACTS
-from fujie.model.reason import BUILT_IN_REASONS, ReasonDefinition
+from fujie.model.reason import ReasonDefinition
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.step import KNOWN_STEPS, parse_step
 from fujie.model.vocabulary import Basis
 from fujie.policy.bundle import Bundle

@@ -26,9 +26,9 @@ from fujie.model.errors import StartError
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
-from fujie.model.suppression import Suppression
+from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-from fujie.ports import Identifiers, Identity, SuppressionFilter
+from fujie.ports import Identifiers, Identity
 
 
 class SQLLedger:
@@ -94,7 +94,9 @@ class SQLLedger:
         """See `ports.Ledger.suppression_page`."""
         return await self._suppressions.suppression_page(asked, part)
 
-    async def add_suppression(self, given: Suppression, request_id: str, request_digest: str) -> Suppression:
+    async def add_suppression(
+        self, given: Suppression, request_id: str, request_digest: str
+    ) -> Suppression:
         """See `ports.Ledger.add_suppression`."""
         return await self._suppressions.add_suppression(given, request_id, request_digest)
 

@@ -17,9 +17,8 @@ from fujie.adapters.ledger.pages import Keyed, read_page
 from fujie.adapters.ledger.tables import principal as table
 from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
-from fujie.model.principal import AttributeValue, Principal
+from fujie.model.principal import AttributeValue, Principal, PrincipalFilter
 from fujie.model.vocabulary import ADMINISTRATOR, State
-from fujie.ports import PrincipalFilter
 
 
 def _principal(row: Sequence[Any]) -> Principal:
@@ -86,7 +85,9 @@ def _with_role() -> sa.ColumnElement[bool]:
     element begins with `["` or `, "`, and its text ends at its closing quote: the comparison is exact. LIKE
     would not be: SQLite's knows no case.
     """
-    first, later = (sa.literal(before).concat(sa.bindparam("role", type_=sa.Text)) for before in ("[", ", "))
+    first, later = (
+        sa.literal(before).concat(sa.bindparam("role", type_=sa.Text)) for before in ("[", ", ")
+    )
     return sa.or_(*(sa.func.replace(table.c.roles, part, "") != table.c.roles for part in (first, later)))
 
 

@@ -148,6 +148,7 @@ class SQLiteDatabase:
     async def close(self) -> None:
         """Finish the write that is running, drop those that wait, and close the file."""
         self._is_closed = True
-        self._writer.shutdown(wait=True, cancel_futures=True)
+        # Not on the event loop: a write may wait seconds for another process, and calls still drain.
+        await asyncio.to_thread(self._writer.shutdown, wait=True, cancel_futures=True)
         self._engine.dispose()
         self._reader.close()

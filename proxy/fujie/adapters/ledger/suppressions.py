@@ -16,8 +16,7 @@ from fujie.adapters.ledger.tables import suppression, suppression_lift
 from fujie.model.customer import Correction
 from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
-from fujie.model.suppression import Confirmation, Suppression, SuppressionScope
-from fujie.ports import SuppressionFilter
+from fujie.model.suppression import Confirmation, Suppression, SuppressionFilter, SuppressionScope
 
 _S, _L = suppression.c, suppression_lift.c
 _COLUMNS = (

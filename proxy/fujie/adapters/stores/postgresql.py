@@ -8,7 +8,7 @@ the SELECT repeated once within its deadline: it changed nothing.
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import asyncpg
@@ -31,6 +31,8 @@ SESSION = {
     "application_name": "fujie",
     "default_transaction_read_only": "on",
     "statement_timeout": "30000",
+    # A planner that takes a look-up through a view for expensive would compile it: 100 ms for one row.
+    "jit": "off",
 }
 """What our sessions ask of the server. The time limit, in milliseconds, is for a cancel that never arrived."""
 
@@ -76,21 +78,21 @@ _COMPARED_AS: Mapping[KeyType, sa.types.TypeEngine[Any]] = {
 """One type for columns of several sizes, so that a number too large for the column is only not found."""
 
 _DESCRIBE = """
-WITH RECURSIVE found (name, type) AS (
-    SELECT a.attname, a.atttypid
+WITH RECURSIVE found (home, name, type) AS (
+    SELECT n.nspname, a.attname, a.atttypid
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
     JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
     WHERE c.relname::text = $1 AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND a.attnum > 0 AND NOT a.attisdropped
       AND CASE WHEN $2::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname::text = $2 END
   UNION ALL
-    SELECT found.name, t.typbasetype FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type WHERE t.typtype = 'd'
+    SELECT found.home, found.name, t.typbasetype FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type WHERE t.typtype = 'd'
 )
-SELECT found.name::text, n.nspname::text, t.typname::text, t.typcategory::text
+SELECT found.home::text, found.name::text, n.nspname::text, t.typname::text, t.typcategory::text
 FROM found JOIN pg_catalog.pg_type t ON t.oid = found.type JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace
 WHERE t.typtype <> 'd'
 """
-"""Name, type (schema, name) and category of every column of a table or view; a domain is what it is made of."""
+"""Schema of a table or view; name, type (schema, name) and category of every column. A domain is what it is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +223,9 @@ async def open_postgresql(
     """
     try:
         async with asyncio.timeout(OPEN_S):
-            types = await _types(table, address)
+            home, types = await _types(table, address)
+            # From here on by its full name: who adds a table to a schema in front must not answer for it.
+            table = replace(table, table=f"{home}.{table.table_name}")
             columns = PostgreSQLColumns(table, types)
             await _may_read(table, address, columns)
             pools = [
@@ -232,7 +236,8 @@ async def open_postgresql(
     return columns, ReplicasFirst(pools[:-1], pools[-1], clock) if replicas else pools[-1]
 
 
-async def _types(table: StoreTable, address: Address) -> Mapping[str, Type]:
+async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str, Type]]:
+    """Return the schema that the table lies in, and the types of its columns."""
     connection = await asyncpg.connect(**_arguments(address))
     try:
         described = await connection.fetch(_DESCRIBE, table.table_name, table.schema)
@@ -241,13 +246,13 @@ async def _types(table: StoreTable, address: Address) -> Mapping[str, Type]:
     if not described:
         raise mismatch([f"store {table.name}: there is no table or view {table.table!r}"])
     types = {}
-    for name, schema, of, category in described:
+    for _, name, schema, of, category in described:
         full = f"{schema}.{of}"
         types[name] = Type(full, KeyType.TEXT if category == "S" else _KEY_TYPES.get(full))
     found = missing(table, types.keys()) + not_keys(table, {name: of.key for name, of in types.items()})
     if found:
         raise mismatch(found)
-    return types
+    return described[0][0], types
 
 
 async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColumns) -> None:

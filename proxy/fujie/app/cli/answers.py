@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -19,6 +19,9 @@ from fujie.app.cli.arguments import (
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.messages import shown
 from fujie.app.cli.output import Exit, Format, Output, fail, show, show_fields
+
+if TYPE_CHECKING:
+    from fujie.v1 import consent_service_pb2 as consent_v1  # at run time only by the command that needs it
 
 _MOST_BYTES = 64 * 1024 * 1024
 """More than any customer's history has; a wrong path may name something huge."""
@@ -63,23 +66,15 @@ def record(
     from fujie.v1 import consent_service_pb2 as consent_v1
     from fujie.v1 import types_pb2 as types_v1
 
-    notice_id, _, version = notice.partition("@")
-    usage = ""
     if given is None:
-        usage = "say --given or --refused: silence is neither"
-    elif notice and not (notice_id and version):
-        usage = "--notice is id@version: which text was shown counts"
-    elif not prompt and not (customer and purpose):
-        usage = "give CUSTOMER and --purpose, or --prompt"
-    if usage:
-        fail(Exit.USAGE, usage, code="ARGUMENT_INVALID", output=server.output)
-    kind = consent_v1.CONSENT_EVENT_TYPE_GIVEN if given else consent_v1.CONSENT_EVENT_TYPE_REFUSED
+        _misused(server, "say --given or --refused: silence is neither")
+    if not prompt and not (customer and purpose):
+        _misused(server, "give CUSTOMER and --purpose, or --prompt")
     event = consent_v1.ConsentRecord(
-        purpose=purpose, channel=channel, type=kind, source=source, evidence_ref=evidence_ref,
-        explicit=explicit and bool(given) and not prompt, separate=separate,
-        notice=consent_v1.NoticeRef(
-            id=notice_id, version=version, language=language if notice or prompt else "", digest=digest
-        ),
+        purpose=purpose, channel=channel, source=source, evidence_ref=evidence_ref, separate=separate,
+        type=f"CONSENT_EVENT_TYPE_{'GIVEN' if given else 'REFUSED'}",
+        explicit=explicit and given and not prompt,
+        notice=_notice(server, notice, language if notice or prompt else "", digest),
     )  # fmt: skip
     request = consent_v1.RecordConsentRequest(
         customer=customer_ref(customer, store, phone=phone) if customer else None,
@@ -91,6 +86,19 @@ def record(
     with server.stubs() as stubs:
         reply = stubs.consent.RecordConsent(request)
     show_fields(server.output, shown(reply.consent, server.output))
+
+
+def _notice(server: Server, notice: str, language: str, digest: str) -> "consent_v1.NoticeRef":
+    from fujie.v1 import consent_service_pb2 as consent_v1
+
+    notice_id, _, version = notice.partition("@")
+    if notice and not (notice_id and version):
+        _misused(server, "--notice is id@version: which text was shown counts")
+    return consent_v1.NoticeRef(id=notice_id, version=version, language=language, digest=digest)
+
+
+def _misused(server: Server, words: str) -> NoReturn:
+    fail(Exit.USAGE, words, code="ARGUMENT_INVALID", output=server.output)
 
 
 @calls_server

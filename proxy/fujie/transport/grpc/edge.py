@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import grpc
 
 from fujie.model.errors import RequestError
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.ports import Identifiers
 from fujie.transport.grpc import status
 

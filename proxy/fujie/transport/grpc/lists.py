@@ -5,9 +5,9 @@ from typing import Any, Final
 from fujie.flows.consent_events import EventsQuery
 from fujie.flows.reply import ConsentEventsReply, PrincipalsReply
 from fujie.model.page import Slice
+from fujie.model.principal import PrincipalFilter
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import Action
-from fujie.ports import PrincipalFilter
 from fujie.transport.grpc import pages, parse, render, text
 from fujie.transport.grpc.services import Method
 from fujie.v1 import consent_service_pb2 as consent_v1

@@ -50,11 +50,11 @@ from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.page import Slice
-from fujie.model.principal import Credential, Principal
+from fujie.model.principal import Credential, Principal, PrincipalFilter
 from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
 from fujie.model.suppression import Confirmation
 from fujie.model.vocabulary import Action
-from fujie.ports import Authenticator, PrincipalFilter
+from fujie.ports import Authenticator
 from fujie.transport.grpc import parse, render, status
 from fujie.transport.grpc.credentials import authenticate
 from fujie.transport.grpc.deadlines import Deadlines

@@ -74,9 +74,14 @@ def _sockets(port: int, *, is_listening: bool) -> Iterator[socket.socket]:
             continue  # no socket, or gone meanwhile
         try:
             is_ours = lent.family in (socket.AF_INET, socket.AF_INET6) and lent.getsockname()[1] == port
-            if is_ours and bool(lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)) == is_listening:
+            if is_ours and (_listens(lent) if is_listening else bool(lent.getpeername())):
                 yield lent
         except OSError:
             pass
         finally:
             lent.detach()
+
+
+def _listens(lent: socket.socket) -> bool:
+    """Tell a listener from a connection, and from a listener that was shut down, which is neither."""
+    return bool(lent.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))

@@ -15,7 +15,8 @@ from google.rpc import error_details_pb2, status_pb2
 
 from fujie.flows.reply import Refusal
 from fujie.model.decision import ReasonHit
-from fujie.model.reason import BUILT_IN_REASONS, LocalizedText, Outcome
+from fujie.model.reason import LocalizedText, Outcome
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.transport.grpc import render
 from fujie.v1 import types_pb2 as types_v1

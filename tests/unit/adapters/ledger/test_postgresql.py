@@ -27,12 +27,18 @@ from fujie.adapters.ledger import (
     open_ledger,
     postgresql,
 )
+from fujie.adapters.ledger.aliases import person
+from fujie.adapters.ledger.database import members, padded_size
+from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.server import URL_ALONE, server_of
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError, StartError
+from fujie.model.page import Slice
 from fujie.model.principal import Principal
+from fujie.model.suppression import Suppression, SuppressionScope
+from fujie.ports import SuppressionFilter
 from support.postgresql import database, ledger_url, server
 from support.wire import Fault, Wire
 
@@ -198,6 +204,21 @@ async def test_connections_that_died_while_idle_are_replaced_without_an_error(
         await kill()
         await far.record_consent(event(sid), "", "")
     assert len(await far.consent_events([sid], "")) == 2
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_trusted(
+    ledger: SQLLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A firewall forgets it and says nothing: a read on it would wait for its time limit."""
+    identity = await ledger.enrol([KEY], NOW)
+    database = ledger.database
+    assert isinstance(database, PostgreSQLDatabase)
+    first = database._idle[-1][0]
+    assert await ledger.find([KEY]) == identity
+    assert database._idle[-1][0] is first
+    monkeypatch.setattr(postgresql, "IDLE_LIMIT_S", 0.0)
+    assert await ledger.find([KEY]) == identity
+    assert first not in [connection for connection, _ in database._idle]
 
 
 async def test_an_unreachable_server_closes_and_its_return_opens(far: SQLLedger, wire: Wire) -> None:
@@ -519,6 +540,7 @@ async def test_sessions_are_durable_and_bounded_whatever_the_defaults(url: str) 
             "statement_timeout": "3s",
             "lock_timeout": "2s",
             "idle_in_transaction_session_timeout": "5s",
+            "row_security": "off",
         }
         assert await run(scalar("SHOW transaction_isolation")) == "read committed"
     await ledger.close()
@@ -531,6 +553,121 @@ async def test_a_session_whose_settings_were_dropped_is_not_used(url: str) -> No
         await engine.connect()
     assert postgresql.error_name(refused.value) == "SessionSettingsDropped"
     await engine.dispose()
+
+
+# Tables that are not what they seem.
+
+
+def database_of(url: str) -> str:
+    return url.rpartition("?")[0].rpartition("/")[2]
+
+
+def opt_out(sid: str) -> Suppression:
+    return Suppression(IDENTIFIERS.new_id(), sid, SuppressionScope(), NOW, NOW, "agent", "reply")
+
+
+async def test_a_schema_in_front_that_comes_later_hides_nothing(url: str, ledger: SQLLedger) -> None:
+    """`"$user"` stands before `public` in every default search_path."""
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    server().execute(
+        "CREATE SCHEMA postgres",
+        *(f'CREATE TABLE postgres."{name}" (LIKE public."{name}")' for name in metadata.tables),
+        database=database_of(url),
+    )
+    await ledger.add_suppression(opt_out(sid), "", "")
+    reads = (ledger.suppressions([sid]) for _ in range(2 * postgresql.READ_CONNECTIONS))
+    assert [len(found) for found in await asyncio.gather(*reads)] == [1] * 2 * postgresql.READ_CONNECTIONS
+    assert await ledger.find([KEY]) is not None
+
+
+async def test_a_table_of_another_schema_in_front_is_refused(url: str) -> None:
+    server().execute(
+        "CREATE SCHEMA postgres",
+        "CREATE TABLE postgres.suppression (LIKE public.suppression)",
+        database=database_of(url),
+    )
+    with pytest.raises(StartError) as refused:
+        await opened(url)
+    assert refused.value.code == "LEDGER_UNSUPPORTED"
+
+
+async def test_a_policy_that_hides_rows_closes(url: str, ledger: SQLLedger) -> None:
+    """An opt-out that is not seen would be none."""
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    await ledger.add_suppression(opt_out(sid), "", "")
+    server().execute(
+        "DROP ROLE IF EXISTS hidden_from",
+        "CREATE ROLE hidden_from LOGIN",
+        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO hidden_from",
+        "ALTER TABLE suppression ENABLE ROW LEVEL SECURITY",
+        database=database_of(url),
+    )
+    gate = await opened(server().url(database_of(url), "hidden_from"))
+    with pytest.raises(LedgerError, match="InsufficientPrivilege"):
+        await gate.suppressions([sid])
+    await gate.close()
+    server().execute("DROP OWNED BY hidden_from", "DROP ROLE hidden_from", database=database_of(url))
+
+
+@pytest.mark.parametrize(
+    "dropping",
+    [
+        "CREATE RULE quiet AS ON INSERT TO consent_event DO INSTEAD NOTHING",
+        "CREATE TRIGGER quiet BEFORE INSERT ON consent_event FOR EACH ROW EXECUTE FUNCTION nothing()",
+    ],
+)
+async def test_a_table_that_may_drop_what_it_is_given_is_refused(url: str, dropping: str) -> None:
+    """PostgreSQL reports such an INSERT as done, and a withdrawal would be acknowledged that is nowhere."""
+    function = "CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'"
+    server().execute(function, dropping, database=database_of(url))
+    with pytest.raises(StartError) as refused:
+        await opened(url)
+    assert refused.value.code == "LEDGER_UNSUPPORTED"
+
+
+async def test_reads_find_by_index_whether_they_were_planned_on_an_empty_ledger_or_a_full_one(
+    url: str, ledger: SQLLedger
+) -> None:
+    """Whatever the planner knows of the tables: nothing after a restore, the wrong thing later."""
+    numbers = "FROM generate_series(1, 20000) AS n"
+    sid = "'sid_' || n"
+
+    async def read(ledger: SQLLedger) -> None:
+        for count in (1, 2, 7):
+            await ledger.find([StoreKey("crm", f"C-{n}") for n in range(count)])
+            sids = [f"sid_{n}" for n in range(1, count + 1)]
+            await ledger.database.rows(person(padded_size(count)), members(sids))
+            await ledger.consent_events(sids, "marketing")
+            await ledger.consent_page(sids, sids[0], "", Slice(size=10))
+            await ledger.suppressions(sids)
+            await ledger.suppression_page(SuppressionFilter(sids=tuple(sids)), Slice(size=10))
+        await ledger.directory.get("alice")
+        await ledger.directory.has_administrator()
+
+    for _ in range(10):
+        await read(ledger)
+    server().execute(
+        *(f"ALTER TABLE {name} SET (autovacuum_enabled = off)" for name in ("subject", "alias", "suppression")),
+        f"INSERT INTO subject SELECT {sid}, 'k', 0, false, n {numbers}",
+        f"INSERT INTO alias SELECT 'phone', '', 'i1', sha256(n::text::bytea), {sid}, 0, NULL, n {numbers}",
+        f"INSERT INTO suppression SELECT 's' || n, {sid}, '', '', '', 0, 0, '', '', '', NULL, '', n {numbers}",
+        database=database_of(url),
+    )
+    server().execute(  # it takes them for larger, as a table of a million rows is
+        "UPDATE pg_class SET relpages = 1, reltuples = 100000 WHERE relname IN ('alias', 'suppression')",
+        database=database_of(url),
+    )
+    later = await opened(url)
+    for _ in range(3):
+        await read(ledger)
+        await read(later)
+    await ledger.close()  # a session tells what it has counted when it ends
+    await later.close()
+    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    while server().execute(others, database=database_of(url)):  # noqa: ASYNC110 - the server tells nobody
+        await asyncio.sleep(0.02)
+    scans = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 1000"
+    assert server().execute(scans, database=database_of(url)) == []
 
 
 async def test_a_server_that_accepts_no_writes_is_refused(url: str) -> None:

@@ -260,6 +260,40 @@ async def test_every_way_to_find_somebody_uses_the_index(place: Server, opened: 
     assert await outcome(store, 10.0, StoreKey("crm", "10042")) == "10042"
 
 
+async def test_a_table_that_appears_in_front_answers_for_nobody(place: Server, opened: Open) -> None:
+    """`"$user"` stands before `public` in every default search_path of PostgreSQL; MySQL has no such thing."""
+    if isinstance(place, InMariaDB):
+        pytest.skip("a matter of PostgreSQL's search_path")
+    store = await opened()
+    place.run(
+        "CREATE SCHEMA postgres",
+        "CREATE TABLE postgres.customers AS SELECT 'C-1' AS id, '+8613900139000' AS phone, '9000' AS last4",
+    )
+    try:
+        [row] = await store.fetch(ONE, NOTHING, NOTHING, 10.0)
+        assert row.phone == "+8613800138000"
+    finally:
+        place.run("DROP SCHEMA postgres CASCADE")
+
+
+async def test_callers_without_time_take_nothing_from_the_next(place: Server, opened: Open) -> None:
+    """A millisecond is over somewhere else every time: before, within or after the connecting, the read, the return."""
+    store = await opened(connections=2)
+    before = asyncio.all_tasks()
+    for round_ in range(12):
+        hurried = [outcome(store, 0.0005 * (1 + (round_ + n) % 16)) for n in range(16)]
+        gone = [asyncio.ensure_future(outcome(store, 30.0)) for _ in range(8)]
+        for n, call in enumerate(gone):
+            asyncio.get_running_loop().call_later(0.0003 * n * round_, call.cancel)
+        assert set(await asyncio.gather(*hurried)) <= {"STORE_TIMEOUT", "C-1"}
+        await asyncio.gather(*gone, return_exceptions=True)
+        assert await outcome(store, 30.0) == "C-1"
+    async with asyncio.timeout(PATIENCE_S):
+        while len(sessions(place)) > 2 or asyncio.all_tasks() - before:
+            await asyncio.sleep(0.02)
+    assert await asyncio.gather(*(outcome(store, 30.0) for _ in range(8))) == ["C-1"] * 8
+
+
 async def explained(place: Server, text: str, arguments: tuple[object, ...]) -> str:
     if isinstance(place, InPostgreSQL):
         connection = await asyncpg.connect(place.url)

@@ -17,7 +17,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from fujie.model.errors import StartError
 from fujie.transport.grpc import status
-from fujie.transport.grpc.server import Listen, TLSFiles, build_server
+from fujie.transport.grpc.certificates import TLSFiles
+from fujie.transport.grpc.server import Listen, build_server
 
 LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -167,17 +168,17 @@ async def test_reflection_answers_only_where_it_was_asked_for(serve: Any) -> Non
         assert words == "An internal error; refused."
 
 
-async def test_a_port_that_is_taken_stops_the_start(serve: Any) -> None:
+async def test_an_address_of_another_machine_stops_the_start(serve: Any) -> None:
     async with serve() as served:
         with pytest.raises(StartError) as caught:
-            await build_server(served.front, served.edge, Listen(f"127.0.0.1:{served.built.port}"))
+            await build_server(served.front, served.edge, Listen("192.0.2.1:0"))
         assert caught.value.code == "LISTEN_FAILED"
 
 
 async def test_tls_files_that_are_missing_or_no_pem_stop_the_start(tmp_path: Path, serve: Any) -> None:
     async with serve() as served:
         files = TLSFiles(tmp_path / "a.crt", tmp_path / "a.key")
-        for code in ("TLS_UNREADABLE", "LISTEN_FAILED"):
+        for code in ("TLS_UNREADABLE", "TLS_INVALID"):
             with pytest.raises(StartError) as caught:
                 await build_server(served.front, served.edge, Listen("127.0.0.1:0", files))
             assert code == caught.value.code

@@ -35,7 +35,7 @@ from fujie.model.decision import Decision, Explanation, ReasonHit
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.page import Page
 from fujie.model.principal import Credential, Principal
-from fujie.model.reason import BUILT_IN_REASONS
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
 from fujie.transport.grpc import status
@@ -70,6 +70,9 @@ PRINCIPAL = directory_v1.Principal(
 KNOWN = PrincipalReply(ALLOWED, Principal("li.na"))
 RECORD = consent_v1.ConsentRecord(purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN)
 DECISION = Decision(Effect.DENY, "sha256:0", NO_GRANT.reasons)
+
+MERGE = customer_v1.MergeCustomersRequest(into=KEY, evidence_ref="form-1")
+getattr(MERGE, "from").CopyFrom(KEY)  # a word of Python
 
 CALLS: dict[str, tuple[str, Message, Any]] = {
     "LookupCustomer": ("lookup", ASK, LookupReply(ALLOWED, {"phone": "138****8000"}, {})),
@@ -125,7 +128,7 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
     ),
     "MergeCustomers": (
         "merge_customers",
-        customer_v1.MergeCustomersRequest(into=KEY, evidence_ref="form-1", **{"from": KEY}),
+        MERGE,
         CorrectionReply(ALLOWED),
     ),
     "SplitCustomer": (

@@ -19,7 +19,8 @@ from fujie.flows.reply import Prompt, Refusal, Summary
 from fujie.model.decision import ReasonHit
 from fujie.model.errors import FujieError
 from fujie.model.notice import PrivacyNotice
-from fujie.model.reason import BUILT_IN_REASONS, LocalizedText, Outcome
+from fujie.model.reason import LocalizedText, Outcome
+from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.policy.notices import MOST_BYTES
 from fujie.transport.grpc import status
