@@ -14,6 +14,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from e2e.server import ADMIN, INSTANCE, Server, Site
 from fujie.adapters.tilefiles import read_file
@@ -31,13 +32,25 @@ from support.answers import WIRE_FREE, shipped_notice
 CONTROLLER = "Test Ltd."
 """The handler that the site names."""
 
-LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
-RECORD, WITHDRAW, GET_CONSENT = (
-    f"/fujie.v1.ConsentService/{name}" for name in ("RecordConsent", "WithdrawConsent", "GetConsent")
+LOOKUP, BATCH, SEARCH, MERGE, SPLIT = (
+    f"/fujie.v1.CustomerDataService/{name}"
+    for name in (
+        "LookupCustomer", "BatchLookupCustomers", "SearchCustomers", "MergeCustomers", "SplitCustomer",
+    )
+)  # fmt: skip
+RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE = (
+    f"/fujie.v1.ConsentService/{name}"
+    for name in (
+        "RecordConsent", "WithdrawConsent", "GetConsent", "ListConsentEvents", "ExportConsentEvidence",
+    )
+)  # fmt: skip
+ADD_SUPPRESSION, REMOVE_SUPPRESSION, SUPPRESSIONS = (
+    f"/fujie.v1.ConsentService/{name}"
+    for name in ("AddSuppression", "RemoveSuppression", "ListSuppressions")
 )
-UPSERT, GET_PRINCIPAL, OFFBOARD = (
+UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD = (
     f"/fujie.v1.DirectoryService/{name}"
-    for name in ("UpsertPrincipal", "GetPrincipal", "OffboardPrincipal")
+    for name in ("UpsertPrincipal", "GetPrincipal", "ListPrincipals", "OffboardPrincipal")
 )
 EXPLAIN, GET_BUNDLE = (f"/fujie.v1.PolicyService/{name}" for name in ("Explain", "GetBundle"))
 
@@ -47,6 +60,7 @@ STAFF = {
     "marketer": "marketer",
     "desk": "consent_desk",
     "officer": "privacy_officer",
+    "searcher": "searcher",
     "nobody": "a-role-without-a-grant",
 }
 """Who works at every site, all in the department `east`; `chief` makes the bootstrap administrator void."""
@@ -60,14 +74,28 @@ FIELDS = {
     "bank_card": "card_number", "email": "email", "address": "address", "birthday": "birthday", "plate": "plate",
 }  # fmt: skip
 
+SEARCHERS = b"""\
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: searchers}
+spec:
+  match: {actions: [lookup], keys: [phone_last_four]}
+  roles: [searcher]
+  purposes: [after_sales]
+  condition: principal.department == customer.owner_department
+  fields: {name: reveal, phone: "keep(3,2)"}
+"""
+"""What no shipped grant allows: to search, among the customers of one's own department."""
+
 Metadata = Sequence[tuple[str, str | bytes]]
 
 
 def create_site(root: Path, customers: int = 60) -> Site:
-    """Write a site with the shipped policies over every column of the synthetic store."""
+    """Write a site with the shipped policies, and one to search, over every column of the synthetic store."""
     site = Site.create(root, customers)
     site.policy_file.unlink()
     copytree(shipped_policies() / "base", site.root / "policies", dirs_exist_ok=True)
+    (site.root / "policies" / "searchers.yaml").write_bytes(SEARCHERS)
     store = site.values["stores"]["crm"]
     store["fields"] = FIELDS
     store["attributes"] = {"minor": "minor", "owner_department": "department"}
@@ -252,6 +280,51 @@ def ask(
 def marketing(*fields: str, customer: str = SHOWN) -> customer_v1.LookupCustomerRequest:
     """Return a look-up that a marketer is granted once there is consent."""
     return ask(*fields, customer=by_id(customer), purpose="marketing", basis="consent")
+
+
+def batch(*customers: types_v1.CustomerRef, **more: Any) -> customer_v1.BatchLookupCustomersRequest:
+    """Return the look-up of several customers for one reason, like `ask`."""
+    single = ask(*more.pop("fields", ("phone",)), **more)
+    return customer_v1.BatchLookupCustomersRequest(
+        customers=customers, store="crm", context=single.context, read_mask=single.read_mask
+    )
+
+
+def search(last_four: str, *fields: str) -> customer_v1.SearchCustomersRequest:
+    single = ask(*(fields or ("name", "phone")))
+    return customer_v1.SearchCustomersRequest(
+        phone_last_four=last_four, store="crm", context=single.context, read_mask=single.read_mask
+    )
+
+
+def correcting(**context: str) -> types_v1.RequestContext:
+    """Return why an officer corrects who is who."""
+    return types_v1.RequestContext(
+        purpose="record_correction", basis="legal_duty", basis_evidence="request-1", **context
+    )
+
+
+def merge(
+    into: types_v1.CustomerRef, source: types_v1.CustomerRef, **context: str
+) -> customer_v1.MergeCustomersRequest:
+    request = customer_v1.MergeCustomersRequest(
+        into=into, context=correcting(**context), evidence_ref="form-1"
+    )
+    getattr(request, "from").CopyFrom(source)
+    return request
+
+
+def split(customer_id: str, **context: str) -> customer_v1.SplitCustomerRequest:
+    return customer_v1.SplitCustomerRequest(
+        store_key=by_id(customer_id).store_key, context=correcting(**context), evidence_ref="form-1"
+    )
+
+
+def confirmed() -> consent_v1.Confirmation:
+    """Return an act of the customer, now, that lifts an opt-out."""
+    when = Timestamp()
+    when.GetCurrentTime()
+    return consent_v1.Confirmation(method="signed_letter", evidence_ref="letter-1", event_time=when)
 
 
 def consent(customer: types_v1.CustomerRef, **more: Any) -> consent_v1.RecordConsentRequest:

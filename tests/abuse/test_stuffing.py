@@ -8,29 +8,27 @@ import pytest
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
+from abuse.methods import METHODS, ON_THE_WIRE
 from abuse.target import (
-    EXPLAIN,
-    GET_BUNDLE,
-    GET_CONSENT,
+    BATCH,
+    EVENTS,
     GET_PRINCIPAL,
+    LIST_PRINCIPALS,
     LOOKUP,
-    OFFBOARD,
-    RECORD,
     SHOWN,
+    SUPPRESSIONS,
     UPSERT,
-    WITHDRAW,
     Target,
     ask,
+    batch,
     by_id,
-    consent,
     expect,
     hired,
     leaves,
 )
 from fujie.audit.entry import MAX_ENTRY_BYTES
-from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
-from fujie.v1 import policy_service_pb2 as policy_v1
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 MARK = "EVILMARK"
@@ -42,19 +40,13 @@ EVIL = {
     "NUL": "\0",
     "separator": "\u2028",
 }
-METHODS: dict[str, tuple[str, Message]] = {
-    LOOKUP: ("agent", ask("phone", ticket="T-1")),
-    RECORD: ("desk", consent(by_id(SHOWN))),
-    WITHDRAW: ("desk", consent_v1.WithdrawConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
-    GET_CONSENT: ("desk", consent_v1.GetConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
-    UPSERT: ("chief", hired("somebody", "support")),
-    GET_PRINCIPAL: ("chief", directory_v1.GetPrincipalRequest(id="agent")),
-    OFFBOARD: ("chief", directory_v1.OffboardPrincipalRequest(id="nobody-at-all")),
-    EXPLAIN: ("officer", policy_v1.ExplainRequest(lookup=ask("phone"), principal="agent")),
-    GET_BUNDLE: ("officer", policy_v1.GetBundleRequest()),
-}
 SERVER_SAYS = {"consent.record_id", "consent.schema", "consent.actor", "consent.controller"}
 """Output only (AIP-203): whatever a caller puts there is not read."""
+CLOSED_LISTS = {
+    "phone_last_four": {"PHONE_INVALID"},
+    "confirmation.method": {"SUPPRESSION_CONFIRMATION_MISSING"},
+}
+"""Texts of so few forms that a reason of their own says what is wrong."""
 
 
 def texts_of(kind: Any, above: tuple[FieldDescriptor, ...] = ()) -> Iterator[tuple[FieldDescriptor, ...]]:
@@ -80,6 +72,7 @@ def put(message: Message, path: tuple[FieldDescriptor, ...], value: str) -> Mess
     inner = copy
     for field in path[:-1]:
         inner = getattr(inner, field.name)
+        inner = inner[-1] if field.is_repeated else inner
     if path[-1].is_repeated:
         getattr(inner, path[-1].name).append(value)
     else:
@@ -99,9 +92,13 @@ def send(target: Target, path: str, message: Message | bytes) -> None:
         detail = target.refused(who, method, message)
         assert detail.code is INVALID, detail
         reason = target.new_one("DENY", detail.reason, who).reasons[0]
-        assert reason in {"TEXT_INVALID", "ARGUMENT_INVALID"}
+        assert reason in {"TEXT_INVALID", "ARGUMENT_INVALID", *CLOSED_LISTS.get(name, ())}
         assert MARK not in detail.message
     assert not any(MARK.encode() in leaf for leaf in leaves(target.site, seen))
+
+
+def test_every_method_of_the_wire_is_attacked() -> None:
+    assert METHODS.keys() == ON_THE_WIRE
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -150,13 +147,37 @@ STUFFED = {
     "200 fields": ask(*(f"field_{n}" for n in range(200))),
     "a long field": ask("f" * 129),
     "on behalf of": ask("phone", on_behalf_of="a" * 257),
+    "101 customers": batch(*[by_id(SHOWN)] * 101),
+    "no customer": batch(),
+    "200 fields of 100 customers": batch(
+        *[by_id(SHOWN)] * 100, fields=tuple(f"field_{n}" for n in range(200))
+    ),
+    "a batch of two stores": batch(by_id(SHOWN), by_id(SHOWN, store="erp")),
 }
 
 
 @pytest.mark.parametrize("request_", STUFFED.values(), ids=STUFFED)
 def test_a_stuffed_look_up_is_refused_with_an_entry(target: Target, request_: Message) -> None:
-    expect(target.refused("agent", LOOKUP, request_), INVALID, "ARGUMENT_INVALID")
+    method = LOOKUP if isinstance(request_, customer_v1.LookupCustomerRequest) else BATCH
+    expect(target.refused("agent", method, request_), INVALID, "ARGUMENT_INVALID")
     target.new_one("DENY", "ARGUMENT_INVALID", "agent")
+
+
+@pytest.mark.parametrize("method", [EVENTS, SUPPRESSIONS, LIST_PRINCIPALS])
+@pytest.mark.parametrize("size", [-1, 501, 2**31 - 1, -(2**31)])
+def test_no_page_is_larger_than_a_page(target: Target, method: str, size: int) -> None:
+    who, honest = METHODS[method]
+    asked = type(honest)()
+    asked.MergeFrom(honest)
+    asked.page_size = size  # type: ignore[attr-defined]  # each of these three has it
+    expect(target.refused(who, method, asked), INVALID, "ARGUMENT_INVALID")
+    target.new_one("DENY", "ARGUMENT_INVALID", who)
+
+
+def test_a_list_of_a_hundred_thousand_customers_is_not_even_read(target: Target) -> None:
+    many = batch(*[by_id("")] * 100_000)
+    assert target.refused("agent", BATCH, many).code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert target.new() == []
 
 
 def test_what_no_entry_could_hold_is_not_even_read(target: Target) -> None:

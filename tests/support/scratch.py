@@ -13,7 +13,14 @@ from pathlib import Path
 _MEMORY = Path("/dev/shm")
 _ENOUGH = 2**30
 
-_GUARD = 'cat; read -r pid < "$1" && kill -QUIT "$pid"; rm -rf "$2"'
+_GUARD = """cat
+if read -r pid < "$1"; then
+    kill -QUIT "$pid"
+    for _ in 1 2 3 4 5 6 7 8 9 10; do kill -0 "$pid" && sleep 0.5; done
+    kill -KILL "$pid"
+fi
+rm -rf "$2"
+"""
 """`cat` ends with the pipe, which the system closes with our process. A server that ended in order has no pid file."""
 
 

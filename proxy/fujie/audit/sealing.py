@@ -11,6 +11,7 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -109,7 +110,7 @@ def _seal(plain: bytes, key: SealKey, nonce: bytes, place: tuple[str, ...]) -> b
     if len(nonce) != NONCE_BYTES:
         raise ValueError("a nonce has 12 bytes")
     header = bytes((_VERSION, len(key.id))) + key.id.encode()
-    return header + nonce + AESGCM(key.secret).encrypt(nonce, plain, _bound(header, place))
+    return header + nonce + _cipher(key.secret).encrypt(nonce, plain, _bound(header, place))
 
 
 def _open(sealed: bytes, key: SealKey, place: tuple[str, ...]) -> bytes:
@@ -117,9 +118,15 @@ def _open(sealed: bytes, key: SealKey, place: tuple[str, ...]) -> bytes:
         raise SealBroken("sealed under another key")
     header, rest = sealed[: 2 + sealed[1]], sealed[2 + sealed[1] :]
     try:
-        return AESGCM(key.secret).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], _bound(header, place))
+        return _cipher(key.secret).decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], _bound(header, place))
     except (InvalidTag, ValueError):  # ValueError: too short to hold nonce and tag
         raise SealBroken("another key, another place, or altered bytes") from None
+
+
+@lru_cache(maxsize=4096)
+def _cipher(secret: bytes) -> AESGCM:
+    """Expand a key (4 µs) once; as many are kept as data keys that were unwrapped."""
+    return AESGCM(secret)
 
 
 def _bound(header: bytes, place: tuple[str, ...]) -> bytes:

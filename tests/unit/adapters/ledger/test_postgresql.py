@@ -37,8 +37,7 @@ from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError, StartError
 from fujie.model.page import Slice
 from fujie.model.principal import Principal
-from fujie.model.suppression import Suppression, SuppressionScope
-from fujie.ports import SuppressionFilter
+from fujie.model.suppression import Suppression, SuppressionFilter, SuppressionScope
 from support.postgresql import database, ledger_url, server
 from support.wire import Fault, Wire
 
@@ -647,7 +646,10 @@ async def test_reads_find_by_index_whether_they_were_planned_on_an_empty_ledger_
     for _ in range(10):
         await read(ledger)
     server().execute(
-        *(f"ALTER TABLE {name} SET (autovacuum_enabled = off)" for name in ("subject", "alias", "suppression")),
+        *(
+            f"ALTER TABLE {name} SET (autovacuum_enabled = off)"
+            for name in ("subject", "alias", "suppression")
+        ),
         f"INSERT INTO subject SELECT {sid}, 'k', 0, false, n {numbers}",
         f"INSERT INTO alias SELECT 'phone', '', 'i1', sha256(n::text::bytea), {sid}, 0, NULL, n {numbers}",
         f"INSERT INTO suppression SELECT 's' || n, {sid}, '', '', '', 0, 0, '', '', '', NULL, '', n {numbers}",

@@ -289,7 +289,7 @@ async def test_callers_without_time_take_nothing_from_the_next(place: Server, op
         await asyncio.gather(*gone, return_exceptions=True)
         assert await outcome(store, 30.0) == "C-1"
     async with asyncio.timeout(PATIENCE_S):
-        while len(sessions(place)) > 2 or asyncio.all_tasks() - before:
+        while len(sessions(place)) > 2 or asyncio.all_tasks() - before:  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
     assert await asyncio.gather(*(outcome(store, 30.0) for _ in range(8))) == ["C-1"] * 8
 

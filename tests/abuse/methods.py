@@ -1,0 +1,108 @@
+"""Every method of the wire with an honest call of it: what is attacked everywhere is attacked here.
+
+`test_stuffing.py` fails when a method of the protos has no row.
+"""
+
+from google.protobuf.message import Message
+
+from abuse.target import (
+    ADD_SUPPRESSION,
+    BATCH,
+    EVENTS,
+    EXPLAIN,
+    EXPORT_EVIDENCE,
+    GET_BUNDLE,
+    GET_CONSENT,
+    GET_PRINCIPAL,
+    LIST_PRINCIPALS,
+    LOOKUP,
+    MERGE,
+    OFFBOARD,
+    RECORD,
+    REMOVE_SUPPRESSION,
+    SEARCH,
+    SHOWN,
+    SPLIT,
+    SUPPRESSIONS,
+    UPSERT,
+    WITHDRAW,
+    ask,
+    batch,
+    by_id,
+    confirmed,
+    consent,
+    correcting,
+    hired,
+    merge,
+    search,
+    split,
+)
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import customer_data_service_pb2 as customer_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import types_pb2 as types_v1
+
+NO_SUCH_SUPPRESSION = "0" * 32
+
+SERVICES = [
+    service
+    for file in (customer_v1, consent_v1, directory_v1, policy_v1)
+    for service in file.DESCRIPTOR.services_by_name.values()
+]
+ON_THE_WIRE = {f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
+
+METHODS: dict[str, tuple[str, Message]] = {
+    LOOKUP: ("agent", ask("phone", ticket="T-1")),
+    BATCH: ("agent", batch(by_id(SHOWN), by_id("C00002"))),
+    SEARCH: ("searcher", search("1234")),
+    MERGE: ("officer", merge(by_id("C00031"), by_id("C00032"))),
+    SPLIT: ("officer", split("C00032")),
+    RECORD: ("desk", consent(by_id(SHOWN))),
+    WITHDRAW: ("desk", consent_v1.WithdrawConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
+    GET_CONSENT: ("desk", consent_v1.GetConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
+    EVENTS: ("desk", consent_v1.ListConsentEventsRequest(customer=by_id(SHOWN))),
+    EXPORT_EVIDENCE: ("desk", consent_v1.ExportConsentEvidenceRequest(customer=by_id(SHOWN))),
+    ADD_SUPPRESSION: (
+        "desk",
+        consent_v1.AddSuppressionRequest(
+            customer=by_id("C00033"), scope=consent_v1.SuppressionScope(purpose="marketing"), source="call"
+        ),
+    ),
+    REMOVE_SUPPRESSION: (
+        "desk",
+        consent_v1.RemoveSuppressionRequest(
+            suppression_id=NO_SUCH_SUPPRESSION, confirmation=confirmed()
+        ),
+    ),
+    SUPPRESSIONS: ("desk", consent_v1.ListSuppressionsRequest(customer=by_id("C00033"))),
+    UPSERT: ("chief", hired("somebody", "support")),
+    GET_PRINCIPAL: ("chief", directory_v1.GetPrincipalRequest(id="agent")),
+    LIST_PRINCIPALS: ("chief", directory_v1.ListPrincipalsRequest()),
+    OFFBOARD: ("chief", directory_v1.OffboardPrincipalRequest(id="nobody-at-all")),
+    EXPLAIN: ("officer", policy_v1.ExplainRequest(lookup=ask("phone"), principal="agent")),
+    GET_BUNDLE: ("officer", policy_v1.GetBundleRequest()),
+}  # fmt: skip
+"""Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
+
+
+def about(method: str, customer: types_v1.CustomerRef) -> Message:
+    """Return an honest call of a method, about another customer where it names one; about a store key's twin."""
+    context = correcting()
+    return {
+        LOOKUP: lambda: ask("phone", customer=customer),
+        BATCH: lambda: batch(customer, customer),
+        SEARCH: lambda: search((customer.phone or customer.store_key.customer_id)[-4:]),
+        MERGE: lambda: merge(by_id(SHOWN), customer),
+        SPLIT: lambda: customer_v1.SplitCustomerRequest(
+            store_key=customer.store_key, context=context, evidence_ref="form-1"
+        ),
+        RECORD: lambda: consent(customer),
+        WITHDRAW: lambda: consent_v1.WithdrawConsentRequest(customer=customer, purpose="marketing"),
+        GET_CONSENT: lambda: consent_v1.GetConsentRequest(customer=customer, purpose="marketing"),
+        EVENTS: lambda: consent_v1.ListConsentEventsRequest(customer=customer),
+        EXPORT_EVIDENCE: lambda: consent_v1.ExportConsentEvidenceRequest(customer=customer),
+        ADD_SUPPRESSION: lambda: consent_v1.AddSuppressionRequest(customer=customer),
+        SUPPRESSIONS: lambda: consent_v1.ListSuppressionsRequest(customer=customer),
+        EXPLAIN: lambda: policy_v1.ExplainRequest(lookup=ask("phone", customer=customer)),
+    }.get(method, lambda: METHODS[method][1])()
