@@ -5,7 +5,7 @@ Every attack states three things: the gRPC status, the reason code, and the entr
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import copytree
@@ -23,6 +23,7 @@ from fujie.app.shipped import shipped_policies
 from fujie.audit.entry import Entry, parse_entry
 from fujie.audit.segment import TAIL, parse_segment
 from fujie.audit.tiles import WIDTH, bundle_path, split_bundle
+from fujie.transport.grpc.status import DECISION_ID_KEY, DETAILS_KEY
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -338,6 +339,32 @@ def consent(customer: types_v1.CustomerRef, **more: Any) -> consent_v1.RecordCon
         capture=WIRE_FREE,
         **more,
     )  # fmt: skip
+
+
+def told(target: Target, who: str, request: Message, method: str = LOOKUP) -> tuple[object, ...]:
+    """Return everything that the asker of a refused call can see, but for the ids of this one decision."""
+    target.new()
+    error = target.failure(who, method, request)
+    return seen_of(error, target.new_one("DENY", "NO_GRANT", who).decision_id)
+
+
+def seen_of(error: Any, decision_id: str) -> tuple[object, ...]:
+    """Return all that a client sees of a refusal, without the id of its decision."""
+    trailing = [
+        (key, value.replace(decision_id.encode(), b"-" * 32) if isinstance(value, bytes) else value)
+        for key, value in error.trailing_metadata() or ()
+        if key != DECISION_ID_KEY
+    ]
+    leading = sorted(key for key, _ in error.initial_metadata() or ())
+    assert DETAILS_KEY in dict(trailing)
+    return error.code(), error.details(), tuple(trailing), tuple(leading)
+
+
+def of_another_department(target: Target) -> str:
+    """Return a customer whom `agent`, of `east`, may not see."""
+    with closing(sqlite3.connect(target.site.root / "crm.db")) as connection:
+        (found,) = connection.execute("SELECT min(id) FROM customer WHERE department <> 'east'").fetchone()
+    return str(found)
 
 
 def row_of(site: Site, customer_id: str = SHOWN) -> tuple[str, ...]:

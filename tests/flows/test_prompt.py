@@ -17,7 +17,7 @@ from fujie.flows.lookup import lookup
 from fujie.flows.reply import ConsentReply, LookupReply, Prompt, Refusal, SuppressionReply
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
-from fujie.model.customer import Phone, StoreKey
+from fujie.model.customer import Correction, Phone, StoreKey
 from fujie.model.errors import LedgerError
 from fujie.model.notice import digest_of
 from fujie.model.request import LookupAsk, RequestContext
@@ -30,6 +30,12 @@ ONE, TWO = StoreKey("crm", "C00001"), StoreKey("crm", "C00002")
 MARKETING = ask("name", "phone", purpose="marketing", basis="consent", evidence="")
 YES = ConsentEvent("", "", "", ConsentEventType.GIVEN, NOW, NOW, "", source="agent")
 NO = replace(YES, type=ConsentEventType.REFUSED)
+HEARS_OPT_OUTS = b"""
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: hears-opt-outs}
+spec: {match: {actions: [suppression.add]}, roles: [consent_desk]}
+"""
 
 
 async def refusal(house: House, asked: LookupAsk = MARKETING, who: str = "marketer") -> Refusal:
@@ -160,14 +166,8 @@ class TestCooldown:
 
     async def test_who_opted_out_is_not_asked_and_not_overruled(self, house: House) -> None:
         prompt = await prompted(house)
-        opens = b"""
-apiVersion: fujie.dev/v1
-kind: Grant
-metadata: {name: hears-opt-outs}
-spec: {match: {actions: [suppression.add]}, roles: [consent_desk]}
-"""
         out = OptOut(ONE, SuppressionScope(purpose="marketing"))
-        hearing = house.with_policy({"own.yaml": opens})
+        hearing = house.with_policy({"own.yaml": HEARS_OPT_OUTS})
         reply = await add_suppression(hearing.gate, DESK, RequestContext(), out)
         assert isinstance(reply, SuppressionReply), reply
         assert (await refusal(house)).prompt is None
@@ -342,6 +342,31 @@ class TestAnswer:
         prompts = [await prompted(house), await prompted(house)]
         await withdraw_consent(house.gate, DESK, ONE, RequestContext(), replace(YES, purpose="marketing"))
         assert [code(await said(house, prompt)) for prompt in prompts] == ["PROMPT_INVALID"] * 2
+
+    async def test_a_no_by_number_since_then_is_not_overruled(self, house: House) -> None:
+        """It is said under a sid that the number gets by it: nobody's when the prompt was made."""
+        phone, prompt = Phone("+8613800131234"), await prompted(house)
+        await withdraw_consent(house.gate, DESK, phone, RequestContext(), replace(YES, purpose="marketing"))
+        assert code(await said(house, prompt)) == "PROMPT_INVALID"
+
+    async def test_an_opt_out_by_number_since_then_is_not_overruled(self, house: House) -> None:
+        prompt = await prompted(house)
+        out = OptOut(Phone("+8613800131234"), SuppressionScope(purpose="marketing"))
+        hearing = house.with_policy({"own.yaml": HEARS_OPT_OUTS})
+        reply = await add_suppression(hearing.gate, DESK, RequestContext(), out)
+        assert isinstance(reply, SuppressionReply), reply
+        assert code(await said(house, prompt)) == "PROMPT_INVALID"
+
+    @pytest.mark.parametrize("is_split", [True, False])
+    async def test_who_is_somebody_else_by_now_is_asked_anew(self, house: House, *, is_split: bool) -> None:
+        prompt = await prompted(house)
+        correction = Correction("form-1", "test", house.hands.now())
+        await house.ledger.enrol((TWO,), house.hands.now())
+        if is_split:
+            await house.ledger.split((ONE,), correction)
+        else:
+            await house.ledger.merge(TWO, ONE, correction)
+        assert code(await said(house, prompt)) == "PROMPT_INVALID"
 
     async def test_one_no_voids_every_other_prompt(self, house: House) -> None:
         first, second = await prompted(house), await prompted(house)

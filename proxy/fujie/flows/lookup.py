@@ -101,7 +101,7 @@ async def _prompt(case: Case, judged: Judged) -> Prompt | None:
     seen = judged.seen
     if len(seen.rows) != 1:
         return None
-    return await offer(case, judged.decision, seen.identity, seen.raw.events or ())
+    return await offer(case, judged.decision, seen.identity, seen.raw.events or (), seen.rows[0].key)
 
 
 async def judge(

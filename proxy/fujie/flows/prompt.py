@@ -22,7 +22,7 @@ from fujie.flows.notices import bears, in_force, told
 from fujie.flows.refuse import permitted
 from fujie.flows.reply import Prompt
 from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
-from fujie.model.customer import CustomerRef
+from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.notice import PrivacyNotice
@@ -50,9 +50,13 @@ class Prompted:
 
 
 async def offer(
-    case: Case, decision: Decision, identity: Identity | None, events: Sequence[ConsentEvent]
+    case: Case,
+    decision: Decision,
+    identity: Identity | None,
+    events: Sequence[ConsentEvent],
+    key: StoreKey,
 ) -> Prompt | None:
-    """Return how to ask the customer for what a look-up lacks; None when there is nothing to ask, or nobody to.
+    """Return how to ask the customer `key` for what a look-up lacks; None when there is nothing to ask, or nobody to.
 
     1. A consent is all that is missing, and consent is the basis.
     2. The customer may be asked: see `may_be_asked`, and has not opted out.
@@ -80,6 +84,7 @@ async def offer(
     content = {
         "id": case.gate.ids.new_id(),
         "sids": identity.sids,
+        "key": (key.store, key.customer_id),
         "principal": case.asker,
         "purpose": purpose,
         "notice": notice.id,
@@ -91,10 +96,11 @@ async def offer(
 
 
 async def opened(case: Case, token: str) -> Prompted:
-    """Return what the asker was prompted with.
+    """Return what the asker was prompted with, and everybody whose no counts by now.
 
     Raises:
-        RequestError: PROMPT_INVALID for a token that is forged, somebody else's, or too old.
+        RequestError: PROMPT_INVALID for a token that is forged, somebody else's, too old, or about a customer
+            who was merged or split since.
 
     """
     try:
@@ -103,11 +109,16 @@ async def opened(case: Case, token: str) -> Prompted:
         raise _invalid() from None
     if content["principal"] != case.asker or int(str(content["until"])) <= case.now.timestamp():
         raise _invalid()
-    notice = await case.gate.ledger.notice(str(content["notice"]), str(content["version"]))
-    sids = content["sids"]
-    if notice is None or not isinstance(sids, list):
+    ledger, sids, key = case.gate.ledger, content["sids"], content["key"]
+    if not isinstance(sids, list) or not isinstance(key, list):
         raise _invalid()
-    return Prompted(str(content["id"]), tuple(sids), str(content["purpose"]), notice)
+    notice = await ledger.notice(str(content["notice"]), str(content["version"]))
+    # Who said no by number meanwhile said it under a sid that was not there when the prompt was made.
+    now = await ledger.find((StoreKey(*key),))
+    if notice is None or now is None or now.sid != sids[0]:
+        raise _invalid()
+    everybody = tuple(dict.fromkeys((*sids, *now.sids)))
+    return Prompted(str(content["id"]), everybody, str(content["purpose"]), notice)
 
 
 async def answered(

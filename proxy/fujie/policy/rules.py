@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.model.decision import ReasonHit
-from fujie.model.facts import only_on_customers
+from fujie.model.facts import CUSTOMER_ROOTS, USE_ROOTS, only_on_customers
 from fujie.model.limit import MAX_LIMIT, Limit
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
@@ -20,6 +20,8 @@ _RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
 _VARIABLE_NAME = re.compile(r"[a-z][a-zA-Z0-9_]{0,62}")
 _VARIABLE_TYPES = {"BOOL": "bool", "INT": "int", "STRING": "string"}
 _ACTIONS = frozenset(Action)
+_UNSEEN = frozenset({Action.CORRECT})
+"""Actions on customers whose flows decide before they look at anybody: no rule of theirs can read a customer."""
 _MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
 
 
@@ -119,7 +121,7 @@ class Rules:
         )  # fmt: skip
 
     def _limits(self, spec: Fields, match: Match) -> Mapping[Limit, int]:
-        """Read `limits`; only what returns fields of customers is counted."""
+        """Read `limits`; only what returns fields of customers is counted so far."""
         owner = spec.fields("limits", required=False)
         if owner is None:
             return MappingProxyType({})
@@ -133,6 +135,9 @@ class Rules:
                 f"limits belong to actions on customers, {' or '.join(sorted(FIELD_ACTIONS))} among them"
             )
             self._report.problem(spec.key_place("limits"), "NOT_APPLICABLE", message)
+        elif uncounted := sorted(match.actions - FIELD_ACTIONS):
+            message = f"limits on {', '.join(uncounted)} are not enforced by this version"
+            self._report.problem(spec.key_place("limits"), "NOT_YET_ENFORCED", message)
         elif Limit.LOOKUPS_PER_MINUTE in limits and match.actions and Action.LOOKUP not in match.actions:
             message = f"{Limit.LOOKUPS_PER_MINUTE} belongs to the action lookup"
             self._report.problem(owner.key_place(Limit.LOOKUPS_PER_MINUTE), "NOT_APPLICABLE", message)
@@ -277,6 +282,11 @@ class Rules:
         if missing and without:
             message = f"{', '.join(missing)}: only actions on customers have it, not {', '.join(without)}"
             self._report.problem(expression.place, "FACT_NOT_AVAILABLE", message)
+            return None
+        late = sorted(path for path in paths if path.partition(".")[0] in CUSTOMER_ROOTS | USE_ROOTS)
+        if late and (unseen := sorted(scope.match.actions & _UNSEEN)):
+            message = f"{', '.join(late)}: rules on {', '.join(unseen)} can not read it in this version"
+            self._report.problem(expression.place, "NOT_YET_ENFORCED", message)
             return None
         return checked.type, paths
 
