@@ -130,10 +130,8 @@ class Rules:
         owner.finish()
         if not limits:
             self._report.problem(owner.place, "MISSING_KEY", f"name at least one of {', '.join(Limit)}")
-        if match.actions and (not match.actions & FIELD_ACTIONS or match.actions - CUSTOMER_ACTIONS):
-            message = (
-                f"limits belong to actions on customers, {' or '.join(sorted(FIELD_ACTIONS))} among them"
-            )
+        if match.actions - CUSTOMER_ACTIONS:
+            message = "limits belong to actions on customers"
             self._report.problem(spec.key_place("limits"), "NOT_APPLICABLE", message)
         elif uncounted := sorted(match.actions - FIELD_ACTIONS):
             message = f"limits on {', '.join(uncounted)} are not enforced by this version"

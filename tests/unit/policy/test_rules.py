@@ -48,12 +48,20 @@ LIMITS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"limits": {"rows_per_hour": None}}, ["WRONG_TYPE"]),
     ({"limits": {"rows_per_hour": True}}, ["WRONG_TYPE"]),
     ({"limits": {"lookups_per_minute": 1}, "match": {"actions": ["export"]}}, ["NOT_APPLICABLE"]),
-    ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["erase"]}}, ["NOT_APPLICABLE"]),
+    *(
+        ({"limits": {"rows_per_hour": 1}, "match": {"actions": actions}}, ["NOT_YET_ENFORCED"])
+        for actions in (["erase"], ["send"], ["correct"], ["lookup", "correct"], ["export", "send"])
+    ),
 ]
 """What is wrong with limits is wrong on grants and guards alike."""
 
 GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
     *LIMITS,
+    ({"match": {"actions": ["correct"]}, "condition": "!customer.minor"}, ["NOT_YET_ENFORCED"]),
+    (
+        {"match": {"actions": ["lookup", "correct"]}, "condition": "usage.volume == WITHIN"},
+        ["NOT_YET_ENFORCED"],
+    ),
     ({"valid_from": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
     ({"valid_until": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
     ({"params": {}}, ["UNKNOWN_KEY"]),
@@ -154,6 +162,14 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
         ["FACT_NOT_AVAILABLE"],
     ),
     ({"match": {"actions": ["audit.read"]}, **variables(rule="consent.explicit")}, ["FACT_NOT_AVAILABLE"]),
+    (
+        {"match": {"actions": ["lookup", "correct"]}, **variables(rule="consent.state == GIVEN")},
+        ["NOT_YET_ENFORCED"],
+    ),
+    (
+        {"match": {"actions": ["correct"]}, **variables("!suppression.in_force", rule="variables.v0")},
+        ["NOT_YET_ENFORCED"] * 2,
+    ),
     (variables("variables.v0"), ["VARIABLE_CYCLE"]),
     (variables("variables.v1", "variables.v0"), ["VARIABLE_CYCLE", "EXPRESSION_INVALID"]),
     (variables("[1].exists(x, variables . v1)", "true"), ["VARIABLE_CYCLE"]),
