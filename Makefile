@@ -20,7 +20,7 @@ demo: $(STAMP) ## set up and run the main job
 	@$(BIN)/fujie demo
 
 test: $(STAMP) ## set up and run all tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 check: $(STAMP) ## lint, types, import contracts
 	@$(BIN)/ruff check .

@@ -694,12 +694,12 @@ async def test_a_database_that_does_not_hold_all_text_is_refused() -> None:
 async def test_a_current_ledger_needs_a_role_without_rights_on_the_schema(url: str) -> None:
     name = url.rpartition("?")[0].rpartition("/")[2]
     server().execute(
-        "DROP ROLE IF EXISTS gate",
-        "CREATE ROLE gate LOGIN",
-        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO gate",
+        "DROP ROLE IF EXISTS narrow",
+        "CREATE ROLE narrow LOGIN",
+        "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO narrow",
         database=name,
     )
-    ledger = await opened(server().url(name, "gate"))
+    ledger = await opened(server().url(name, "narrow"))
     identity = await ledger.enrol([KEY, PHONE], NOW)
     await ledger.record_consent(event(identity.sid), "", "")
     await ledger.directory.upsert(Principal("alice"), NOW)
@@ -707,7 +707,7 @@ async def test_a_current_ledger_needs_a_role_without_rights_on_the_schema(url: s
     with pytest.raises(LedgerError, match="InsufficientPrivilege"):
         await ledger.database.write(lambda connection: connection.execute(sa.text("DROP TABLE alias")))
     await ledger.close()
-    server().execute("DROP OWNED BY gate", "DROP ROLE gate", database=name)
+    server().execute("DROP OWNED BY narrow", "DROP ROLE narrow", database=name)
 
 
 async def test_a_password_is_read_from_its_file_and_told_to_nobody(url: str, tmp_path: Path) -> None:
