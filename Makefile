@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test check bench format lock proto clean
+.PHONY: help demo test soak check bench format lock proto clean
 help: ; @sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 # Stale when the lock or the project file changed since the last install.
@@ -21,6 +21,9 @@ demo: $(STAMP) ## set up and run the main job
 
 test: $(STAMP) ## set up and run all tests
 	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+
+soak: $(STAMP) ## the crash tests that take minutes: 1,000 kills, a fault in every call
+	@$(BIN)/python -m pytest -m soak $(ARGS)
 
 check: $(STAMP) ## lint, types, import contracts
 	@$(BIN)/ruff check .

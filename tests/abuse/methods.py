@@ -3,6 +3,8 @@
 `test_stuffing.py` fails when a method of the protos has no row.
 """
 
+from collections.abc import Callable
+
 from google.protobuf.message import Message
 
 from abuse.target import (
@@ -87,15 +89,14 @@ METHODS: dict[str, tuple[str, Message]] = {
 
 
 def about(method: str, customer: types_v1.CustomerRef) -> Message:
-    """Return an honest call of a method, about another customer where it names one; about a store key's twin."""
-    context = correcting()
-    return {
+    """Return an honest call of a method, about another customer where it names one."""
+    changed: dict[str, Callable[[], Message]] = {
         LOOKUP: lambda: ask("phone", customer=customer),
         BATCH: lambda: batch(customer, customer),
         SEARCH: lambda: search((customer.phone or customer.store_key.customer_id)[-4:]),
         MERGE: lambda: merge(by_id(SHOWN), customer),
         SPLIT: lambda: customer_v1.SplitCustomerRequest(
-            store_key=customer.store_key, context=context, evidence_ref="form-1"
+            store_key=customer.store_key, context=correcting(), evidence_ref="form-1"
         ),
         RECORD: lambda: consent(customer),
         WITHDRAW: lambda: consent_v1.WithdrawConsentRequest(customer=customer, purpose="marketing"),
@@ -105,4 +106,5 @@ def about(method: str, customer: types_v1.CustomerRef) -> Message:
         ADD_SUPPRESSION: lambda: consent_v1.AddSuppressionRequest(customer=customer),
         SUPPRESSIONS: lambda: consent_v1.ListSuppressionsRequest(customer=customer),
         EXPLAIN: lambda: policy_v1.ExplainRequest(lookup=ask("phone", customer=customer)),
-    }.get(method, lambda: METHODS[method][1])()
+    }
+    return changed[method]() if method in changed else METHODS[method][1]

@@ -1,53 +1,40 @@
 """Disclosure: who has no grant learns nothing, and nobody learns anything on the side."""
 
-import contextlib
 import re
-import sqlite3
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Sequence
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
 from abuse.target import (
+    ADD_SUPPRESSION,
     EXPLAIN,
-    GET_CONSENT,
-    GET_PRINCIPAL,
     LOOKUP,
     MISSING,
     PHONE,
     RECORD,
+    REMOVE_SUPPRESSION,
     SHOWN,
-    UPSERT,
     WITHDRAW,
     Target,
     ask,
     by_id,
+    confirmed,
     consent,
-    create_site,
     expect,
-    hired,
     leaves,
     marketing,
+    of_another_department,
     row_of,
-    running,
+    told,
 )
-from e2e.server import INSTANCE
 from fujie.app.client import read_refusal
-from fujie.audit.segment import TAIL
-from fujie.transport.grpc.status import DECISION_ID_KEY, DETAILS_KEY
 from fujie.v1 import consent_service_pb2 as consent_v1
-from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 
 DENIED, INVALID = grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT
-CANARY_TICKET = "canary-ticket-7d1f"
-CANARY_EVIDENCE = "canary-evidence-9b3e"
-CANARY_RECORDING = "canary-recording-5c2a"
 
 
 def by_phone(written: str) -> types_v1.CustomerRef:
@@ -159,6 +146,21 @@ def test_a_withdrawal_in_any_form_of_the_number_closes_or_is_refused(target: Tar
         expect(target.refused("desk", WITHDRAW, withdrawal), INVALID, "PHONE_INVALID")
         return
     expect(target.refused("marketer", LOOKUP, marketing("phone")), DENIED, "CONSENT_WITHDRAWN")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_opt_out_in_any_form_of_the_number_closes_or_is_refused(target: Target, form: str) -> None:
+    request = consent_v1.AddSuppressionRequest(customer=by_phone(form))
+    try:
+        raw = target.call("desk", ADD_SUPPRESSION, request)
+    except grpc.RpcError:
+        expect(target.refused("desk", ADD_SUPPRESSION, request), INVALID, "PHONE_INVALID")
+        return
+    expect(target.refused("marketer", LOOKUP, marketing("phone")), DENIED, "CUSTOMER_OPTED_OUT")
+    added = consent_v1.AddSuppressionResponse.FromString(raw).suppression.suppression_id
+    lifted = consent_v1.RemoveSuppressionRequest(suppression_id=added, confirmation=confirmed())
+    target.call("desk", REMOVE_SUPPRESSION, lifted)
+    assert target.refused("marketer", LOOKUP, marketing("phone")).reason.startswith("CONSENT_")
 
 
 @pytest.mark.parametrize("form", NOT_NUMBERS)

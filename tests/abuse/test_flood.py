@@ -12,7 +12,24 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 
-from abuse.target import LOOKUP, SHOWN, UPSERT, Target, ask, by_id, create_site, expect, hired, running
+from abuse.target import (
+    LIST_PRINCIPALS,
+    LOOKUP,
+    SEARCH,
+    SHOWN,
+    SUPPRESSIONS,
+    UPSERT,
+    Target,
+    ask,
+    by_id,
+    create_site,
+    expect,
+    hired,
+    running,
+    search,
+)
+from fujie.v1 import consent_service_pb2 as consent_v1
+from fujie.v1 import directory_service_pb2 as directory_v1
 
 INVALID, EXHAUSTED = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.RESOURCE_EXHAUSTED
 MIB = 2**20
@@ -93,6 +110,9 @@ def invented(number: int) -> Iterator[tuple[str, str, Message]]:
     yield "agent", LOOKUP, ask("phone", on_behalf_of=name)
     yield "nobody", LOOKUP, ask("phone", purpose=name)
     yield name, LOOKUP, ask("phone")
+    yield "searcher", SEARCH, search(name)
+    yield "desk", SUPPRESSIONS, consent_v1.ListSuppressionsRequest(purpose=name)
+    yield "chief", LIST_PRINCIPALS, directory_v1.ListPrincipalsRequest(page_token=name)
     yield "agent", f"/fujie.v1.{name}/Look", ask("phone")
     yield "agent", f"/{name}/{name}", ask("phone")
 

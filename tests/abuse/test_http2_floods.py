@@ -5,6 +5,7 @@ The frames are written by hand on a socket, since no honest client sends them.
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -23,7 +24,7 @@ from hyperframe.frame import (
     WindowUpdateFrame,
 )
 
-from abuse.target import LOOKUP, Target, ask
+from abuse.target import BATCH, LOOKUP, SHOWN, Target, ask, batch, by_id
 from abuse.test_flood import MIB, resident_bytes
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -156,6 +157,38 @@ def test_a_flood_of_pings_is_told_to_calm_down_and_cut_off(target: Target) -> No
             last = frame.additional_data
         rest = rest[9 + length :]
     assert b"too_many_pings" in last
+
+
+def asked_for(stream: int, target: Target) -> Iterator[Frame]:
+    """Yield an honest batch of twenty customers by the agent."""
+    block = Encoder().encode(
+        [
+            (":method", "POST"), (":scheme", "http"), (":path", BATCH), (":authority", "gate"),
+            ("content-type", "application/grpc"), ("te", "trailers"), ("authorization", f"Bearer {target.token('agent')}"),
+        ]
+    )  # fmt: skip
+    yield HeadersFrame(stream, block, flags=["END_HEADERS"])
+    message = batch(*[by_id(SHOWN)] * 20).SerializeToString()
+    yield DataFrame(stream, b"\0" + len(message).to_bytes(4, "big") + message, flags=["END_STREAM"])
+
+
+def test_a_reader_who_takes_nothing_holds_up_nobody_else(target: Target) -> None:
+    """His window stays at 0: his answers wait in memory, bounded by how many calls a connection may have."""
+    target.new()
+    before, calls = resident_bytes(target), 100
+    with socket.create_connection(address(target), timeout=20) as connection:
+        closed = SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 0})
+        connection.sendall(PREFACE + closed.serialize())
+        for stream in range(1, 2 * calls, 2):
+            connection.sendall(b"".join(frame.serialize() for frame in asked_for(stream, target)))
+        answered, until = 0, time.monotonic() + 60
+        while answered < 20 * calls:  # all of it is decided, and in the log
+            assert time.monotonic() < until
+            answered += len(target.new())
+            time.sleep(0.05)
+        assert resident_bytes(target) - before < MOST_GROWTH
+        target.stands()
+    target.stands()
 
 
 def test_connections_that_never_finish_their_handshake_are_cut_off_and_others_served(

@@ -3,7 +3,7 @@
 import base64
 import hmac
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,10 +11,28 @@ import grpc
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from google.protobuf.message import Message
 
-from abuse.target import LOOKUP, RECORD, UPSERT, Target, ask, by_id, consent, expect, hired
+from abuse.target import (
+    ADD_SUPPRESSION,
+    LOOKUP,
+    MERGE,
+    RECORD,
+    SPLIT,
+    UPSERT,
+    WITHDRAW,
+    Target,
+    ask,
+    by_id,
+    consent,
+    expect,
+    hired,
+    merge,
+    split,
+)
 from e2e.server import AUDIENCE, ISSUER, Site
 from fujie.app.tokens import new_signing_key
+from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import types_pb2 as types_v1
 
 UNAUTHENTICATED, DENIED = grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED
@@ -219,6 +237,38 @@ def test_the_same_idempotency_key_with_another_body_is_refused(target: Target) -
         ("ALLOW",),
         ("DENY", "REQUEST_ID_REUSED"),
     ]
+
+
+def acts(target: Target) -> Iterator[tuple[str, str, Message, Message]]:
+    """Yield who, the method, a call under a request id, and another call under the same."""
+    context = types_v1.RequestContext(request_id="act")
+    scopes = [consent_v1.SuppressionScope(purpose=purpose) for purpose in ("marketing", "")]
+    one, other = (
+        consent_v1.AddSuppressionRequest(customer=by_id("C00015"), context=context, scope=scope)
+        for scope in scopes
+    )
+    yield "desk", ADD_SUPPRESSION, one, other
+    first, second = (
+        consent_v1.WithdrawConsentRequest(customer=by_id(name), context=context, purpose="marketing")
+        for name in ("C00015", "C00016")
+    )
+    yield "officer", WITHDRAW, first, second
+    yield (
+        "officer", MERGE, merge(by_id("C00015"), by_id("C00016"), request_id="act-2"),
+        merge(by_id("C00017"), by_id("C00018"), request_id="act-2"),
+    )  # fmt: skip
+    yield "officer", SPLIT, split("C00016", request_id="act-3"), split("C00015", request_id="act-3")
+
+
+def test_no_act_is_done_twice_or_exchanged_under_one_idempotency_key(target: Target) -> None:
+    for who, method, first, second in acts(target):
+        target.call(who, method, first)
+        target.call(who, method, first)
+        target.new()
+        expect(
+            target.refused(who, method, second), grpc.StatusCode.FAILED_PRECONDITION, "REQUEST_ID_REUSED"
+        )
+        assert ("DENY", "REQUEST_ID_REUSED") in {(e.effect, *e.reasons) for e in target.new()}
 
 
 def test_the_server_still_stands(target: Target) -> None:

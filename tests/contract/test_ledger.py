@@ -557,7 +557,9 @@ NOTICE = PrivacyNotice(
 async def test_a_notice_is_kept_whole_and_for_everybody(ledger: SQLLedger, reopen: Open) -> None:
     assert await ledger.notice("n", "1") is None
     await ledger.keep_notice(NOTICE, NOW)
-    await ledger.keep_notice(replace(NOTICE, data_classes=("address", "mobile")), NOW)  # a list has no order
+    await ledger.keep_notice(
+        replace(NOTICE, data_classes=("address", "mobile")), NOW
+    )  # a list has no order
     again = await reopen()
     kept = await again.notice("n", "1")
     assert kept == replace(NOTICE, data_classes=("address", "mobile"))
@@ -607,7 +609,14 @@ async def test_an_event_remembers_the_entry_that_admitted_it(ledger: SQLLedger, 
     sid = await sid_of(ledger, KEY)
     for number, entry in enumerate((EntryRef("prod-a/w0", 0), EntryRef("x/w3", 2**40), None)):
         event = ConsentEvent(
-            f"r{number}", sid, "p", ConsentEventType.REFUSED, NOW + timedelta(seconds=number), NOW, "a", entry=entry
+            f"r{number}",
+            sid,
+            "p",
+            ConsentEventType.REFUSED,
+            NOW + timedelta(seconds=number),
+            NOW,
+            "a",
+            entry=entry,
         )
         assert (await ledger.record_consent(event, "", "")).entry == entry
     again = await reopen()

@@ -285,11 +285,12 @@ async def test_waiting_reservations_share_transactions(ledger: SQLLedger) -> Non
 # Failures.
 
 
+@pytest.mark.parametrize("stored", ["x", "[[1, Infinity]]", "[[NaN, 1]]", "[7]", "{}", "null"])
 async def test_a_counter_that_cannot_be_read_is_used_up_for_its_principal_alone(
-    url: str, ledger: SQLLedger
+    url: str, ledger: SQLLedger, stored: str
 ) -> None:
     await taken(ledger, of(ROWS), of(ROWS, who="bob"))
-    execute(url, "UPDATE usage_count SET counts = 'x' WHERE key LIKE '%alice'")
+    execute(url, f"UPDATE usage_count SET counts = '{stored}' WHERE key LIKE '%alice'")
     got = await asyncio.gather(ledger.reserve(of(ROWS)), ledger.reserve(of(ROWS, who="bob")))
     assert list(map(set, got)) == [{ROWS}, set()]
     assert await ledger.reserve(of(also_told=(ROWS,))) == {ROWS}

@@ -15,7 +15,7 @@ from fujie.flows.batch import AT_ONCE, MOST_FOUND, batch_lookup, search
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
 from fujie.model.customer import CustomerRef, Phone, StoreKey
-from fujie.model.request import BatchAsk, SearchAsk
+from fujie.model.request import BatchAsk, LookupAsk, SearchAsk
 from fujie.ports import Fetched
 from support.house import House, RecordingLog, ask, caller
 from support.stores import Spy
@@ -119,6 +119,20 @@ async def test_a_batch_never_asks_a_store_for_more_than_a_few_at_once(house: Hou
     assert 1 < most <= AT_ONCE
 
 
+async def test_no_refusal_of_a_batch_prepares_a_prompt_that_nobody_gets(house: House) -> None:
+    marketing = ask(*FIELDS, purpose="marketing", basis="consent", evidence="").context
+    asked = replace(several("C00001", "C00002"), context=marketing)
+    alone = await lookup(
+        house.gate, caller("marketer"), LookupAsk(asked.customers[0], "crm", marketing, FIELDS), 2.0
+    )
+    assert isinstance(alone, Refusal)
+    assert alone.prompt
+    for refusal in await answers(house, "marketer", asked):
+        assert isinstance(refusal, Refusal)
+        assert refusal.reasons == alone.reasons
+        assert refusal.prompt is None
+
+
 SEARCH_GRANT = b"""
 apiVersion: fujie.dev/v1
 kind: Grant
@@ -140,6 +154,7 @@ async def searchable(
     """A store in which 1234 ends the numbers of two own customers and one of others, 5678 that of one of others,
     and 9999 those of many."""
     path = house.root / "searchable.db"
+    path.unlink(missing_ok=True)
     people = [("A1", "13800131234", "east"), ("A2", "13900131234", "east"), ("B1", "13700131234", "west")]
     people += [("B2", "13700135678", "west")]
     people += [(f"M{n}", f"13{n:02}0009999"[:11], "east") for n in range(30, 30 + MOST_FOUND + 1)]
@@ -209,3 +224,28 @@ async def test_only_a_grant_that_names_the_key_kind_opens_a_search(house: House,
 async def test_a_store_without_the_column_can_not_be_searched(house: House) -> None:
     async with searchable(house, last_four=None) as gate:
         assert codes(await found(gate, "1234")) == ["SEARCH_NOT_SUPPORTED"]
+
+
+def limited(limits: str) -> bytes:
+    return SEARCH_GRANT + f"  limits: {limits}\n".encode()
+
+
+async def test_a_search_that_finds_nobody_counts_as_a_look_up(house: House) -> None:
+    async with searchable(house, limited("{lookups_per_minute: 2}")) as gate:
+        spy = Spy(gate.gate.stores["crm"])
+        blind = replace(gate, gate=replace(gate.gate, stores={"crm": spy}))
+        for _ in range(2):
+            assert isinstance(await found(blind, "0000"), SearchReply)
+        told = [await found(blind, digits) for digits in ("0000", "1234", "9999")]
+        assert [codes(each) for each in told] == [["LIMIT_EXCEEDED"]] * 3
+        assert len(spy.fields_asked) == 2  # the limit stands in front of the store
+
+
+async def test_a_search_that_finds_more_than_a_call_may_show_is_refused_whole(house: House) -> None:
+    async with searchable(house, limited("{rows_per_request: 2}")) as gate:
+        assert codes(await found(gate, "1234")) == ["LIMIT_EXCEEDED"]
+        assert {entry.effect for entry in gate.entries[1:]} == {"DENY"}
+    async with searchable(house, limited("{rows_per_request: 3}")) as gate:
+        reply = await found(gate, "1234")
+        assert isinstance(reply, SearchReply)
+        assert len(reply.found) == 2

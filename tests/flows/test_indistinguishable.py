@@ -262,6 +262,22 @@ def test_no_call_of_an_ungranted_principal_tells_two_gates_apart(
     attack()
 
 
+one_call = st.sampled_from(list(REQUESTS)).flatmap(
+    lambda name: st.tuples(st.sampled_from(ASKERS), st.just(name), REQUESTS[name])
+)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@given(calls=st.lists(one_call, min_size=2, max_size=12))
+def test_no_sequence_of_calls_of_ungranted_principals_tells_two_gates_apart(
+    compare: Callable[..., tuple[object, object]], calls: list[tuple[str, str, Message]]
+) -> None:
+    """What one call leaves behind is told by no later one: of another method, or of another asker."""
+    for call in calls:
+        full, empty = compare(*call)
+        assert full == empty
+
+
 def test_a_granted_principal_does_tell_them_apart(compare: Callable[..., tuple[object, object]]) -> None:
     """Else the property above would hold for a gate that says nothing to anybody."""
     message = customer_v1.LookupCustomerRequest(

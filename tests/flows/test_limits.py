@@ -8,11 +8,14 @@ from datetime import timedelta
 import pytest
 
 from fujie.audit.errors import LogUnavailable
+from fujie.flows.aliases import Merge, merge_customers
 from fujie.flows.batch import batch_lookup
+from fujie.flows.consent import record_consent, withdraw_consent
 from fujie.flows.directory import upsert_principal
 from fujie.flows.lookup import lookup
 from fujie.flows.policy import explain
 from fujie.flows.reply import BatchReply, ExplainReply, LookupReply, Refusal
+from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.customer import StoreKey
 from fujie.model.errors import LedgerError
 from fujie.model.limit import Charge, Reservation
@@ -20,7 +23,9 @@ from fujie.model.principal import Principal
 from fujie.model.request import BatchAsk, LookupAsk, RequestContext
 from fujie.model.usage import Look
 from fujie.model.vocabulary import State
+from support.answers import answer
 from support.house import ADMIN, House, RecordingLog, ask, caller
+from support.identities import EVERYTHING
 from support.stores import Spy
 
 WHO = "nobody-in-particular"
@@ -232,6 +237,43 @@ async def test_without_the_ledger_nothing_leaves(
     limited = under(house, grant(limits))
     monkeypatch.setattr(house.ledger, "reserve", reserve)
     assert await said(limited, number(1)) == ["LEDGER_UNAVAILABLE"]
+
+
+@pytest.mark.parametrize("ending", ["withdrawn", "opted out", "merged"])
+async def test_what_is_said_while_a_limit_is_reserved_holds_for_the_look_up_that_waits(
+    house: House, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a ledger that is slow to write would let a consent open after its withdrawal was acknowledged."""
+    one, two = StoreKey("crm", "C00001"), StoreKey("crm", "C00002")
+    desk = caller("consent-desk")
+    await record_consent(house.gate, desk, RequestContext(), answer(house.gate, one))
+    reserve, draft = house.ledger.reserve, answer(house.gate, one).draft
+
+    async def slowly(reservation: Reservation) -> frozenset[Charge]:
+        if reservation.charges and not closed:
+            match ending:
+                case "withdrawn":
+                    closed.append(await withdraw_consent(house.gate, desk, one, RequestContext(), draft))
+                case "opted out":
+                    closed.append(
+                        await add_suppression(house.gate, desk, RequestContext(), OptOut(one, EVERYTHING))
+                    )
+                case _:
+                    await withdraw_consent(house.gate, desk, two, RequestContext(), draft)
+                    context = RequestContext("", "record_correction", "legal_duty", "request-1")
+                    officer = caller("privacy-officer")
+                    closed.append(
+                        await merge_customers(house.gate, officer, context, Merge(one, two, "form-1"))
+                    )
+        return await reserve(reservation)
+
+    closed: list[object] = []
+    monkeypatch.setattr(house.ledger, "reserve", slowly)
+    asked = ask("phone", purpose="marketing", basis="consent", evidence="")
+    expected = "CUSTOMER_OPTED_OUT" if ending == "opted out" else "CONSENT_WITHDRAWN"
+    assert await said(house, asked, who="marketer") == [expected]
+    assert not isinstance(closed[0], Refusal)
+    assert house.entries[-1].effect == "DENY"
 
 
 async def test_explaining_takes_nothing_and_says_what_is_used_up(house: House) -> None:

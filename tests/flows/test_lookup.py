@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fujie.adapters.logfiles import verify_directory
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import LogUnavailable
 from fujie.decision.decide import decide
@@ -450,3 +451,21 @@ class BrokenLog(RecordingLog):
 
 def test_the_effects_are_those_of_the_wire() -> None:
     assert {"ALLOW", "DENY", "APPROVAL_REQUIRED"} == {effect.value for effect in Effect}
+
+
+async def test_a_clock_that_is_set_back_breaks_no_evidence_and_reopens_nothing(house: House) -> None:
+    assert isinstance(await lookup(house.gate, SUPPORT, ask("phone"), 2.0), LookupReply)
+    withdrawn = await withdraw_consent(house.gate, DESK, SHOWN, RequestContext(), draft())
+    assert isinstance(withdrawn, ConsentReply)
+    for _ in range(3):
+        house.hands.time -= timedelta(days=1)
+        reply = await lookup(house.gate, MARKETER, MARKETING, 2.0)
+        assert isinstance(reply, Refusal)
+        assert reply.reasons[0].code == "CONSENT_WITHDRAWN"
+        again = await record_consent(house.gate, DESK, RequestContext(), answer(house.gate, SHOWN))
+        assert isinstance(again, ConsentReply)  # said, as it seems, before the withdrawal
+    entries = house.entries
+    assert entries[0].time > entries[-1].time
+    assert len({entry.uid for entry in entries}) == len(entries)
+    (report,) = verify_directory(house.root / "log")
+    assert report.is_intact

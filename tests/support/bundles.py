@@ -51,6 +51,10 @@ RULES = (
     "principal.training == VALID",
     "time.weekday <= 5",
     "customer.points > 10",
+    "!suppression.in_force",
+    "usage.volume == WITHIN",
+    "usage.sequence == WITHIN || principal.kind == SERVICE",
+    "request.rows < 3",
 )
 """Rules over every kind of fact; some fail on some values."""
 

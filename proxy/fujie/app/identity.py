@@ -48,6 +48,11 @@ class Issuer(Section):
     jwks: Annotated[Text, AfterValidator(_key_set)] = Field(
         description="The issuer's public keys (JWKS): a file, or an `https://` address. Read at start, followed after."
     )
+    prefix: str = Field(
+        default="",
+        max_length=64,
+        description="Put before `sub` to make the principal's id: what one issuer signs names nobody of another's.",
+    )
 
 
 class Spiffe(Section):

@@ -154,7 +154,7 @@ def _authenticator(
     for each in identity.issuers:
         metrics.keys_read(places[each.iss], is_stale=False)
         reread, refresh_s = source_of(each.jwks)
-        issuers.append(Issuer(each.iss, each.aud, each.algs, reread(), reread, refresh_s))
+        issuers.append(Issuer(each.iss, each.aud, each.algs, reread(), reread, refresh_s, each.prefix))
 
     def report(iss: str, code: str) -> None:
         metrics.keys_read(places[iss], is_stale=bool(code))
@@ -260,7 +260,9 @@ async def _log(
         def open_and_sign() -> TileLog:
             signer = Signer(origin, key.secret)
             opened = open_log(settings.audit.dir, signer, kept.note if kept else None)
-            if kept is None and opened.frontier.size:  # before anything is signed, which the ledger would keep
+            if (
+                kept is None and opened.frontier.size
+            ):  # before anything is signed, which the ledger would keep
                 opened.close()
                 raise CannotStart([Problem(*_STRANGE_LEDGER, "ledger.url", origin, _STRANGE_REMEDY)])
             return TileLog(opened, clock=clock.monotonic, cpu=clock.cpu, keep=keeper)

@@ -234,7 +234,9 @@ def _notice(event: Mapping[str, Any], notices: Mapping[tuple[str, str, str], str
         return Statement(Standing.UNPROVEN, f"{_named(event)}: the text of notice {name} is not here")
     if digest != event["notice_digest"]:
         return Statement(Standing.BROKEN, f"{_named(event)}: notice {name} has another text here")
-    return Statement(Standing.PROVEN, f"{_named(event)}: the customer was shown notice {name}, in full here")
+    return Statement(
+        Standing.PROVEN, f"{_named(event)}: the customer was shown notice {name}, in full here"
+    )
 
 
 def _admission(

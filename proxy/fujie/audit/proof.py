@@ -58,5 +58,3 @@ def _entries(read: Read, bundle: int, size: int) -> Sequence[bytes]:
     if found is None:  # a partial one that became full: the full one continues it
         found = read(bundle_path(bundle))
     return split_bundle(found or b"")[0]
-
-

@@ -1,7 +1,9 @@
 """Several customers in one call: named one by one, or found by the last four digits of a phone number.
 
 Each customer is a look-up of its own, with a decision and an entry of its own. A call differs from as many
-calls in two things only: who may ask for none of them is refused once, and `rows_per_request` sees them all.
+calls in three things only: who may ask for none of them is refused once, `rows_per_request` sees them all, and
+no refusal carries a prompt: one asks in a conversation, and a conversation is about one customer.
+A search is one look-up more: who finds nobody has asked all the same.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.lookup import lookup, request_of
 from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
+from fujie.flows.reserve import Meter
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import StoreError
@@ -71,7 +74,7 @@ async def search(gate: Gate, caller: Credential, ask: SearchAsk, timeout_s: floa
 
     async def steps(case: Case) -> SearchReply | Refusal:
         digest = case.decider.bundle.digest
-        closed = await _closed(case, [KeyKind.PHONE_LAST_FOUR])
+        closed = await _attempted(case)
         if closed is not None:
             return await refused(case, closed)
         store = gate.stores.get(ask.store)
@@ -85,6 +88,10 @@ async def search(gate: Gate, caller: Credential, ask: SearchAsk, timeout_s: floa
         case.watch.lap("store")
         if len(rows) > MOST_FOUND:
             return await refused(case, refuse(digest, "SEARCH_TOO_WIDE"))
+        whole = replace(case, request=replace(case.request, rows=len(rows)))
+        closed = await _closed(whole, [KeyKind.PHONE_LAST_FOUR])
+        if closed is not None:
+            return await refused(whole, closed)
         asks = [replace(_found(ask, row.key.customer_id), rows=len(rows)) for row in rows]
         answers = await _each(gate, caller, asks, timeout_s)
         return SearchReply(summary, tuple(each for each in answers if isinstance(each, LookupReply)))
@@ -115,6 +122,21 @@ async def _closed(case: Case, kinds: Iterable[KeyKind]) -> Decision | None:
     return closed
 
 
+async def _attempted(case: Case) -> Decision | None:
+    """Count a search like a look-up, before the store is asked; return the refusal that no customer can change."""
+    principal = await standing(case)
+    if isinstance(principal, Decision):
+        return principal
+    request = case.request
+    plan = case.decider.plan(request, principal.roles)
+    facts = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
+    closed = precheck(plan, request, facts)
+    meter = Meter(case, plan, principal.id, StoreKey(request.store, ""))  # nobody is asked for by name yet
+    if closed is None and meter.is_needed:
+        closed = precheck(plan, request, await meter.attempt(facts))
+    return closed
+
+
 async def _each(
     gate: Gate, caller: Credential, asks: Sequence[LookupAsk], timeout_s: float
 ) -> tuple[LookupReply | Refusal, ...]:
@@ -122,7 +144,7 @@ async def _each(
 
     async def one(ask: LookupAsk) -> LookupReply | Refusal:
         async with room:
-            return await lookup(gate, caller, ask, timeout_s)
+            return await lookup(gate, caller, ask, timeout_s, may_prompt=False)
 
     # All of them end before the first error is told: none goes on behind an answer.
     ended = await asyncio.gather(*map(one, asks), return_exceptions=True)

@@ -6,7 +6,8 @@ The order is the promise:
    then the attempt is counted;
 2. fetch the row, with only the columns that a rule reads or a grant can open;
 3. find the customer's identity, read consent;
-4. derive, decide, reserve what the limits take;
+4. derive, decide, reserve what the limits take; what rests on a consent is decided on what the ledger
+   says after that, so that no wait stands between the reading and the entry;
 5. the entry, durable;
 6. mask, answer.
 """
@@ -32,7 +33,7 @@ from fujie.model.facts import Facts
 from fujie.model.principal import Credential, Principal
 from fujie.model.record import FieldTreatment
 from fujie.model.request import LookupAsk, Request
-from fujie.model.vocabulary import Action, Effect
+from fujie.model.vocabulary import Action, Basis, Effect
 from fujie.ports import Fetched, Identity
 
 
@@ -43,6 +44,11 @@ class Seen:
     raw: Raw
     identity: Identity | None = None
     rows: Sequence[Fetched] = ()
+
+    @property
+    def sid(self) -> str:
+        """The customer's, where there is exactly one row; else empty."""
+        return self.identity.sid if self.identity and len(self.rows) == 1 else ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -64,8 +70,10 @@ def request_of(ask: LookupAsk) -> Request:
     )  # fmt: skip
 
 
-async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: float) -> LookupReply | Refusal:
-    """Answer one look-up within `timeout_s` seconds of store time.
+async def lookup(
+    gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: float, *, may_prompt: bool = True
+) -> LookupReply | Refusal:
+    """Answer one look-up within `timeout_s` seconds of store time. `may_prompt`: a refusal may carry a prompt.
 
     Raises:
         AuditError: evidence could not be written; nothing was released.
@@ -80,7 +88,8 @@ async def lookup(gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: floa
         judged = await judge(case, case.request, principal, ask, timeout_s)  # 1 to 4
         decision, subject = judged.decision, Subject.of(judged.seen.identity)
         if decision.effect is not Effect.ALLOW:
-            return await refused(case, decision, subject, prompt=await _prompt(case, judged))
+            prompt = await _prompt(case, judged) if may_prompt else None
+            return await refused(case, decision, subject, prompt=prompt)
         summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
         fields = judged.plan.bundle.fields
         treatments = {
@@ -125,14 +134,22 @@ async def judge(
             meter.watched(closed, "")
     if closed:
         return Judged(plan, asker, closed, Seen(Raw(principal)))
-    seen = await _observe(case, plan, principal, ask, timeout_s)
-    facts = with_customer(plan.bundle, request, asker, seen.raw, case.now)
-    sid = seen.identity.sid if seen.identity and len(seen.rows) == 1 else ""
-    decision = _decided(case, plan, request, facts, seen)
-    while meter.is_needed and (again := await meter.take(decision, facts, sid)) is not None:
-        facts = again
+    rows = await _fetched(case, plan, ask, timeout_s)
+    seen = await _remembered(case, plan, principal, ask, rows)
+    facts = asker
+    while True:
+        facts = with_customer(plan.bundle, request, facts, seen.raw, case.now)
         decision = _decided(case, plan, request, facts, seen)
-    meter.watched(decision, sid)
+        while meter.is_needed and (again := await meter.take(decision, facts, seen.sid)) is not None:
+            facts = again
+            decision = _decided(case, plan, request, facts, seen)
+        if decision.effect is not Effect.ALLOW or not (meter.is_needed and request.basis == Basis.CONSENT):
+            break
+        # To reserve may have taken a while, in which a withdrawal was acknowledged: it holds here too.
+        before, seen = seen, await _remembered(case, plan, principal, ask, rows)
+        if seen.raw == before.raw:
+            break
+    meter.watched(decision, seen.sid)
     return Judged(plan, facts, decision, seen)
 
 
@@ -145,13 +162,9 @@ def _decided(case: Case, plan: Plan, request: Request, facts: Facts, seen: Seen)
     return decision
 
 
-async def _observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk, timeout_s: float) -> Seen:
-    """Fetch what the plan needs to know of the customer, and find or create its identity.
-
-    A customer that does not exist gets no identity; what the ledger knows under the asked key still counts.
-    """
-    gate = case.gate
-    store = gate.stores[ask.store]
+async def _fetched(case: Case, plan: Plan, ask: LookupAsk, timeout_s: float) -> Sequence[Fetched]:
+    """Fetch the row, with only the columns that a rule reads or a grant can open."""
+    store = case.gate.stores[ask.store]
     openable = frozenset(name for grant in plan.grants for name in grant.fields)
     if timeout_s <= 0:
         raise StoreError(code="STORE_TIMEOUT")
@@ -162,6 +175,17 @@ async def _observe(case: Case, plan: Plan, principal: Principal, ask: LookupAsk,
         timeout_s,
     )
     case.watch.lap("store")
+    return rows
+
+
+async def _remembered(
+    case: Case, plan: Plan, principal: Principal, ask: LookupAsk, rows: Sequence[Fetched]
+) -> Seen:
+    """Return what the ledger knows of the customer behind `rows` now; find or create the identity.
+
+    A customer that does not exist gets no identity; what the ledger knows under the asked key still counts.
+    """
+    gate = case.gate
     if len(rows) == 1:
         identity = await gate.ledger.enrol(refs_of(rows[0]), case.now)
     else:

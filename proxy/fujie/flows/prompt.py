@@ -122,7 +122,11 @@ async def opened(case: Case, token: str) -> Prompted:
 
 
 async def answered(
-    case: Case, prompted: Prompted, said: ConsentEvent, capture: Capture | None, customer: CustomerRef | None
+    case: Case,
+    prompted: Prompted,
+    said: ConsentEvent,
+    capture: Capture | None,
+    customer: CustomerRef | None,
 ) -> ConsentEvent:
     """Return the event that records the answer, with the id of the prompt.
 

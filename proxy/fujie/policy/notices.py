@@ -99,7 +99,9 @@ class Notices:
         for text, withdrawal in both:
             if text and CONTROLLER not in text:
                 self._report.problem(
-                    place, "CONTROLLER_NOT_NAMED", f"the text names the handler: write {CONTROLLER} (PIPL 17)"
+                    place,
+                    "CONTROLLER_NOT_NAMED",
+                    f"the text names the handler: write {CONTROLLER} (PIPL 17)",
                 )
             if withdrawal not in text:
                 self._report.problem(

@@ -5,10 +5,12 @@ part of Go's cache key; a stale pass was seen. Here a built program runs anew on
 """
 
 import asyncio
+import os
 import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -20,19 +22,23 @@ ORIGIN = "prod-a/w0"
 SIGNER = Signer(ORIGIN, bytes(range(32)))
 SOURCE = Path(__file__).parent
 
-pytestmark = pytest.mark.skipif(
-    shutil.which("go") is None, reason="NO OUTSIDE VERIFIER: Go is not installed; install it to run this"
-)
+
+def missing(why: str) -> NoReturn:
+    if os.environ.get("CI"):
+        pytest.fail(f"CI must build the outside verifier: {why}")
+    pytest.skip(f"NO OUTSIDE VERIFIER: {why}")
 
 
 @pytest.fixture(scope="module")
 def verifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if shutil.which("go") is None:
+        missing("Go is not installed; install it to run this")
     program = tmp_path_factory.mktemp("go") / "outside_verifier"
     fetched = subprocess.run(
         ["go", "mod", "download"], cwd=SOURCE, capture_output=True, text=True, check=False
     )
     if fetched.returncode:
-        pytest.skip("NO OUTSIDE VERIFIER: its one Go module is not in the cache and can not be fetched")
+        missing("its one Go module is not in the cache and can not be fetched")
     subprocess.run(["go", "build", "-o", program, "."], cwd=SOURCE, check=True)
     return program
 

@@ -9,12 +9,13 @@ from hypothesis import strategies as st
 from fujie.decision.decide import decide, matching_grants, precheck
 from fujie.decision.plan import Planner
 from fujie.model.decision import Decision
-from fujie.model.facts import Facts, FactValue
+from fujie.model.facts import CUSTOMER_ROOTS, EXHAUSTED, USE_ROOTS, Facts, FactValue
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import (
     FACTS,
     LADDERS,
+    LIMITED,
     ROLES,
     UNKNOWN,
     compiled,
@@ -23,9 +24,18 @@ from support.bundles import (
     guards,
     requests,
     rule_documents,
+    values,
 )
 
 FEW = settings(max_examples=50)
+
+
+def root(path: str) -> str:
+    return path.partition(".")[0]
+
+
+def without(known: Facts, roots: frozenset[str]) -> Facts:
+    return Facts({path: value for path, value in known.values.items() if root(path) not in roots})
 
 
 def assert_not_wider(narrow: Decision, wide: Decision) -> None:
@@ -180,14 +190,43 @@ def test_only_fields_asked_for_and_granted_leave(
 def test_the_precheck_refuses_only_what_the_decision_refuses_and_alike(
     documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts
 ) -> None:
-    """Its answer must not depend on the customer, or it would tell who is one."""
+    """Its answer must not depend on the customer, or it would tell who is one. The second one knows the use."""
     plan = Planner(compiled(*documents)).plan(request, roles)
-    nobody = {
-        path: value
-        for path, value in given_facts.values.items()
-        if path[:8] not in ("customer", "consent.")
-    }
-    early = precheck(plan, request, Facts(nobody))
+    counted = without(given_facts, CUSTOMER_ROOTS)
+    early = precheck(plan, request, counted)
     if early is not None:
         late = decide(plan, request, given_facts)
         assert (early.effect, early.reasons) == (late.effect, late.reasons)
+    first = precheck(plan, request, without(counted, USE_ROOTS))
+    if first is not None:
+        assert early is not None
+        assert (first.effect, first.reasons) == (early.effect, early.reasons)
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.sets(st.sampled_from(LIMITED)))
+def test_a_limit_that_is_used_up_never_widens(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, more: set[str]
+) -> None:
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    told = given_facts.get(EXHAUSTED)
+    before = told if isinstance(told, tuple) else ()
+    fresh, spent = (
+        Facts({**given_facts.values, EXHAUSTED: used_up})
+        for used_up in (before, tuple(sorted({*before, *more})))
+    )
+    assert_not_wider(decide(plan, request, spent), decide(plan, request, fresh))
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.data())
+def test_what_an_exhausted_limit_says_depends_on_no_customer(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, data: st.DataObject
+) -> None:
+    """A refusal by the check before the customer is the same for another customer."""
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    if (early := precheck(plan, request, without(given_facts, CUSTOMER_ROOTS))) is None:
+        return
+    other = {path: data.draw(values(FACTS[path])) for path in plan.reads if root(path) in CUSTOMER_ROOTS}
+    late = decide(plan, request, Facts({**given_facts.values, **other}))
+    assert (late.effect, late.reasons) == (early.effect, early.reasons)

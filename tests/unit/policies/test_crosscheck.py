@@ -23,6 +23,7 @@ from fujie.model.vocabulary import STATE_NUMBERS, State
 from fujie.policy.bundle import Bundle
 from fujie.policy.cel import Engine
 from fujie.policy.compile import compile_bundle
+from support.bundles import FACTS, RULES, compiled, values
 
 BASE = Path(__file__).parents[3] / "policies" / "base"
 ERROR = "error"
@@ -136,6 +137,13 @@ def test_both_engines_agree_on_every_shipped_expression() -> None:
     # Facts that never make a rule true, or never false, compare nothing.
     assert {text: found for text, found in seen.items() if found != {True, False}} == {}
     assert len(seen) >= 10
+
+
+@settings(max_examples=100)
+@given(st.fixed_dictionaries({path: values(kind) for path, kind in FACTS.items()}).map(Facts))
+def test_both_engines_agree_on_every_rule_that_bundles_are_generated_of(facts: Facts) -> None:
+    activation = their_activation(facts)
+    assert ours(compiled().engine, RULES, facts) == [theirs(text, activation) for text in RULES]
 
 
 # The rest of the language.

@@ -167,8 +167,8 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
         ["NOT_YET_ENFORCED"],
     ),
     (
-        {"match": {"actions": ["correct"]}, **variables("!suppression.in_force", rule="variables.v0")},
-        ["NOT_YET_ENFORCED"] * 2,
+        {"match": {"actions": ["correct"]}, **variables(rule="!suppression.in_force")},
+        ["NOT_YET_ENFORCED"],
     ),
     (variables("variables.v0"), ["VARIABLE_CYCLE"]),
     (variables("variables.v1", "variables.v0"), ["VARIABLE_CYCLE", "EXPRESSION_INVALID"]),

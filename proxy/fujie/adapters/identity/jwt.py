@@ -189,9 +189,10 @@ def _key_name(header: Mapping[str, Any], issuer: Issuer) -> tuple[str, str | Non
 
 def _believed(claims: Mapping[str, Any], issuer: Issuer) -> tuple[Credential, float, float]:
     """Return who the token says to be, not before and until when."""
-    subject = _text(claims.get("sub"), "sub")
+    claimed = _text(claims.get("sub"), "sub")
+    subject = issuer.prefix + claimed
     # `isprintable` also refuses what would break lines of a log; a blank id names nobody.
-    if len(subject) > MOST_SUBJECT_CHARS or not subject.isprintable() or not subject.strip():
+    if len(subject) > MOST_SUBJECT_CHARS or not subject.isprintable() or not claimed.strip():
         raise CredentialError("the subject is not a principal's id")
     # A workload proves itself by its certificate: an issuer whose users choose their names must not make one.
     if subject.lower().startswith("spiffe:"):

@@ -39,6 +39,7 @@ class Issuer:
 
     `jwks` is the content of the issuer's key set, `reread` reads it anew (blocking, StartError when it
     can not) once it is `refresh_s` seconds old; without it the keys stay as they are.
+    `prefix` stands before the subject in the principal's id, so that the issuer names nobody of another's.
     """
 
     iss: str
@@ -47,6 +48,7 @@ class Issuer:
     jwks: Mapping[str, Any]
     reread: Callable[[], Mapping[str, Any]] | None = None
     refresh_s: float = 300.0
+    prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

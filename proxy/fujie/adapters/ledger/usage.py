@@ -50,9 +50,11 @@ def of_charge(charge: Charge, principal: str) -> str:
 def read_counts(text: str) -> dict[int, int] | None:
     """Return the counts of a row; None when it holds what nobody of ours wrote."""
     try:
-        return {int(period): int(count) for period, count in json.loads(text)}
-    except (ValueError, TypeError):
+        stored = json.loads(text)
+        counts = {int(period): int(count) for period, count in stored}
+    except (ValueError, TypeError, OverflowError):  # OverflowError: JSON as Python reads it has Infinity
         return None
+    return counts if isinstance(stored, list) else None
 
 
 def _row(row: Sequence[Any]) -> tuple[str, str]:

@@ -67,7 +67,9 @@ def refused(refusal: Refusal) -> Failure:
     room = MOST_DETAIL_BYTES - status.ByteSize() - 160  # 160: what Any and the summary themselves take
     first = render.reason(primary)
     prompt = render.prompt(refusal.prompt) if refusal.prompt else None
-    if prompt and _weight(prompt) + _weight(first) > room:  # whole or not at all: half a notice informs nobody
+    if (
+        prompt and _weight(prompt) + _weight(first) > room
+    ):  # whole or not at all: half a notice informs nobody
         prompt = None
     room -= _weight(prompt) if prompt else 0
     reasons = list(_fitting(map(render.reason, refusal.reasons), room))

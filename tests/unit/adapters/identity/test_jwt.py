@@ -255,6 +255,22 @@ def test_each_issuer_has_its_own_keys_audience_and_algorithms() -> None:
     assert refusal(token({"iss": other.iss}), verifier).code == "TOKEN_INVALID"
 
 
+def test_an_issuer_with_a_prefix_names_nobody_outside_of_it() -> None:
+    other = Issuer("https://ci.example.com", "fujie", ("ES256",), OTHER_JWKS, prefix="ci:")
+    verifier = of(other, Issuer(ISS, AUD, ("ES256",), JWKS))
+    header = {"kid": OTHER_JWKS["keys"][0]["kid"]}
+
+    def by_the_other(sub: str) -> str:
+        return token({"iss": other.iss, "sub": sub}, key=OTHER_PEM, header=header)
+
+    assert prove(verifier, token(), NOW) == Credential("li.na", ISS)
+    assert prove(verifier, by_the_other("li.na"), NOW) == Credential("ci:li.na", other.iss)
+    for sub in (" ", "x" * 254):  # 255 alone would fit, and not with the prefix
+        assert refusal(by_the_other(sub), verifier).code == "TOKEN_INVALID"
+    joined = authenticator(prefix="spiffe:")
+    assert refusal(token({"sub": "//example.com/crm"}), joined).code == "TOKEN_INVALID"
+
+
 def test_one_issuer_twice_stops_the_start() -> None:
     issuer = Issuer(ISS, AUD, ("ES256",), JWKS)
     with pytest.raises(StartError):
