@@ -426,6 +426,17 @@ async def test_tokens_that_expired_long_ago_are_forgotten(url: str, ledger: SQLL
     assert execute(url, "SELECT count(*) FROM used_once")[0][0] <= 3
 
 
+async def test_customers_of_days_that_are_over_are_forgotten_for_rules_and_people_who_are_gone_too(
+    url: str, ledger: SQLLedger
+) -> None:
+    gone = Charge("guard:renamed", Limit.DISTINCT_CUSTOMERS_PER_DAY, 9)
+    for number in range(3):
+        assert await taken(ledger, of(gone, who="left", sid=f"sid_{number}")) == [True]
+    for day in range(1, 4):
+        assert await taken(ledger, of(PEOPLE, at=NOW + timedelta(days=day), sid="sid_9")) == [True]
+    assert execute(url, "SELECT count(*) FROM usage_customer WHERE key LIKE '%renamed%'")[0][0] == 0
+
+
 # Habits.
 
 

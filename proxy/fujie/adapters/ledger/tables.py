@@ -285,6 +285,8 @@ usage_customer = sa.Table(
 )
 """Customers that a counter of distinct ones has counted on a day (days since 0001-01-01); kept for two days."""
 
+sa.Index(None, usage_customer.c.day)
+
 usage_trace = sa.Table(
     "usage_trace",
     metadata,

@@ -102,9 +102,8 @@ _KNOWN = sa.select(usage_customer.c.key, usage_customer.c.day, usage_customer.c.
 _SEE = sa.text(
     "INSERT INTO usage_customer (key, day, sid) VALUES (:key, :day, :sid) ON CONFLICT DO NOTHING"
 )
-_FORGET = sa.delete(usage_customer).where(
-    usage_customer.c.key == sa.bindparam("k"), usage_customer.c.day < sa.bindparam("before")
-)
+_FORGET = sa.delete(usage_customer).where(usage_customer.c.day < sa.bindparam("before"))
+"""Of every counter: those of people who left and of rules with another name are not taken from any more."""
 
 
 class Tally:
@@ -269,4 +268,4 @@ def store(connection: Connection, tally: Tally) -> None:
     if tally.new:
         connection.execute(_SEE, [{"key": key, "day": day, "sid": sid} for key, day, sid in tally.new])
     if tally.new_days:
-        connection.execute(_FORGET, [{"k": key, "before": day - 1} for key, day in sorted(tally.new_days)])
+        connection.execute(_FORGET, {"before": min(day for _, day in tally.new_days) - 1})

@@ -250,6 +250,7 @@ def _create_usage() -> None:
         sa.Column("sid", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("key", "day", "sid", name="pk_usage_customer"),
     )
+    op.create_index("ix_usage_customer_day", "usage_customer", ["day"])
     op.create_table(
         "usage_trace",
         sa.Column("principal", sa.Text(), nullable=False),
@@ -273,6 +274,7 @@ def downgrade() -> None:
     op.drop_index("ix_used_once_expires_at", table_name="used_once")
     op.drop_table("used_once")
     op.drop_index("ix_usage_trace_seen_at", table_name="usage_trace")
+    op.drop_index("ix_usage_customer_day", table_name="usage_customer")
     for name in ("usage_trace", "usage_customer", "usage_count"):
         op.drop_table(name)
     op.drop_table("suppression_lift")
