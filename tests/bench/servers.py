@@ -89,7 +89,7 @@ def fill_ledger(path: Path, count: int) -> None:
                 "change_seq": start + 2 * number + 2,
             }  # fmt: skip
             connection.execute(
-                "INSERT INTO subject (sid, wrapped_key, created_at, change_seq) VALUES (?, ?, 1, ?)",
+                "INSERT INTO subject (sid, wrapped_key, created_at, is_linked, change_seq) VALUES (?, ?, 1, 0, ?)",
                 (row["sid"], os.urandom(60), start + 2 * number + 1),
             )
             known = [name for name in columns if name in row]
