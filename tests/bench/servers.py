@@ -81,8 +81,12 @@ def fill_ledger(path: Path, count: int) -> None:
     connection = sqlite3.connect(path)
     with connection:
         (start,) = connection.execute("SELECT value FROM change_counter").fetchone()
+        # First: what the server writes meanwhile draws numbers beyond ours.
+        connection.execute("UPDATE change_counter SET value = ?", (start + 2 * count + 2,))
         columns = [row[1] for row in connection.execute("PRAGMA table_info(alias)")]
         for number in range(count):
+            if number % 10_000 == 0:
+                connection.commit()  # the server, which runs, must get its turn to write
             row = {
                 "kind": "store_key", "scope": "crm", "key_version": "k1", "digest": os.urandom(32),
                 "sid": f"sid_{number:032x}", "valid_from": 1, "valid_to": None,
@@ -97,7 +101,6 @@ def fill_ledger(path: Path, count: int) -> None:
                 f"INSERT INTO alias ({', '.join(known)}) VALUES ({', '.join('?' * len(known))})",
                 [row[name] for name in known],
             )
-        connection.execute("UPDATE change_counter SET value = ?", (start + 2 * count + 2,))
     connection.close()
 
 
