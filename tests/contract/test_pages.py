@@ -133,7 +133,7 @@ async def test_opt_outs_are_listed_by_what_they_close(ledger: SQLLedger) -> None
     first = (await ledger.suppression_page(SuppressionFilter(), Slice())).rows[0]
     ended = Confirmation("signed_letter", "l-1", NOW)
 
-    await ledger.lift_suppression(replace(first, lifted=ended, lifted_at=NOW), "desk", "")
+    await ledger.lift_suppression(replace(first, lifted=ended, lifted_at=NOW, lifted_by="desk"), "")
     assert len(await found(SuppressionFilter())) == len(everything) - 1
     assert len(await found(SuppressionFilter(with_lifted=True))) == len(everything)
 

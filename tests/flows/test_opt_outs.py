@@ -95,7 +95,7 @@ async def test_two_entries_name_who_and_what_but_neither_brand_nor_evidence(hous
     assert admission.facts["suppression.has_brand"] is True
     assert outcome.facts["suppression.id"] == added.suppression_id
     assert not any(
-        word in leaf for leaf in house.log.leaves for word in (b"secret-brand", b"call-1", b"138")
+        word in leaf for leaf in house.log.leaves for word in (b"secret-brand", b"call-1", b"13800131")
     )
 
 

@@ -10,6 +10,7 @@ refuse the note. There are no extension lines: monitors can not audit them.
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -95,9 +96,41 @@ class Signer:
         named = self.verifier.named(f"{self.verifier.name}/{subject}")
         return self._noted(f"{named.name}\nsha256:{digest}\n", named)
 
+    def endorse(self, text: str) -> str:
+        """Return this key's signature line (without LF) below a note of somebody else's making.
+
+        The first line of `text` says what it is, so that it passes for neither a checkpoint nor an attestation.
+        """
+        return self._line(text, self.verifier)
+
     def _noted(self, text: str, key: VerifierKey) -> str:
+        return f"{text}\n{self._line(text, key)}\n"
+
+    def _line(self, text: str, key: VerifierKey) -> str:
         signature = base64.b64encode(key.key_id + self._key.sign(text.encode())).decode()
-        return f"{text}\n— {key.name} {signature}\n"
+        return f"— {key.name} {signature}"
+
+
+def endorsers(text: str, lines: Sequence[str], keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:
+    """Return those of `keys` that signed the note `text`, each once, in the order of `keys`.
+
+    Raises CheckpointInvalid for a malformed line, more than `MAX_SIGNATURES`, or a line under one of `keys` that does
+    not verify. Lines of unknown keys say nothing.
+    """
+    if len(lines) > MAX_SIGNATURES:
+        raise CheckpointInvalid("too many signatures")
+    known = {(key.name, key.key_id): key for key in keys}
+    signed = set()
+    for name, raw in map(_parsed_line, lines):
+        key = known.get((name, raw[:4]))
+        if key is None:
+            continue
+        try:
+            Ed25519PublicKey.from_public_bytes(key.public).verify(raw[4:], text.encode())
+        except InvalidSignature:
+            raise CheckpointInvalid("the signature does not verify") from None
+        signed.add(key)
+    return tuple(key for key in keys if key in signed)
 
 
 def open_attestation(note: str, subject: str, key: VerifierKey) -> str:
@@ -168,13 +201,14 @@ def _split(note: str) -> tuple[Checkpoint, list[tuple[str, bytes]]]:
     origin, size, root = head
     if not _is_name(origin) or not re.fullmatch(r"0|[1-9][0-9]{0,18}", size) or len(_decoded(root)) != 32:
         raise CheckpointInvalid("not a checkpoint: origin, size or root is malformed")
-    signatures = []
-    for line in lines[:-1]:
-        match = _signature_line(line)
-        if match is None:
-            raise CheckpointInvalid("a malformed signature line")
-        signatures.append((match[1], _decoded(match[2])))
-    return Checkpoint(origin, int(size), _decoded(root)), signatures
+    return Checkpoint(origin, int(size), _decoded(root)), [_parsed_line(line) for line in lines[:-1]]
+
+
+def _parsed_line(line: str) -> tuple[str, bytes]:
+    match = _signature_line(line)
+    if match is None:
+        raise CheckpointInvalid("a malformed signature line")
+    return match[1], _decoded(match[2])
 
 
 def _decoded(text: str) -> bytes:

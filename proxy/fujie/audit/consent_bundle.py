@@ -2,42 +2,51 @@
 
     file = {"evidence": <canonical JSON>, "signature": <signed note over its SHA-256>}
 
-The events of one customer, the notices in full, and for each event the entry that admitted it to the ledger, with
-its inclusion proof. The entry names the event by `consent.record_id` and by the digest of everything in it, so
-that an event can not be altered, and none invented, after its entry was signed.
+The events, opt-outs and lifts of opt-outs of one customer, the notices in full, and for each record the entry that
+admitted it to the ledger, with its inclusion proof (`consent_records` tells how the two name each other).
 
 1. The file has one spelling: canonical JSON (RFC 8785), so that there is no byte that nobody looks at.
 2. The signature is by the log's key under the name `<origin>/consent-evidence`.
 3. Every notice has the digest of its text; the notice that an event names is there.
-4. Every entry is in the log that the checkpoint beside it signs, allows the act, and is bound to the event.
-5. What can not be proven here is named: an event without entry, or whose log was not at hand.
+4. Every entry is in the log that the checkpoint beside it signs, allows the act, and is bound to its record.
+5. Every lift is a later act of the customer on an opt-out that is there.
+6. What can not be proven here is named: a record without entry, or whose log was not at hand.
 """
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from fujie.audit.canon import canonical, parse
 from fujie.audit.checkpoint import VerifierKey, open_attestation
+from fujie.audit.consent_records import (
+    ACTIONS,
+    RecordKey,
+    RecordKind,
+    content_digest,
+    event_content,
+    event_facts,
+    lift_content,
+    lift_facts,
+    suppression_content,
+    suppression_facts,
+    time_text,
+)
 from fujie.audit.entry import EntryKind, parse_entry
 from fujie.audit.errors import AuditError, CheckpointInvalid, EntryInvalid
 from fujie.audit.proof import Proof
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.notice import PrivacyNotice, digest_of, language_of
-from fujie.model.suppression import Suppression
+from fujie.model.suppression import CONFIRMATION_METHODS, Suppression
 
-FORMAT = "fujie.dev/consent-evidence/v1"
+FORMAT = "fujie.dev/consent-evidence/v2"
 SUBJECT = "consent-evidence"
 """What follows the origin in the name of the key that signs: no checkpoint has such a name."""
-
-RECORD_ID, DIGEST = "consent.record_id", "consent.digest"
-"""Facts of an admission that bind it to one event."""
 
 
 class Standing(StrEnum):
@@ -60,7 +69,7 @@ class Statement:
 class Evidence:
     """What an export holds. `customer` is as the asker named it: it ties the sids to a number or customer id.
 
-    `proofs` are by record id; an event whose entry could not be proven is in `unproven`, with the reason.
+    `suppressions` are lifted or not. A record whose entry could not be proven is in `unproven`, with the reason.
     """
 
     origin: str
@@ -72,46 +81,9 @@ class Evidence:
     sids: tuple[str, ...]
     events: Sequence[ConsentEvent]
     notices: Sequence[PrivacyNotice]
-    proofs: Mapping[str, Proof] = field(default_factory=dict)
-    unproven: Mapping[str, str] = field(default_factory=dict)
     suppressions: Sequence[Suppression] = ()
-
-
-def event_content(event: ConsentEvent) -> dict[str, object]:
-    """Return everything that an event says, in the form that its digest is taken of."""
-    return {
-        "record_id": event.record_id,
-        "sid": event.sid,
-        "schema": event.schema,
-        "purpose": event.purpose,
-        "channel": event.channel,
-        "type": event.type.value,
-        "event_time": _time(event.event_time),
-        "received_at": _time(event.received_at),
-        "valid_until": _time(event.valid_until) if event.valid_until else "",
-        "actor": event.actor,
-        "explicit": event.explicit,
-        "separate": event.separate,
-        "notice_id": event.notice.id,
-        "notice_version": event.notice.version,
-        "notice_language": event.notice.language,
-        "notice_digest": event.notice.digest,
-        "controller": event.controller,
-        "jurisdiction": event.jurisdiction,
-        "data_classes": list(event.data_classes),
-        "recipients": list(event.recipients),
-        "storage_locations": list(event.storage_locations),
-        "retention_days": event.retention_days,
-        "collection_method": event.collection_method,
-        "withdrawal_method": event.withdrawal_method,
-        "source": event.source,
-        "evidence_ref": event.evidence_ref,
-    }
-
-
-def content_digest(content: Mapping[str, object]) -> str:
-    """Return SHA-256 (hex) of the canonical bytes."""
-    return hashlib.sha256(canonical(content)).hexdigest()
+    proofs: Mapping[RecordKey, Proof] = field(default_factory=dict)
+    unproven: Mapping[RecordKey, str] = field(default_factory=dict)
 
 
 def build(evidence: Evidence) -> bytes:
@@ -128,12 +100,14 @@ def build(evidence: Evidence) -> bytes:
             "format": FORMAT,
             "origin": evidence.origin,
             "decision_id": evidence.decision_id,
-            "issued_at": _time(evidence.issued_at),
+            "issued_at": time_text(evidence.issued_at),
             "controller": evidence.controller,
             "customer": named,
             "purpose": evidence.purpose,
             "sids": list(evidence.sids),
             "events": [event_content(event) for event in evidence.events],
+            "suppressions": [suppression_content(each) for each in evidence.suppressions],
+            "lifts": [lift_content(each) for each in evidence.suppressions if each.lifted],
             "notices": [
                 {
                     "id": notice.id,
@@ -146,12 +120,13 @@ def build(evidence: Evidence) -> bytes:
                 for language, text in notice.texts.items()
             ],
             "entries": [
-                _entry(record_id, proof, notes.index(proof.checkpoint))
-                for record_id, proof in evidence.proofs.items()
+                _entry(key, proof, notes.index(proof.checkpoint)) for key, proof in evidence.proofs.items()
             ],
             "checkpoints": notes,
-            "unproven": [{"record_id": key, "why": why} for key, why in evidence.unproven.items()],
-            "suppressions": [_suppression(each) for each in evidence.suppressions],
+            "unproven": [
+                {"of": kind.value, "record_id": record_id, "why": why}
+                for (kind, record_id), why in evidence.unproven.items()
+            ],
         }
     )
 
@@ -192,9 +167,18 @@ def _signature(evidence: Mapping[str, Any], note: str, pinned: Sequence[Verifier
     return Statement(
         Standing.PROVEN,
         f"signed by the key of {origin}: these are the {len(evidence['events'])} events that {who} states for "
-        f"this customer at {evidence['issued_at']}, with {len(evidence['suppressions'])} opt-outs in force, which rest on "
-        "its word; that nothing was left out does too",
+        f"this customer at {evidence['issued_at']}, with {len(evidence['suppressions'])} opt-outs, of which "
+        f"{len(evidence['lifts'])} were lifted; that nothing was left out rests on its word",
     )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class _Record:
+    """What is stated, what its entry must say, and its name in a sentence."""
+
+    named: str
+    content: Mapping[str, Any]
+    facts: Mapping[str, str]
 
 
 def _statements(evidence: Mapping[str, Any], pinned: Sequence[VerifierKey]) -> Iterator[Statement]:
@@ -205,22 +189,61 @@ def _statements(evidence: Mapping[str, Any], pinned: Sequence[VerifierKey]) -> I
         if not sound:
             name = f"{notice['id']} {notice['version']} ({notice['language']})"
             yield Statement(Standing.BROKEN, f"the text of notice {name} has another digest than stated")
-    entries: dict[str, list[Mapping[str, Any]]] = {}
-    for entry in evidence["entries"]:
-        entries.setdefault(entry["record_id"], []).append(entry)
-    unproven = {each["record_id"]: each["why"] for each in evidence["unproven"]}
-    events = {event["record_id"]: event for event in evidence["events"]}
-    if len(events) != len(evidence["events"]) or not entries.keys() <= events.keys():
-        yield Statement(Standing.BROKEN, "a record stands twice, or an entry belongs to no record")
-    for record_id, event in events.items():
+    for event in evidence["events"]:
         yield _notice(event, notices)
-        found = entries.get(record_id, [])
-        if len(found) == 1 and record_id not in unproven:
-            yield _admission(evidence, event, found[0], pinned)
-        elif not found and record_id in unproven:
-            yield Statement(Standing.UNPROVEN, f"{_named(event)}: no proof, {unproven[record_id]}")
+    yield from _lifts(evidence)
+    yield from _admissions(evidence, pinned)
+
+
+def _lifts(evidence: Mapping[str, Any]) -> Iterator[Statement]:
+    """Say what no lift of ours is like, whatever entry it has."""
+    given = {each["suppression_id"]: each for each in evidence["suppressions"]}
+    for lift in evidence["lifts"]:
+        what = given.get(lift["suppression_id"])
+        if what is None:
+            yield Statement(Standing.BROKEN, f"{_lift_name(lift)}: the opt-out that it lifts was left out")
+        elif not what["event_time"] < lift["event_time"] or what["sid"] != lift["sid"]:
+            yield Statement(Standing.BROKEN, f"{_lift_name(lift)}: no later act of who opted out")
+        elif lift["method"] not in CONFIRMATION_METHODS:
+            yield Statement(Standing.BROKEN, f"{_lift_name(lift)}: no act of a customer")
+
+
+def _admissions(evidence: Mapping[str, Any], pinned: Sequence[VerifierKey]) -> Iterator[Statement]:
+    entries: dict[RecordKey, list[Mapping[str, Any]]] = {}
+    for entry in evidence["entries"]:
+        entries.setdefault((entry["of"], entry["record_id"]), []).append(entry)
+    unproven = {(each["of"], each["record_id"]): each["why"] for each in evidence["unproven"]}
+    records = _records(evidence)
+    if len(records) != sum(len(evidence[kind]) for kind in RecordKind):
+        yield Statement(Standing.BROKEN, "a record stands twice")
+    for kind, record_id in sorted((entries.keys() | unproven.keys()) - records.keys()):
+        text = (
+            f"there is an entry, or a reason for none, of {record_id} among the {kind}, which was left out"
+        )
+        yield Statement(Standing.BROKEN, text)
+    for key, record in records.items():
+        found = entries.get(key, [])
+        if len(found) == 1 and key not in unproven:
+            yield _admission(evidence, key[0], record, found[0], pinned)
+        elif not found and key in unproven:
+            why = f"no proof, {unproven[key]}; it rests on the signature alone"
+            yield Statement(Standing.UNPROVEN, f"{record.named}: {why}")
         else:
-            yield Statement(Standing.BROKEN, f"{_named(event)}: neither one entry nor a reason for none")
+            yield Statement(Standing.BROKEN, f"{record.named}: neither one entry nor a reason for none")
+
+
+def _records(evidence: Mapping[str, Any]) -> dict[RecordKey, _Record]:
+    found: dict[RecordKey, _Record] = {}
+    for event in evidence["events"]:
+        found[RecordKind.EVENT, event["record_id"]] = _Record(_named(event), event, event_facts(event))
+    opt_outs = {each["suppression_id"]: each for each in evidence["suppressions"]}
+    for key, given in opt_outs.items():
+        name = _opt_out_name(given)
+        found[RecordKind.SUPPRESSION, key] = _Record(name, given, suppression_facts(given))
+    for lift in evidence["lifts"]:
+        facts = lift_facts(opt_outs.get(lift["suppression_id"], {}), lift)
+        found[RecordKind.LIFT, lift["suppression_id"]] = _Record(_lift_name(lift), lift, facts)
+    return found
 
 
 def _notice(event: Mapping[str, Any], notices: Mapping[tuple[str, str, str], str]) -> Statement:
@@ -241,7 +264,8 @@ def _notice(event: Mapping[str, Any], notices: Mapping[tuple[str, str, str], str
 
 def _admission(
     evidence: Mapping[str, Any],
-    event: Mapping[str, Any],
+    kind: RecordKind,
+    record: _Record,
     entry: Mapping[str, Any],
     pinned: Sequence[VerifierKey],
 ) -> Statement:
@@ -253,47 +277,48 @@ def _admission(
         size = proof.check(_key(pinned, proof.origin))
         admitted = parse_entry(proof.leaf)
     except AuditError:
-        return Statement(Standing.BROKEN, f"{_named(event)}: {place} is not in a log signed by its key")
+        return Statement(Standing.BROKEN, f"{record.named}: {place} is not in a log signed by its key")
+    content = record.content
     bound = (
         admitted.kind is EntryKind.ADMISSION
         and admitted.effect == "ALLOW"
+        and admitted.action in ACTIONS[kind]
         and admitted.origin == entry["origin"]
-        and (admitted.on_behalf_of or admitted.principal) == event["actor"]
-        and event["sid"] in admitted.sids
-        and event["sid"] in evidence["sids"]
-        and admitted.facts.get(RECORD_ID) == event["record_id"]
-        and admitted.facts.get(DIGEST) == content_digest(event)
+        and (admitted.on_behalf_of or admitted.principal) == content["actor"]
+        and admitted.time == content["received_at"]
+        and content["sid"] in admitted.sids
+        and content["sid"] in evidence["sids"]
+        and all(admitted.facts.get(name) == value for name, value in record.facts.items())
     )
     if not bound:
-        return Statement(Standing.BROKEN, f"{_named(event)}: {place} admitted something else")
+        return Statement(
+            Standing.BROKEN,
+            f"{record.named}: {place} admitted something else, so this was altered or made up",
+        )
     return Statement(
         Standing.PROVEN,
-        f"{_named(event)}: admitted at {admitted.time} by {event['actor']}, word for word, as {place}, "
+        f"{record.named}: admitted at {admitted.time} by {content['actor']}, word for word, as {place}, "
         f"which is in the signed log of {size} entries",
     )
-
-
-def _suppression(given: Suppression) -> dict[str, object]:
-    return {
-        "suppression_id": given.suppression_id,
-        "sid": given.sid,
-        "purpose": given.scope.purpose,
-        "channel": given.scope.channel,
-        "brand": given.scope.brand,
-        "event_time": _time(given.event_time),
-        "received_at": _time(given.received_at),
-        "actor": given.actor,
-        "source": given.source,
-        "evidence_ref": given.evidence_ref,
-    }
 
 
 def _named(event: Mapping[str, Any]) -> str:
     return f"{event['type']} {event['purpose']} ({event['channel']}) {event['event_time']}"
 
 
-def _entry(record_id: str, proof: Proof, checkpoint: int) -> dict[str, object]:
+def _opt_out_name(given: Mapping[str, Any]) -> str:
+    scope = (given["purpose"] or "every purpose", given["channel"], given["brand"])
+    return f"opt-out of {', '.join(part for part in scope if part)} {given['event_time']}"
+
+
+def _lift_name(lift: Mapping[str, Any]) -> str:
+    return f"lift of an opt-out by {lift['method']} {lift['event_time']}"
+
+
+def _entry(key: RecordKey, proof: Proof, checkpoint: int) -> dict[str, object]:
+    kind, record_id = key
     return {
+        "of": kind.value,
         "record_id": record_id,
         "origin": proof.origin,
         "index": proof.index,
@@ -315,7 +340,3 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except binascii.Error:
         raise EntryInvalid("not base64") from None
-
-
-def _time(when: datetime) -> str:
-    return when.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from fujie.audit.consent_bundle import DIGEST, RECORD_ID, content_digest, event_content
+from fujie.audit.consent_records import RECORD_ID, event_content, event_facts
 from fujie.audit.entry import EntryKind
 from fujie.decision.consent import consent_of
 from fujie.decision.decide import refuse
@@ -18,13 +18,12 @@ from fujie.flows.prompt import answered, opened
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ConsentReply, ConsentStateReply, Refusal
 from fujie.model.consent import NEGATIVE, Capture, ConsentEvent, ConsentEventType
-from fujie.model.customer import CustomerRef
+from fujie.model.customer import CustomerRef, Identity
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import ANY_CHANNEL, Action, Effect
-from fujie.ports import Identity
 
 NOW = datetime.min.replace(tzinfo=UTC)
 """An event time that stands for the moment of the call."""
@@ -191,8 +190,7 @@ async def _append(
             "consent.purpose": event.purpose,
             "consent.channel": event.channel,
             "consent.type": event.type.value,
-            RECORD_ID: event.record_id,
-            DIGEST: content_digest(event_content(event)),
+            **event_facts(event_content(event)),
         },
     )
     summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from fujie.audit.consent_bundle import SUBJECT, Evidence, build, signed_file
+from fujie.audit.consent_records import RecordKey, RecordKind
 from fujie.audit.entry import EntryKind
 from fujie.decision.decide import refuse
 from fujie.flows.consent import ConsentQuery
@@ -14,13 +15,15 @@ from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import identity_of
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import EvidenceReply, Refusal
-from fujie.model.consent import NEGATIVE, ConsentEvent
+from fujie.model.consent import NEGATIVE, ConsentEvent, EntryRef
+from fujie.model.customer import Identity
 from fujie.model.errors import RequestError
 from fujie.model.notice import PrivacyNotice
+from fujie.model.page import FIRST_PAGE, Slice
 from fujie.model.principal import Credential
 from fujie.model.request import Request
+from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.vocabulary import Action, Effect
-from fujie.ports import Identity
 
 
 async def export_consent_evidence(
@@ -28,8 +31,8 @@ async def export_consent_evidence(
 ) -> EvidenceReply | Refusal:
     """Return the signed file about one customer: every event of the purpose (of all when it is empty).
 
-    That are the customer's opt-outs, own events, and those events that close of whoever shares a number with the customer, since
-    they count. A number that several customers share names none of them (CUSTOMER_AMBIGUOUS). The channel of the
+    That are the customer's own events, and those that close of whoever shares a number with the customer, since they
+    count, with every opt-out, also those that were lifted. A number that several customers share names none of them (CUSTOMER_AMBIGUOUS). The channel of the
     query does not matter. The digest of what leaves is in the entry.
     """
     case = open_case(gate, caller, query.context, Request(Action.CONSENT_READ))
@@ -62,12 +65,13 @@ async def _gathered(case: Case, query: ConsentQuery, identity: Identity) -> Evid
     gate = case.gate
     found = await gate.ledger.consent_events(identity.sids, query.purpose)
     events = [event for event in found if event.sid == identity.sid or event.type in NEGATIVE]
+    suppressions = await _opt_outs(gate, identity.sids, query.purpose)
     case.watch.lap("ledger")
-    placed = [event for event in events if event.entry]
-    proofs = await asyncio.gather(*(gate.log.prove(event.entry) for event in placed if event.entry))
+    records = _records(events, suppressions)
+    asked = {key: entry for key, (entry, _) in records.items() if entry}
+    proofs = await asyncio.gather(*(gate.log.prove(entry) for entry in asked.values()))
     case.watch.lap("proofs")
-    found_proofs = {event.record_id: proof for event, proof in zip(placed, proofs, strict=True) if proof}
-    suppressions = await gate.ledger.suppressions(identity.sids)
+    found_proofs = {key: proof for key, proof in zip(asked, proofs, strict=True) if proof}
     return Evidence(
         origin=gate.log.origin,
         decision_id=case.decision_id,
@@ -78,18 +82,49 @@ async def _gathered(case: Case, query: ConsentQuery, identity: Identity) -> Evid
         sids=identity.sids,
         events=events,
         notices=await _notices(gate, events),
+        suppressions=suppressions,
         proofs=found_proofs,
-        unproven={e.record_id: _why_unproven(e) for e in events if e.record_id not in found_proofs},
-        suppressions=[
-            each for each in suppressions if not query.purpose or each.scope.purpose in ("", query.purpose)
-        ],
+        unproven={
+            key: _why_unproven(entry, source)
+            for key, (entry, source) in records.items()
+            if key not in found_proofs
+        },
     )
 
 
-def _why_unproven(event: ConsentEvent) -> str:
-    if event.entry:
-        return f"entry {event.entry.index} of {event.entry.origin} could not be proven here"
-    if event.source == "split":
+async def _opt_outs(gate: Gate, sids: tuple[str, ...], purpose: str) -> list[Suppression]:
+    """Return every opt-out, lifted or not, that closes or closed the purpose."""
+    asked = SuppressionFilter(sids, purpose, with_lifted=True)
+    page = await gate.ledger.suppression_page(asked, FIRST_PAGE)
+    found = list(page.rows)
+    while page.next:
+        page = await gate.ledger.suppression_page(asked, Slice(page.next))
+        found += page.rows
+    return found
+
+
+def _records(
+    events: Sequence[ConsentEvent], suppressions: Sequence[Suppression]
+) -> dict[RecordKey, tuple[EntryRef | None, str]]:
+    """Return where the entry of each record should lie, and the source of the record."""
+    return {
+        **{(RecordKind.EVENT, each.record_id): (each.entry, each.source) for each in events},
+        **{
+            (RecordKind.SUPPRESSION, each.suppression_id): (each.entry, each.source)
+            for each in suppressions
+        },
+        **{
+            (RecordKind.LIFT, each.suppression_id): (each.lift_entry, "")
+            for each in suppressions
+            if each.lifted
+        },
+    }
+
+
+def _why_unproven(entry: EntryRef | None, source: str) -> str:
+    if entry:
+        return f"entry {entry.index} of {entry.origin} could not be proven here"
+    if source == "split":
         return "copied from another customer when the two were told apart"
     return "recorded by a build that did not keep its entry"
 

@@ -5,9 +5,16 @@ import json
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from fujie.audit.consent_records import (
+    SUPPRESSION_ID,
+    lift_content,
+    lift_facts,
+    suppression_content,
+    suppression_facts,
+)
 from fujie.audit.entry import EntryKind
 from fujie.flows.consent import NOW, SKEW
-from fujie.flows.evidence import Subject, record
+from fujie.flows.evidence import Subject, placed, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import identify, identity_of
 from fujie.flows.pages import Query, opened, sealed, shown
@@ -73,10 +80,13 @@ async def add_suppression(
             said.source,
             said.evidence_ref,
         )
-        subject = Subject(identity.sids, facts=_scope(said.scope))
-        summary = await record(case, EntryKind.ADMISSION, decision, subject)
+        request_id = case.context.request_id
+        # What adds nothing is bound to nothing. Of repeats at one moment the outcomes name the one that was added.
+        bound = {} if await _is_repeat(case) else suppression_facts(suppression_content(given))
+        subject = Subject(identity.sids, facts={**_scope(said.scope), **bound})
+        summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
         digest = _digest(said, identity.sid)
-        added = await gate.ledger.add_suppression(given, case.context.request_id, digest)
+        added = await gate.ledger.add_suppression(replace(given, entry=entry), request_id, digest)
         await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(added)))
         case.watch.stop()
         return SuppressionReply(summary, added)
@@ -99,14 +109,17 @@ async def remove_suppression(
             raise RequestError(code="SUPPRESSION_NOT_FOUND", field="suppression_id")
         if not known.event_time < by.event_time <= case.now + SKEW:
             raise RequestError(code="SUPPRESSION_CONFIRMATION_MISSING", field="confirmation.event_time")
+        request_id = case.context.request_id
+        lift = replace(known, lifted=by, lifted_at=case.now, lifted_by=case.asker)
+        # The first confirmation stands, and a request lifts one: what comes later is bound to nothing.
+        is_late = known.lifted is not None or await _is_repeat(case, lifted=True)
+        bound = {} if is_late else lift_facts(suppression_content(known), lift_content(lift))
         subject = Subject(
             (known.sid,),
-            facts={**_named(known), **_scope(known.scope), "confirmation.method": by.method},
+            facts={**_named(known), **_scope(known.scope), "confirmation.method": by.method, **bound},
         )
-        summary = await record(case, EntryKind.ADMISSION, decision, subject)
-        lifted = await gate.ledger.lift_suppression(
-            replace(known, lifted=by, lifted_at=case.now), case.asker, case.context.request_id
-        )
+        summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
+        lifted = await gate.ledger.lift_suppression(replace(lift, lift_entry=entry), request_id)
         await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(known)))
         case.watch.stop()
         return SuppressionReply(summary, lifted)
@@ -143,6 +156,11 @@ async def list_suppressions(
     return await guarded(case, steps)
 
 
+async def _is_repeat(case: Case, *, lifted: bool = False) -> bool:
+    request_id = case.context.request_id
+    return bool(request_id) and await case.gate.ledger.has_suppressed(case.asker, request_id, lifted=lifted)
+
+
 def _check_purpose(case: Case, purpose: str, field: str) -> None:
     if purpose and purpose not in case.decider.bundle.purposes:
         raise RequestError(code="UNKNOWN_PURPOSE", field=field)
@@ -158,7 +176,7 @@ def _scope(scope: SuppressionScope) -> dict[str, Known]:
 
 
 def _named(given: Suppression) -> dict[str, Known]:
-    return {"suppression.id": given.suppression_id}
+    return {SUPPRESSION_ID: given.suppression_id}
 
 
 def _digest(said: OptOut, sid: str) -> str:

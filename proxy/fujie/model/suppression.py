@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from fujie.model.consent import EntryRef
+
 
 @dataclass(frozen=True, slots=True)
 class SuppressionScope:
@@ -39,7 +41,9 @@ class Suppression:
     """One opt-out of one customer. Appended, never changed: that it was lifted is a second row.
 
     `event_time` is when the customer acted, `received_at` when fujie learned of it. `lifted` is the
-    act that ended it, `lifted_at` when fujie learned of that.
+    act that ended it, `lifted_at` when fujie learned of that, `lifted_by` the principal that recorded it.
+    `entry` and `lift_entry` admitted the two to the ledger; None in a draft, for a copy that a split made, and for
+    rows of earlier builds.
     """
 
     suppression_id: str
@@ -53,6 +57,9 @@ class Suppression:
     evidence_ref: str = ""
     lifted: Confirmation | None = None
     lifted_at: datetime | None = None
+    lifted_by: str = ""
+    entry: EntryRef | None = None
+    lift_entry: EntryRef | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from fujie.audit.checkpoint import (
     Checkpoint,
     Signer,
+    endorsers,
     open_checkpoint,
     origin_of,
     parse_unverified,
@@ -123,3 +124,42 @@ def test_an_origin_is_a_safe_path() -> None:
             origin_of(instance, 0)
     with pytest.raises(ValueError, match="instance"):
         origin_of("a", -1)
+
+
+TEXT = "another kind of note\n{}\n"
+ALICE, BOB = Signer("alice", b"a" * 32), Signer("bob", b"b" * 32)
+KEYS = (ALICE.verifier, BOB.verifier)
+
+
+def test_endorsers_are_those_of_the_keys_that_signed_each_once() -> None:
+    alice, bob = ALICE.endorse(TEXT), BOB.endorse(TEXT)
+    stranger = Signer("eve", b"e" * 32).endorse(TEXT)
+    assert endorsers(TEXT, [], KEYS) == ()
+    assert endorsers(TEXT, [bob, stranger, alice, alice], KEYS) == KEYS
+    assert endorsers(TEXT, [stranger, alice], (BOB.verifier,)) == ()
+
+
+def test_an_endorsement_is_of_one_text_alone() -> None:
+    for text in (TEXT + "\n", TEXT[:-1], "", "alice/policy\nsha256:00\n"):
+        with pytest.raises(CheckpointInvalid):
+            endorsers(text, [ALICE.endorse(TEXT)], KEYS)
+
+
+def test_what_is_malformed_refuses_all_endorsements() -> None:
+    good = ALICE.endorse(TEXT)
+    for bad in ("", "alice", good[:-1], good + " ", good.replace("—", "-"), good + "\n", "— bob AAA"):
+        with pytest.raises(CheckpointInvalid):
+            endorsers(TEXT, [good, bad], KEYS)
+    with pytest.raises(CheckpointInvalid, match="too many"):
+        endorsers(TEXT, [good] * 65, KEYS)
+
+
+def test_no_bit_of_an_endorsement_can_flip_and_still_count() -> None:
+    line = ALICE.endorse(TEXT).encode()
+    for place in range(len(line)):
+        for bit in range(8):
+            try:
+                flipped = (line[:place] + bytes([line[place] ^ 1 << bit]) + line[place + 1 :]).decode()
+                assert endorsers(TEXT, [flipped], KEYS) == ()
+            except (UnicodeDecodeError, CheckpointInvalid):
+                continue

@@ -13,6 +13,7 @@ from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.latesplits import copied_id, left_lately
 from fujie.adapters.ledger.pages import Keyed, change_after, read_page
 from fujie.adapters.ledger.tables import suppression, suppression_lift
+from fujie.model.consent import EntryRef
 from fujie.model.customer import Correction
 from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
@@ -22,6 +23,7 @@ _S, _L = suppression.c, suppression_lift.c
 _COLUMNS = (
     _S.suppression_id, _S.sid, _S.purpose, _S.channel, _S.brand, _S.event_time, _S.received_at, _S.actor,
     _S.source, _S.evidence_ref, _L.method, _L.evidence_ref, _L.event_time, _L.received_at,
+    _L.actor, _S.entry_origin, _S.entry_index, _L.entry_origin, _L.entry_index,
 )  # fmt: skip
 _BOTH = suppression.outerjoin(suppression_lift, _L.suppression_id == _S.suppression_id)
 
@@ -39,7 +41,14 @@ def _suppression(row: Sequence[Any]) -> Suppression:
         evidence_ref=row[9],
         lifted=Confirmation(row[10], row[11], from_micros(row[12])) if is_lifted else None,
         lifted_at=from_micros(row[13]) if is_lifted else None,
+        lifted_by=row[14] if is_lifted else "",
+        entry=_place(row[15], row[16]),
+        lift_entry=_place(row[17], row[18]),
     )
+
+
+def _place(origin: str | None, index: int) -> EntryRef | None:
+    return None if origin is None else EntryRef(origin, index)
 
 
 def _values(given: Suppression) -> dict[str, object]:
@@ -54,6 +63,8 @@ def _values(given: Suppression) -> dict[str, object]:
         "source": given.source,
         "evidence_ref": given.evidence_ref,
         "actor": given.actor,
+        "entry_origin": given.entry.origin if given.entry else None,
+        "entry_index": given.entry.index if given.entry else None,
     }
 
 
@@ -131,6 +142,13 @@ class Suppressions:
         found = await self._database.rows(_BY_ID, {"suppression_id": suppression_id})
         return found[0] if found else None
 
+    async def has_suppressed(self, actor: str, request_id: str, *, lifted: bool = False) -> bool:
+        """See `ports.Ledger.has_suppressed`."""
+        same = {"actor": actor, "request_id": request_id}
+        if lifted:
+            return bool(await self._database.rows(_LIFT_BY_REQUEST, same))
+        return bool(await self._database.rows(_BY_REQUEST, same))
+
     async def suppression_page(self, asked: SuppressionFilter, part: Slice) -> Page[Suppression]:
         """See `ports.Ledger.suppression_page`."""
         if asked.sids is not None and not asked.sids:
@@ -166,7 +184,7 @@ class Suppressions:
 
         return await self._database.write(work)
 
-    async def lift_suppression(self, lifted: Suppression, actor: str, request_id: str) -> Suppression:
+    async def lift_suppression(self, lifted: Suppression, request_id: str) -> Suppression:
         """See `ports.Ledger.lift_suppression`."""
         by, suppression_id = lifted.lifted, lifted.suppression_id
         assert by is not None, "what lifts it is known"
@@ -177,13 +195,15 @@ class Suppressions:
             "evidence_ref": by.evidence_ref,
             "event_time": to_micros(by.event_time),
             "received_at": to_micros(lifted.lifted_at),
-            "actor": actor,
+            "actor": lifted.lifted_by,
             "request_id": request_id or None,
+            "entry_origin": lifted.lift_entry.origin if lifted.lift_entry else None,
+            "entry_index": lifted.lift_entry.index if lifted.lift_entry else None,
         }
 
         def work(connection: Connection) -> Suppression:
             if request_id:
-                same = {"actor": actor, "request_id": request_id}
+                same = {"actor": lifted.lifted_by, "request_id": request_id}
                 if any(used != suppression_id for used in _LIFT_BY_REQUEST.within(connection, same)):
                     raise RequestError(code="REQUEST_ID_REUSED", field="context.request_id")
             known = _BY_ID.within(connection, {"suppression_id": suppression_id})
@@ -215,7 +235,8 @@ def copy_suppressions(connection: Connection, sids: Sequence[str], sid: str, why
 
 
 def _copy(given: Suppression, sid: str) -> Suppression:
-    return replace(given, suppression_id=copied_id(given.suppression_id, sid), sid=sid, source="split")
+    suppression_id = copied_id(given.suppression_id, sid)
+    return replace(given, suppression_id=suppression_id, sid=sid, source="split", entry=None)
 
 
 def _insert(connection: Connection, given: Suppression, identity: Mapping[str, object]) -> None:
