@@ -35,6 +35,9 @@ _ALLOWED = re.compile(r'^fujie_decisions_total\{action="lookup",effect="ALLOW".*
 _ASKED = 5_000
 """Customers that are asked for at random, whatever the number that exists; each is enrolled before measuring."""
 
+_ASKED_OF_MANY = 1_000
+"""The same where five servers have to be filled first."""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure fujie side by side with the bare stack.")
@@ -77,17 +80,23 @@ def server(scratch: Path, options: argparse.Namespace) -> None:
 
 
 def workers(scratch: Path, options: argparse.Namespace) -> None:
-    """Both cores for the server; the load takes its share of them."""
+    """Both cores for the server; the load takes its share of them, so the CPU that a call takes is told as well."""
     load, bodies = Load(scratch), servers.asks(_some(10_000))
     with ExitStack() as running:
-        asked = []
+        asked, sites = [], []
         for count in (1, 2):
             shape = Shape(workers=count, cores="0,1")
             site = running.enter_context(servers.fujie(scratch / f"w{count}", shape))
             calls = _calls(site, bodies, scratch / f"calls{count}", 1)
             asked.append((f"{count} worker{'s' * (count > 1)}", site.grpc, calls))
+            sites.append(site)
         _enrol(load, asked)
         _in_turn(load, asked, options, cores="0,1", connections=16)
+        print("| | µs of CPU a call, all threads of the server |\n|---|---|")
+        for (name, address, calls), site in zip(asked, sites, strict=True):
+            before = servers.cpu_seconds(site)
+            load.run(address, calls, options.requests, "0,1", 16)
+            print(f"| {name} | {(servers.cpu_seconds(site) - before) / options.requests * 1e6:.0f} |")
 
 
 def curve(scratch: Path, options: argparse.Namespace) -> None:
@@ -104,7 +113,7 @@ def curve(scratch: Path, options: argparse.Namespace) -> None:
             site = running.enter_context(servers.fujie(scratch / f"site{number}", shape))
             if shape.customers > 10_000:
                 servers.fill_ledger(site.root / "ledger.db", shape.customers)
-            bodies = servers.asks(_some(shape.customers))
+            bodies = servers.asks(_some(shape.customers)[:_ASKED_OF_MANY])
             calls = _calls(site, bodies, scratch / f"calls{number}", shape.callers)
             name = f"{shape.customers:,} customers, {shape.callers} caller{'s' * (shape.callers > 1)}"
             asked.append((name, site.grpc, calls))

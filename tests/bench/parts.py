@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter, process_time
+from time import perf_counter
 from zoneinfo import ZoneInfo
 
+from fujie.adapters.clock import SystemClock
 from fujie.adapters.logstart import open_log
 from fujie.adapters.tilelog import TileLog
 from fujie.app.demo.story import SUPPORT
@@ -58,7 +59,7 @@ async def _appends(directory: Path, waiters: int, appends: int) -> float:
     log = TileLog(
         open_log(directory, Signer(origin_of("bench", 0), bytes(32))),
         clock=perf_counter,
-        cpu=process_time,
+        cpu=SystemClock().cpu,
         keep=lambda note: None,
     )
 

@@ -407,6 +407,14 @@ class Persons(RuleBasedStateMachine):
                     assert self.runner.run(is_suppressed(self.ledger, NOW, *refs))
                 assert state is not State.GIVEN or person in self.agreed
 
+    @rule(key=keys, purpose=st.sampled_from(["marketing", "other"]))
+    def one_read_tells_what_two_do(self, key: StoreKey, purpose: str) -> None:
+        identity, events = self.runner.run(self.ledger.recall(self.refs(key), purpose, self.now()))
+        self.meet(key)
+        again = self.runner.run(self.ledger.enrol(self.refs(key), self.now()))
+        assert (identity, identity.wrapped_key) == (again, again.wrapped_key)
+        assert list(events) == self.runner.run(self.ledger.consent_events(again.sids, purpose))
+
     def teardown(self) -> None:
         if hasattr(self, "ledger"):
             aliases.MOST_SHARERS = self.most  # type: ignore[misc]  # as it was

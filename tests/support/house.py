@@ -55,17 +55,18 @@ FIELDS = {
 
 
 class Hands:
-    """A clock whose hands the test moves; monotonic time is real."""
+    """A clock whose hands the test moves; monotonic time is real, `ahead` of it by what the test says."""
 
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
+        self.ahead = 0.0
 
     def now(self) -> datetime:
         self.time += timedelta(microseconds=1)
         return self.time
 
     def monotonic(self) -> float:
-        return monotonic()
+        return monotonic() + self.ahead
 
 
 @dataclass(slots=True)

@@ -1,17 +1,24 @@
 """Stores for attacks on flows."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from fujie.model.customer import CustomerRef
-from fujie.ports import CustomerStore, Fetched
+from fujie.model.record import Fetched
+from fujie.ports import CustomerStore
 
 
 class Spy:
-    """A store that remembers what it was asked for, and can fail."""
+    """A store that remembers what it was asked for, can fail, and lets something happen while it reads a customer."""
 
-    def __init__(self, inner: CustomerStore, error: Exception | None = None) -> None:
+    def __init__(
+        self,
+        inner: CustomerStore,
+        error: Exception | None = None,
+        meanwhile: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         self._inner = inner
         self._error = error
+        self._meanwhile = meanwhile
         self.fields_asked: list[frozenset[str]] = []
 
     @property
@@ -28,6 +35,8 @@ class Spy:
         self.fields_asked.append(fields)
         if self._error:
             raise self._error
+        if self._meanwhile:
+            await self._meanwhile()
         return await self._inner.fetch(ref, fields, attributes, timeout_s)
 
     @property

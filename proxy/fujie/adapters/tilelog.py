@@ -40,15 +40,16 @@ class Pace:
 
 
 GATHER_S, WORTH, ENOUGH = 0.008, 4, 32
-"""While the process has no CPU to spare, entries gather for one sync: so long, or until there are enough. A sync with its
+"""While the event loop has no CPU to spare, entries gather for one sync: so long, or until there are enough. A sync with its
 wake-ups costs 0.2 ms of CPU, a fifth of a look-up, and callers wait for the CPU anyway. Where fewer come together
 than are worth the wait (few callers, each waiting for its answer), it is not tried again for a while."""
 
 PROVE_WITHIN_S, PROVE_AGAIN_S = 3.0, 0.1
 """How long a proof waits for the checkpoint that covers its entry, which comes within a second on a sound disk."""
 
-LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.9
-"""How often the use of CPU is looked at, and the share of one core from which on there is none to spare."""
+LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.8
+"""How often the use of CPU is looked at, and the share of time from which on the loop has none to spare: it runs, or
+waits for a core that others have, so that a crowded host is not taken for an idle process."""
 
 
 class TileLog:
@@ -56,8 +57,8 @@ class TileLog:
 
         log = TileLog(open_log(audit_dir, signer, known), clock=clock, cpu=cpu, keep=keep)
 
-    Use from one event loop. Reads no clock of its own: `clock` gives seconds on a monotonic scale, `cpu` those that the
-    process has used (without it, the CPU is never short). `keep` receives
+    Use from one event loop. Reads no clock of its own: `clock` gives seconds on a monotonic scale, `cpu` those for which the
+    calling thread had or wanted a CPU (without it, the CPU is never short). `keep` receives
     every durable signed note, on the committing thread, to be stored outside the volume and given to `open_log`
     at the next start; what it raises stops the log.
     """

@@ -20,7 +20,7 @@ from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
 
 _C = consent_event.c
-_COLUMNS = (
+EVENT_COLUMNS = (
     _C.record_id, _C.sid, _C.purpose, _C.type, _C.event_time, _C.received_at, _C.actor, _C.channel,
     _C.explicit, _C.separate, _C.valid_until, _C.notice_id, _C.notice_version, _C.notice_language,
     _C.notice_digest, _C.controller, _C.jurisdiction, _C.data_classes, _C.recipients,
@@ -29,7 +29,8 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def _event(row: Sequence[Any]) -> ConsentEvent:
+def event_of(row: Sequence[Any]) -> ConsentEvent:
+    """Return the event whose `EVENT_COLUMNS` begin the row."""
     return ConsentEvent(
         record_id=row[0],
         sid=row[1],
@@ -100,16 +101,16 @@ def _names(stored: str) -> tuple[str, ...]:
 
 @lru_cache(maxsize=64)
 def _history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
-    select = sa.select(*_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
-    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, _event)
+    select = sa.select(*EVENT_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
+    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, event_of)
 
 
 def _answered(row: Sequence[Any]) -> tuple[str, ConsentEvent]:
-    return row[-1], _event(row)
+    return row[-1], event_of(row)
 
 
 _BY_REQUEST = Query(
-    sa.select(*_COLUMNS, _C.request_digest).where(
+    sa.select(*EVENT_COLUMNS, _C.request_digest).where(
         _C.actor == sa.bindparam("actor"), _C.request_id == sa.bindparam("request_id")
     ),
     _answered,
@@ -117,7 +118,7 @@ _BY_REQUEST = Query(
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[ConsentEvent]:
-    return str(row[-1]), _event(row)
+    return str(row[-1]), event_of(row)
 
 
 @lru_cache(maxsize=64)
@@ -125,7 +126,7 @@ def _arrived(count: int, *, of_purpose: bool) -> Query[Keyed[ConsentEvent]]:
     # Not IN over a list: Core would write it anew for every call.
     closes = (_C.type == kind.value for kind in sorted(NEGATIVE))
     counts = sa.or_(_C.sid == sa.bindparam("own"), *closes)
-    select = sa.select(*_COLUMNS, _C.change_seq).where(one_of(_C.sid, count), counts)
+    select = sa.select(*EVENT_COLUMNS, _C.change_seq).where(one_of(_C.sid, count), counts)
     select = select.where(_C.change_seq > sa.bindparam("after", type_=sa.BigInteger))
     if of_purpose:
         select = select.where(_C.purpose == sa.bindparam("purpose"))

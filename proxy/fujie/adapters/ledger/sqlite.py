@@ -2,22 +2,24 @@
 
 A point read costs the event loop about 10 µs, a hop to a thread and back 147: so reads run inline.
 Each read is a transaction of its own and sees the last commit of any process. Writes take the
-write lock at once (BEGIN IMMEDIATE) and reach the disk before they return (synchronous=FULL).
+write lock at once (BEGIN IMMEDIATE) and reach the disk before they return (synchronous=FULL). Those that wait
+at the same time are one transaction, each in a savepoint of its own.
 """
 
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
 from fujie.adapters.compiled import CompiledSelect
@@ -26,7 +28,12 @@ from fujie.adapters.samefile import SameFile
 from fujie.model.errors import LedgerError, StartError
 
 WRITE_BUSY_S = 2.0
-"""How long a write waits for another process's transaction; ours take milliseconds."""
+"""How long a write waits for the transactions of other processes; ours take milliseconds."""
+WRITE_AGAIN_S = 0.001
+"""How often it tries to take its turn. SQLite's own handler waits ever longer, up to 100 ms, so who finds another
+process's next transaction each time starves: of 3,000 first look-ups at once on two workers, one failed."""
+MOST_TOGETHER = 64
+"""Writes of one transaction: bounds what is lost when it fails, and how long other processes wait."""
 READ_BUSY_S = 0.05
 """How long a read may hold the event loop; in WAL mode it waits only while the file is recovered or closed."""
 WRITE_LIMIT_S = 5.0
@@ -38,6 +45,7 @@ _FAILURES = (SQLAlchemyError, sqlite3.Error, UnicodeError, OverflowError)
 _GONE = "the file of the ledger is gone or was replaced"
 
 T = TypeVar("T")
+_Write: TypeAlias = "tuple[Callable[[Connection], Any], asyncio.Future[Any]]"
 
 
 def file_of(url: str) -> Path:
@@ -82,9 +90,21 @@ def writing_engine(path: Path) -> Engine:
         "sqlite://", creator=lambda: connect(path, WRITE_BUSY_S), poolclass=StaticPool, hide_parameters=True
     )
 
+    @event.listens_for(engine, "connect")
+    def wait_ourselves(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 0")
+
     @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        for left in reversed(range(round(WRITE_BUSY_S / WRITE_AGAIN_S))):
+            try:
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            except OperationalError as error:
+                if not left or not error_name(error).startswith("SQLITE_BUSY"):
+                    raise
+                time.sleep(WRITE_AGAIN_S)
+            else:
+                return
 
     return engine
 
@@ -93,6 +113,40 @@ def error_name(error: BaseException) -> str:
     """Return what failed without any value: SQLite's error name where there is one, else the class."""
     cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
     return str(getattr(cause, "sqlite_errorname", "") or type(cause).__name__)
+
+
+def _unwritten(error: BaseException) -> LedgerError:
+    unwritten = LedgerError(f"the ledger cannot be written: {error_name(error)}")
+    unwritten.__suppress_context__ = True  # as `from None`: what SQLAlchemy says may hold values
+    return unwritten
+
+
+def _told(error: Exception) -> LedgerError:
+    """Return the error for one of several who wait: each gets his own. The executor refuses once it is closed."""
+    if isinstance(error, LedgerError):
+        return LedgerError(str(error), code=error.code)
+    return LedgerError(f"the ledger cannot be written: {error_name(error)}")
+
+
+def _alone(connection: Connection, work: Callable[[Connection], T]) -> T | Exception:
+    """Run `work`; return its result, or what it raised once all that it did is undone.
+
+    Raises:
+        Exception: what SQLite answers by undoing the whole transaction (SQLITE_FULL, SQLITE_IOERR).
+
+    """
+    connection.exec_driver_sql("SAVEPOINT own")
+    try:
+        result = work(connection)
+    except Exception as error:
+        raw = connection.connection.driver_connection
+        if raw is None or not raw.in_transaction:
+            raise  # nobody's writes are left, and those of a later `work` would stand alone
+        connection.exec_driver_sql("ROLLBACK TO own")
+        connection.exec_driver_sql("RELEASE own")
+        return _unwritten(error) if isinstance(error, _FAILURES) else error
+    connection.exec_driver_sql("RELEASE own")
+    return result
 
 
 class SQLiteDatabase:
@@ -107,6 +161,8 @@ class SQLiteDatabase:
         self._file = SameFile(path)
         self._engine = writing_engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fujie-ledger")
+        self._waiting: list[_Write] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def rows(self, query: Query[T], values: Mapping[str, object]) -> list[T]:
         """Return all rows; runs on the event loop."""
@@ -126,9 +182,13 @@ class SQLiteDatabase:
         """Run `work` in the writer thread. A LedgerError by time limit leaves open whether it was committed."""
         if self._is_closed:
             raise LedgerError("the ledger is closed")
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append((work, future))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.ensure_future(self._write_all())
         try:
             async with asyncio.timeout(WRITE_LIMIT_S):
-                return await asyncio.get_running_loop().run_in_executor(self._writer, self._in_thread, work)
+                return await future
         except TimeoutError:
             raise LedgerError("the ledger did not finish a write in time") from None
 
@@ -136,18 +196,44 @@ class SQLiteDatabase:
         """Run `work` as `write` does: one file has one writer."""
         return await self.write(work)
 
-    def _in_thread(self, work: Callable[[Connection], T]) -> T:
+    async def _write_all(self) -> None:
+        """Run what waits, as one transaction after the other, until nothing does."""
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            taken, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
+            # One that is done was given up: nobody waits for its outcome any more.
+            group = [(work, future) for work, future in taken if not future.done()]
+            if not group:
+                continue
+            works = [work for work, _ in group]
+            try:
+                outcomes = await loop.run_in_executor(self._writer, self._in_thread, works)
+            except Exception as error:  # noqa: BLE001 (who waits is told, whatever it is)
+                outcomes = [_told(error) for _ in group]
+            for (_, future), outcome in zip(group, outcomes, strict=True):
+                if future.done():
+                    continue
+                if isinstance(outcome, Exception):
+                    future.set_exception(outcome)
+                else:
+                    future.set_result(outcome)
+
+    def _in_thread(self, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
+        """Run them in one transaction; what fails is undone alone, and its error stands in place of its result."""
         if not self._file.is_same():  # SQLite would go on in a file that nobody finds again
             raise LedgerError(_GONE)
         try:
             with self._engine.begin() as connection:
-                return work(connection)
+                return [_alone(connection, work) for work in works]
         except _FAILURES as error:
-            raise LedgerError(f"the ledger cannot be written: {error_name(error)}") from None
+            raise _unwritten(error) from None
 
     async def close(self) -> None:
-        """Finish the write that is running, drop those that wait, and close the file."""
+        """Finish the writes that are running, refuse those that wait, and close the file."""
         self._is_closed = True
+        for _, future in self._waiting:
+            if not future.done():
+                future.set_exception(LedgerError("the ledger is closed"))
         # Not on the event loop: a write may wait seconds for another process, and calls still drain.
         await asyncio.to_thread(self._writer.shutdown, wait=True, cancel_futures=True)
         self._engine.dispose()

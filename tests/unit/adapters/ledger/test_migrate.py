@@ -117,7 +117,8 @@ def test_every_table_that_somebody_follows_has_a_unique_change_seq() -> None:
         for name, table in metadata.tables.items()
         if "change_seq" not in table.c or not table.c.change_seq.unique
     }
-    of_use = {"usage_count", "usage_customer", "usage_trace", "used_once"}  # read when asked, by everybody
+    # read when asked, by everybody; or written with a row that has one, and never changed
+    of_use = {"usage_count", "usage_customer", "usage_trace", "approval_role"}
     assert without == {"change_counter", *of_use}
 
 
@@ -128,6 +129,29 @@ async def test_migrations_go_down_to_nothing_and_up_again(url: str) -> None:
     assert await within(url, schema) == {}
     await upgrade(url)
     assert await within(url, schema) == before
+
+
+async def test_opt_outs_of_an_earlier_build_stay_and_claim_no_entry(url: str) -> None:
+    """Nothing is made up for them; and who goes back to that build loses no opt-out either."""
+    await within(url, lambda connection: command.upgrade(migration_config(connection), "0002"))
+    rows = (
+        "INSERT INTO subject (sid, created_at, is_linked, change_seq) VALUES ('s1', 1, false, 1)",
+        """INSERT INTO suppression (suppression_id, sid, purpose, channel, brand, event_time, received_at, source,
+        evidence_ref, actor, request_digest, change_seq)
+        VALUES ('o1', 's1', '', '', '', 1, 1, '', '', 'desk', '', 2)""",
+        """INSERT INTO suppression_lift (suppression_id, method, evidence_ref, event_time, received_at, actor, change_seq)
+        VALUES ('o1', 'signed_letter', 'letter-1', 2, 2, 'desk', 3)""",
+    )
+    for row in rows:
+        await within(url, execute(row))
+    await upgrade(url)
+    tables = ("suppression", "suppression_lift")
+    for table in tables:
+        found = await within(url, execute(f"SELECT suppression_id, entry_origin, entry_index FROM {table}"))
+        assert found == [("o1", None, None)]
+    await within(url, lambda connection: command.downgrade(migration_config(connection), "0002"))
+    for table in tables:
+        assert await within(url, execute(f"SELECT suppression_id FROM {table}")) == [("o1",)]
 
 
 async def test_a_current_ledger_keeps_its_counter(url: str) -> None:

@@ -6,7 +6,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,10 +21,9 @@ from fujie.adapters.ledger import sqlite as sqlite_module
 from fujie.adapters.ledger.sqlite import file_of
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.consent import ConsentEvent, ConsentEventType
-from fujie.model.customer import CustomerRef, Phone, StoreKey
-from fujie.model.errors import LedgerError, StartError
+from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
+from fujie.model.errors import LedgerError, RequestError, StartError
 from fujie.model.principal import Principal
-from fujie.ports import Identity
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDENTIFIERS = SystemIdentifiers(SystemClock())
@@ -111,6 +110,69 @@ for n in range(25):
     assert events == 25 * (3 + 1)
     seqs = change_seqs(path)
     assert seqs == list(range(1, len(seqs) + 1))
+
+
+BUSY = """
+import sqlite3, sys, time
+file = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=5)
+print("busy", flush=True)
+while True:
+    file.execute("BEGIN IMMEDIATE")
+    time.sleep(0.01)
+    file.execute("COMMIT")
+    time.sleep(0.0002)
+"""
+
+
+@pytest.fixture
+def busy(ledger: SQLLedger, path: Path) -> Iterator[None]:
+    """Let another process write to the ledger for as long as the test runs."""
+    del ledger  # which made the file
+    command = [sys.executable, "-c", BUSY, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as other:
+        try:
+            assert other.stdout
+            assert other.stdout.readline() == "busy\n"
+            yield
+            assert other.poll() is None
+        finally:
+            other.kill()
+
+
+@pytest.mark.usefixtures("busy")
+async def test_a_write_gets_its_turn_beside_a_process_that_hardly_pauses(ledger: SQLLedger) -> None:
+    """SQLite's own waiting soon looks every 100 ms, and mostly finds the other's next transaction: that starved it."""
+    for number in range(12):
+        await ledger.enrol([StoreKey("crm", str(number))], NOW)
+
+
+async def test_writes_that_wait_together_succeed_and_fail_each_for_itself(ledger: SQLLedger) -> None:
+    """One of them breaks a rule of its own, one a rule of the database: both are undone, and nobody else."""
+    sid = (await ledger.enrol([KEY], NOW)).sid
+
+    def broken(connection: Connection) -> None:
+        connection.execute(sa.text("UPDATE subject SET created_at = 7"))
+        raise RequestError(code="REQUEST_ID_REUSED")
+
+    outcomes = await asyncio.gather(
+        ledger.record_consent(event(sid), "", ""),
+        ledger.database.write(broken),
+        ledger.record_consent(event("nobody"), "", ""),
+        ledger.record_consent(event(sid), "", ""),
+        return_exceptions=True,
+    )
+    assert [type(outcome) for outcome in outcomes] == [
+        ConsentEvent,
+        RequestError,
+        LedgerError,
+        ConsentEvent,
+    ]
+    assert str(outcomes[2]) == "the ledger cannot be written: SQLITE_CONSTRAINT_FOREIGNKEY"
+    assert len(await ledger.consent_events([sid], "")) == 2
+    created = await ledger.database.write(
+        lambda connection: connection.execute(sa.text("SELECT created_at FROM subject")).scalar_one()
+    )
+    assert created != 7
 
 
 async def test_processes_that_read_before_they_write_lose_nothing_and_starve_nobody(

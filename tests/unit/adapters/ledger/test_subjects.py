@@ -11,8 +11,7 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
 from fujie.adapters.ledger.sqlite import SQLiteDatabase
-from fujie.model.customer import Phone, StoreKey
-from fujie.ports import Identity
+from fujie.model.customer import Identity, Phone, StoreKey
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 IDENTIFIERS = SystemIdentifiers(SystemClock())
