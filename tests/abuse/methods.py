@@ -9,10 +9,13 @@ from google.protobuf.message import Message
 
 from abuse.target import (
     ADD_SUPPRESSION,
+    APPROVALS,
+    APPROVE,
     BATCH,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
+    GET_APPROVAL,
     GET_BUNDLE,
     GET_CONSENT,
     GET_PRINCIPAL,
@@ -21,7 +24,9 @@ from abuse.target import (
     MERGE,
     OFFBOARD,
     RECORD,
+    REJECT,
     REMOVE_SUPPRESSION,
+    REVOKE,
     SEARCH,
     SHOWN,
     SPLIT,
@@ -39,6 +44,7 @@ from abuse.target import (
     search,
     split,
 )
+from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -46,10 +52,11 @@ from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 
 NO_SUCH_SUPPRESSION = "0" * 32
+NO_SUCH_APPROVAL = "approvals/" + "0" * 32
 
 SERVICES = [
     service
-    for file in (customer_v1, consent_v1, directory_v1, policy_v1)
+    for file in (customer_v1, consent_v1, directory_v1, policy_v1, approval_v1)
     for service in file.DESCRIPTOR.services_by_name.values()
 ]
 ON_THE_WIRE = {f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
@@ -84,6 +91,11 @@ METHODS: dict[str, tuple[str, Message]] = {
     OFFBOARD: ("chief", directory_v1.OffboardPrincipalRequest(id="nobody-at-all")),
     EXPLAIN: ("officer", policy_v1.ExplainRequest(lookup=ask("phone"), principal="agent")),
     GET_BUNDLE: ("officer", policy_v1.GetBundleRequest()),
+    GET_APPROVAL: ("compliance", approval_v1.GetApprovalRequest(name=NO_SUCH_APPROVAL)),
+    APPROVALS: ("compliance", approval_v1.ListApprovalsRequest()),
+    APPROVE: ("compliance", approval_v1.ApproveRequest(name=NO_SUCH_APPROVAL)),
+    REJECT: ("compliance", approval_v1.RejectRequest(name=NO_SUCH_APPROVAL)),
+    REVOKE: ("compliance", approval_v1.RevokeApprovalRequest(name=NO_SUCH_APPROVAL)),
 }  # fmt: skip
 """Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
 

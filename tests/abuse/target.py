@@ -53,6 +53,10 @@ UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD = (
     f"/fujie.v1.DirectoryService/{name}"
     for name in ("UpsertPrincipal", "GetPrincipal", "ListPrincipals", "OffboardPrincipal")
 )
+GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE = (
+    f"/fujie.v1.ApprovalService/{name}"
+    for name in ("GetApproval", "ListApprovals", "Approve", "Reject", "RevokeApproval")
+)
 EXPLAIN, GET_BUNDLE = (f"/fujie.v1.PolicyService/{name}" for name in ("Explain", "GetBundle"))
 
 STAFF = {
@@ -62,6 +66,7 @@ STAFF = {
     "desk": "consent_desk",
     "officer": "privacy_officer",
     "searcher": "searcher",
+    "compliance": "compliance_officer",
     "nobody": "a-role-without-a-grant",
 }
 """Who works at every site, all in the department `east`; `chief` makes the bootstrap administrator void."""

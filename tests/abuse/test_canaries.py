@@ -22,15 +22,20 @@ from google.protobuf.message import Message
 from abuse.methods import METHODS, ON_THE_WIRE, about
 from abuse.target import (
     ADD_SUPPRESSION,
+    APPROVALS,
+    APPROVE,
     BATCH,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
+    GET_APPROVAL,
     LOOKUP,
     MERGE,
     OFFBOARD,
     RECORD,
+    REJECT,
     REMOVE_SUPPRESSION,
+    REVOKE,
     SEARCH,
     SHOWN,
     SPLIT,
@@ -56,6 +61,7 @@ from e2e.server import INSTANCE
 from fujie.adapters.keyfiles import read_key
 from fujie.app.client import read_refusal
 from fujie.audit.segment import TAIL
+from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -90,6 +96,17 @@ spec:
   match: {actions: [lookup]}
   validations: [{name: no-sequence, expression: usage.sequence == WITHIN && usage.volume == WITHIN}]
   validationActions: [Audit]
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: the-watched-need-four-eyes}
+spec:
+  match: {actions: [lookup]}
+  validations:
+    - name: somebody-agrees
+      expression: "!('watched' in principal.roles)"
+      outcome: approval
+      approval: {roles: [compliance_officer], count: 1, valid_for: 1h}
 """
 
 
@@ -141,6 +158,7 @@ def exercise(told: Told) -> None:
             of_customer(told, ref)
         misplaced(told, number)
     several(told)
+    four_eyes(told)
     leave_no_room(told)
     misfortunes(told)
 
@@ -227,6 +245,22 @@ def several(told: Told) -> None:
     )  # fmt: skip
     for _ in range(2):
         told.call("marketer", RECORD, answer)
+
+
+def four_eyes(told: Told) -> None:
+    """Approvals about every customer by every reference: used, rejected, revoked."""
+    told.call("chief", UPSERT, hired("watched", "support", "watched"))
+    compliance, closings = "compliance", (REJECT, REVOKE, "")
+    for name, closing in zip(CUSTOMERS, closings * 2, strict=False):
+        for ref in (by_id(name), types_v1.CustomerRef(phone=row_of(told.target.site, name)[2])):
+            asked = ask("name", "phone", customer=ref, ticket=TICKET, basis_evidence=EVIDENCE)
+            told.call("watched", LOOKUP, asked)
+            raw = told.call(compliance, APPROVALS, approval_v1.ListApprovalsRequest())
+            for approval in approval_v1.ListApprovalsResponse.FromString(raw).approvals:
+                for method in (GET_APPROVAL, APPROVE, *filter(None, [closing])):
+                    told.call(compliance, method, approval_v1.GetApprovalRequest(name=approval.name))
+                asked.context.approval = approval.name
+                told.call("watched", LOOKUP, asked)
 
 
 def leave_no_room(told: Told) -> None:
@@ -382,6 +416,7 @@ def test_every_method_and_every_misfortune_was_part_of_the_search(
         "NO_GRANT", "CONSENT_MISSING", "CUSTOMER_OPTED_OUT", "LIMIT_EXCEEDED", "PHONE_INVALID", "ARGUMENT_INVALID",
         "UNKNOWN_PURPOSE", "UNKNOWN_STORE", "UNKNOWN_FIELD", "CUSTOMER_NOT_FOUND", "PROMPT_INVALID", "TEXT_INVALID",
         "SUPPRESSION_NOT_FOUND", "PRINCIPAL_UNKNOWN", "STORE_UNAVAILABLE", "DELEGATION_REFUSED",
+        "APPROVAL_REQUIRED", "APPROVAL_NOT_FOUND",
     } - told.refused == set()  # fmt: skip
     assert {
         "its own log",

@@ -15,10 +15,13 @@ import pytest
 from abuse.methods import METHODS
 from abuse.target import (
     ADD_SUPPRESSION,
+    APPROVALS,
+    APPROVE,
     BATCH,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
+    GET_APPROVAL,
     GET_BUNDLE,
     GET_CONSENT,
     GET_PRINCIPAL,
@@ -27,7 +30,9 @@ from abuse.target import (
     MERGE,
     OFFBOARD,
     RECORD,
+    REJECT,
     REMOVE_SUPPRESSION,
+    REVOKE,
     SEARCH,
     SHOWN,
     SPLIT,
@@ -156,6 +161,7 @@ MAY: dict[str, set[str]] = {
     "desk": OFFICERS,
     "officer": OFFICERS | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS},
     "searcher": {SEARCH},
+    "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE},
     "nobody": set(),
 }
 

@@ -53,8 +53,8 @@ def wait_until(claim: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def faulty_calls(target: Target, file: Path, call: str, error: str) -> Iterator[None]:
-    """Let every such system call of the server on this file fail."""
+def faulty_calls(target: Target, file: Path, call: str, fault: str) -> Iterator[None]:
+    """Let every such system call of the server on this file fail (`error=EIO`) or hang (`delay_enter=1000000`, in µs)."""
     if shutil.which("strace") is None:
         if os.environ.get("CI"):
             pytest.fail("CI must have strace")
@@ -62,7 +62,7 @@ def faulty_calls(target: Target, file: Path, call: str, error: str) -> Iterator[
     pid = target.server.worker()
     command = [
         "strace", "-f", "-o", "/dev/null", "-P", str(file),
-        "-e", f"trace={call}", "-e", f"inject={call}:error={error}", "-p", str(pid),
+        "-e", f"trace={call}", "-e", f"inject={call}:{fault}", "-p", str(pid),
     ]  # fmt: skip
     tracer = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     try:
@@ -96,8 +96,8 @@ def no_larger_files(target: Target, tail: Path) -> Iterator[None]:
 
 Fault = Callable[[Target, Path], AbstractContextManager[None]]
 FAULTS: dict[str, tuple[Fault, str]] = {
-    "EIO of the sync": (lambda t, f: faulty_calls(t, f, "fdatasync", "EIO"), "EIO"),
-    "disk full": (lambda t, f: faulty_calls(t, f, "write", "ENOSPC"), "ENOSPC"),
+    "EIO of the sync": (lambda t, f: faulty_calls(t, f, "fdatasync", "error=EIO"), "EIO"),
+    "disk full": (lambda t, f: faulty_calls(t, f, "write", "error=ENOSPC"), "ENOSPC"),
     "size limit": (no_larger_files, "EFBIG"),
 }
 
@@ -137,6 +137,33 @@ def test_a_log_that_can_not_be_written_closes_the_gate_of_its_process_for_good(
             "CONSENT_MISSING",  # the consent that was refused was not recorded
         )
         answered(target, 1)
+
+
+def test_a_disk_that_hangs_lets_nothing_out_and_the_gate_goes_on_when_it_does(site: Site) -> None:
+    """No error and no answer: calls end with their deadline, health says why, and no worker is replaced."""
+    tail = site.log / INSTANCE / "w0" / TAIL
+    with running(site) as target:
+        answered(target, 3)
+        quiet(target)
+        with faulty_calls(target, tail, "fdatasync", "delay_enter=600000000"):
+            calls = [target.begin(LOOKUP, ask("phone"), target.bearer("agent")) for _ in range(5)]
+            calls.append(target.begin(RECORD, consent(by_id(SHOWN)), target.bearer("desk")))
+            assert {DEADLINE} == {call.code() for call in calls}
+            assert {"DEADLINE_EXCEEDED"} == {read_refusal(call).reason for call in calls}
+            assert target.server.wait_for("not_serving")["state"] == "disk"
+            wait_until(lambda: "disk" in target.server.get("http", "/readyz")[1])
+        target.server.wait_for("serving", count=len(target.server.events("not_serving")))
+        wait_until(lambda: target.server.get("http", "/readyz")[0] == 200)
+        expect(
+            target.refused("marketer", LOOKUP, marketing("phone")),
+            grpc.StatusCode.PERMISSION_DENIED,
+            "CONSENT_MISSING",  # its admission was not durable in time: the consent was not recorded
+        )
+        answered(target, 1)
+        assert len(target.server.events("worker_ready")) == 1
+        assert target.server.metric("fujie_log_failures_total") == 0
+        target.server.stop()
+    assert not any(report.findings for report in verify_directory(site.log))
 
 
 def test_every_answer_before_a_kill_has_its_entry(site: Site) -> None:
@@ -226,7 +253,7 @@ def test_a_ledger_that_is_gone_records_nothing(site: Site) -> None:
 def test_a_ledger_that_can_not_be_written_refuses_and_the_log_tells(site: Site) -> None:
     with running(site) as target:
         quiet(target)
-        with faulty_calls(target, site.root / "ledger.db-wal", "pwrite64", "EIO"):
+        with faulty_calls(target, site.root / "ledger.db-wal", "pwrite64", "error=EIO"):
             expect(target.refused("desk", RECORD, consent(by_id(SHOWN))), UNAVAILABLE, "LEDGER_UNAVAILABLE")
         assert {"LEDGER_UNAVAILABLE"} == {primary(entry) for entry in target.new()}
         target.call("desk", RECORD, consent(by_id(SHOWN)))

@@ -10,6 +10,7 @@ from google.protobuf.message import Message
 
 from abuse.methods import METHODS, ON_THE_WIRE
 from abuse.target import (
+    APPROVALS,
     BATCH,
     EVENTS,
     GET_PRINCIPAL,
@@ -163,13 +164,13 @@ def test_a_stuffed_look_up_is_refused_with_an_entry(target: Target, request_: Me
     target.new_one("DENY", "ARGUMENT_INVALID", "agent")
 
 
-@pytest.mark.parametrize("method", [EVENTS, SUPPRESSIONS, LIST_PRINCIPALS])
+@pytest.mark.parametrize("method", [EVENTS, SUPPRESSIONS, LIST_PRINCIPALS, APPROVALS])
 @pytest.mark.parametrize("size", [-1, 501, 2**31 - 1, -(2**31)])
 def test_no_page_is_larger_than_a_page(target: Target, method: str, size: int) -> None:
     who, honest = METHODS[method]
     asked = type(honest)()
     asked.MergeFrom(honest)
-    asked.page_size = size  # type: ignore[attr-defined]  # each of these three has it
+    asked.page_size = size  # type: ignore[attr-defined]  # each of these has it
     expect(target.refused(who, method, asked), INVALID, "ARGUMENT_INVALID")
     target.new_one("DENY", "ARGUMENT_INVALID", who)
 

@@ -11,12 +11,12 @@ import pytest
 from fujie.adapters.stores.store import open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.audit.errors import LogUnavailable
-from fujie.flows.batch import AT_ONCE, MOST_FOUND, batch_lookup, search
+from fujie.flows.batch import AT_ONCE, MOST_FOUND, MOST_MATCHING, batch_lookup, search
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
 from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.record import Fetched
 from fujie.model.request import BatchAsk, LookupAsk, SearchAsk
-from fujie.ports import Fetched
 from support.house import House, RecordingLog, ask, caller
 from support.stores import Spy
 
@@ -149,22 +149,25 @@ ANY_KEY_GRANT = SEARCH_GRANT.replace(b"keys: [phone_last_four]", b"").replace(b"
 
 @asynccontextmanager
 async def searchable(
-    house: House, policy: bytes = SEARCH_GRANT, last_four: str | None = "last_four"
+    house: House,
+    policy: bytes = SEARCH_GRANT,
+    last_four: str | None = "last_four",
+    people: Sequence[tuple[str, str, str]] = (),
 ) -> AsyncIterator[House]:
-    """A store in which 1234 ends the numbers of two own customers and one of others, 5678 that of one of others,
+    """A store of these people (id, number, department), or one in which 1234 ends the numbers of two own customers and one of others, 5678 that of one of others,
     and 9999 those of many."""
     path = house.root / "searchable.db"
     path.unlink(missing_ok=True)
-    people = [("A1", "13800131234", "east"), ("A2", "13900131234", "east"), ("B1", "13700131234", "west")]
-    people += [("B2", "13700135678", "west")]
-    people += [(f"M{n}", f"13{n:02}0009999"[:11], "east") for n in range(30, 30 + MOST_FOUND + 1)]
+    known = [("A1", "13800131234", "east"), ("A2", "13900131234", "east"), ("B1", "13700131234", "west")]
+    known += [("B2", "13700135678", "west")]
+    known += [(f"M{n}", f"13{n:02}0009999"[:11], "east") for n in range(30, 30 + MOST_FOUND + 1)]
     connection = sqlite3.connect(path)
     connection.execute(
         "CREATE TABLE customer (id TEXT, mobile TEXT, name TEXT, minor INT, department TEXT, last_four TEXT)"
     )
     connection.executemany(
         "INSERT INTO customer VALUES (?, ?, '\u738b\u4e00', 0, ?, ?)",
-        [(*each, each[1][-4:]) for each in people],
+        [(*each, each[1][-4:]) for each in people or known],
     )
     connection.commit()
     connection.close()
@@ -242,10 +245,36 @@ async def test_a_search_that_finds_nobody_counts_as_a_look_up(house: House) -> N
 
 
 async def test_a_search_that_finds_more_than_a_call_may_show_is_refused_whole(house: House) -> None:
-    async with searchable(house, limited("{rows_per_request: 2}")) as gate:
+    async with searchable(house, limited("{rows_per_request: 1}")) as gate:
         assert codes(await found(gate, "1234")) == ["LIMIT_EXCEEDED"]
         assert {entry.effect for entry in gate.entries[1:]} == {"DENY"}
-    async with searchable(house, limited("{rows_per_request: 3}")) as gate:
+    async with searchable(house, limited("{rows_per_request: 2}")) as gate:
         reply = await found(gate, "1234")
         assert isinstance(reply, SearchReply)
-        assert len(reply.found) == 2
+        assert len(reply.found) == 2  # who may not be seen is no row of it
+
+
+async def test_who_may_not_be_seen_makes_no_search_too_wide(house: House) -> None:
+    """Ten own customers, and of others none, one, or as many as are decided on: the same answer."""
+    many = [(f"Z{n}", f"152{n:04}7777", "west") for n in range(MOST_MATCHING)]
+    own = [(f"A{n}", f"151{n:04}7777", "east") for n in range(MOST_FOUND)]
+    told = []
+    for others in (0, 1, MOST_MATCHING - MOST_FOUND):
+        async with searchable(house, people=[*own, *many[:others]]) as gate:
+            reply = await found(gate, "7777")
+            assert isinstance(reply, SearchReply), codes(reply)
+            told.append([dict(each.customer) for each in reply.found])
+            assert sum(entry.effect == "DENY" for entry in gate.entries) == others
+            gate.log.leaves.clear()
+    assert len(told[0]) == MOST_FOUND
+    assert told[0] == told[1] == told[2]
+    async with searchable(house, people=[*own, *many[: MOST_MATCHING - MOST_FOUND + 1]]) as gate:
+        assert codes(await found(gate, "7777")) == ["SEARCH_TOO_WIDE"]
+
+
+async def test_a_search_takes_nothing_from_a_limit_for_whom_it_does_not_show(house: House) -> None:
+    """Two own customers and one of others: three attempts, the search's own and one for each that is shown."""
+    async with searchable(house, limited("{lookups_per_minute: 4}")) as gate:
+        for digits in ("1234", "5678"):
+            assert isinstance(await found(gate, digits), SearchReply)
+        assert codes(await found(gate, "0000")) == ["LIMIT_EXCEEDED"]

@@ -1,10 +1,10 @@
-"""A wire to a server that can be cut or go silent at the n-th message of the client.
+"""A wire to a server that can be cut or go silent at the n-th message of the client, or be slow.
 
 Database clients ask and wait, so what arrives at once is one message.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from enum import Enum
 
@@ -29,6 +29,8 @@ class Wire:
         self.port = 0
         self._awaited: tuple[int, asyncio.Future[None]] | None = None
         self.accepts = True
+        self.delay_s: Callable[[], float] | None = None
+        """How long the next message stays under way, in either direction; none for a wire that is fast."""
 
     def arm(self, fault: Fault, at: int) -> None:
         """Let `fault` happen at the message number `at` from now, counted from 0 over all connections."""
@@ -82,6 +84,10 @@ class Wire:
         self._pumps -= pumps
         self._open -= ours
 
+    async def _travel(self) -> None:
+        if self.delay_s is not None:
+            await asyncio.sleep(self.delay_s())
+
     def _next_fault(self) -> Fault | None:
         """Count one message; return what shall happen to it."""
         if self._awaited is not None:
@@ -111,6 +117,7 @@ class Wire:
                 if fault is not None:
                     answers.clear()
                 if fault is not Fault.SILENCE:
+                    await self._travel()
                     writer.write(message)
                     await writer.drain()
                     if fault is Fault.ANSWER_LOST:
@@ -128,6 +135,7 @@ class Wire:
             while message := await reader.read(65_536):
                 if not answers.is_set():
                     break
+                await self._travel()
                 writer.write(message)
                 await writer.drain()
         _abort(ours)

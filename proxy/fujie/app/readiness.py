@@ -1,18 +1,28 @@
 """Whether one worker can answer: its log, its ledger, and whether it is ending."""
 
+from typing import Final
+
 from fujie.adapters.clock import SystemClock
 from fujie.app.wire import OpenGate
 from fujie.model.errors import LedgerError
 
+HANGS_S: Final = 5.0
+"""For how long an entry may wait for disk and signature, which take a second at most. No call waits longer."""
+
 
 class Readiness:
-    """Whether the gate can answer, and why not: `draining`, `log`, `ledger`, or empty."""
+    """Whether the gate can answer, and why not: `draining`, `log`, `disk`, `ledger`, `policy`, or empty.
+
+    `log` is for good; `disk` ends as soon as a disk that hangs takes entries again; `policy`: the
+    signed bundle in force has ended, and everything is refused.
+    """
 
     def __init__(self, gate: OpenGate, clock: SystemClock) -> None:
         self._gate = gate
         self._clock = clock
         self._is_ledger_readable = True
-        self._signed_at = clock.monotonic()
+        self._signed_at = self._took_at = clock.monotonic()
+        self._size = gate.log.size
         self.is_draining = False
 
     def why_not(self) -> str:
@@ -21,7 +31,11 @@ class Readiness:
             return "draining"
         if not self._gate.log.healthy:
             return "log"
-        return "" if self._is_ledger_readable else "ledger"
+        if max(self.checkpoint_age_s(), self._waits_s()) > HANGS_S:
+            return "disk"
+        if not self._is_ledger_readable:
+            return "ledger"
+        return "policy" if self._gate.policies.is_expired else ""
 
     def checkpoint_age_s(self) -> float:
         """Return for how long there have been entries without a signature; 0 when there are none."""
@@ -31,11 +45,19 @@ class Readiness:
         # An idle log signs nothing: its last checkpoint is old, its first new entry is not.
         return max(0.0, self._clock.monotonic() - max(log.last_checkpoint_time, self._signed_at))
 
+    def _waits_s(self) -> float:
+        """Return for how long entries have waited without any becoming durable; 0 when none waits."""
+        log = self._gate.log
+        is_stuck = log.backlog > 0 and log.size == self._size
+        return self._clock.monotonic() - self._took_at if is_stuck else 0.0
+
     async def look(self) -> None:
         """Take notice of log and ledger."""
         log = self._gate.log
         if log.signed.size >= log.size:
             self._signed_at = self._clock.monotonic()
+        if log.backlog == 0 or log.size != self._size:
+            self._size, self._took_at = log.size, self._clock.monotonic()
         try:
             await self._gate.ledger.checkpoints.last(log.origin)
         except LedgerError:
