@@ -2,13 +2,17 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 from hypothesis import strategies as st
 
+from fujie.model.approval import Requirement
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import (
+    APPROVED,
     BUILT_IN_FACTS,
     EXHAUSTED,
+    EXPIRED,
     ROWS,
     Facts,
     FactType,
@@ -112,6 +116,28 @@ CATALOGUE = (
 """Purposes marketing and care, three fields, four attributes."""
 
 
+APPROVAL: Mapping[str, object] = {
+    "outcome": "approval",
+    "approval": {"roles": ["officer", "lead"], "count": 2, "valid_for": "24h"},
+}
+"""What makes a validation ask for the approval of two."""
+
+
+def requirement(guard: str, validation: str) -> Requirement:
+    """Return what a validation with `APPROVAL` asks for."""
+    return Requirement(guard, validation, ("lead", "officer"), 2, timedelta(hours=24))
+
+
+VALIDITIES = (
+    ("", ""),
+    ("", ""),
+    ("", "2026-12-01T00:00:00+08:00"),
+    ("2026-01-01T00:00:00+08:00", ""),
+    ("2026-01-01T00:00:00+08:00", "2026-12-01T00:00:00+08:00"),
+)
+"""Bounds of a grant: none, in many."""
+
+
 def grant(
     name: str = "grant",
     *,
@@ -122,8 +148,9 @@ def grant(
     condition: str = "",
     match: Mapping[str, object] | None = None,
     limits: Mapping[str, int] | None = None,
+    valid: tuple[str, str] = ("", ""),
 ) -> str:
-    """Return a Grant; `match` holds stores and keys."""
+    """Return a Grant; `match` holds stores and keys, `valid` the instants from and until; empty for no bound."""
     spec: dict[str, object] = {"match": {"actions": actions, **(match or {})}, "roles": roles}
     if purposes:
         spec["purposes"] = purposes
@@ -132,6 +159,7 @@ def grant(
         spec["condition"] = condition
     if limits:
         spec["limits"] = limits
+    spec |= {key: at for key, at in zip(("valid_from", "valid_until"), valid, strict=True) if at}
     return document("Grant", name, spec)
 
 
@@ -143,13 +171,17 @@ def guard(
     mode: str = "Deny",
     match: Mapping[str, object] | None = None,
     limits: Mapping[str, int] | None = None,
+    approvable: Sequence[int] = (),
 ) -> str:
-    """Return a Guard whose validations are `rules`."""
+    """Return a Guard whose validations are `rules`; those at the places `approvable` ask for `APPROVAL`."""
     spec: dict[str, object] = {"match": {"actions": ["lookup", "export"], **(match or {})}}
     if conditions:
         spec["matchConditions"] = [{"name": f"c{i}", "expression": e} for i, e in enumerate(conditions)]
     if rules:
-        spec["validations"] = [{"name": f"v{i}", "expression": e} for i, e in enumerate(rules)]
+        spec["validations"] = [
+            {"name": f"v{i}", "expression": e, **(APPROVAL if i in approvable else {})}
+            for i, e in enumerate(rules)
+        ]
     if fields:
         spec["fields"] = fields
     if limits:
@@ -217,6 +249,7 @@ def grants(draw: st.DrawFn, name: str = "grant") -> str:
         condition=draw(st.just("") | _RULE),
         match=_match(draw),
         limits=limits(draw, actions),
+        valid=draw(st.sampled_from(VALIDITIES)),
     )
 
 
@@ -231,7 +264,11 @@ def guards(draw: st.DrawFn, name: str = "guard", modes: Sequence[str] = ("Deny",
     conditions = draw(st.lists(_RULE, max_size=2))
     fields = _steps(draw) if mode == "Deny" else None
     most = limits(draw, ("lookup", "export")) if mode == "Deny" else None
-    return guard(name, *rules, conditions=conditions, fields=fields, mode=mode, match=match, limits=most)
+    asking = draw(st.sets(st.integers(0, 2), max_size=2)) if mode == "Deny" else ()
+    return guard(
+        name, *rules, conditions=conditions, fields=fields, mode=mode, match=match, limits=most,
+        approvable=tuple(asking),
+    )  # fmt: skip
 
 
 @st.composite
@@ -289,6 +326,18 @@ LIMITED = tuple(
 """Names under which the rules that are drawn here are counted."""
 
 
+EXPIRABLE = tuple(name.removeprefix("grant:") for name in LIMITED if name.startswith("grant:"))
+"""Names of the grants that are drawn here."""
+
+APPROVABLE = tuple(
+    requirement(name.removeprefix("guard:"), f"v{place}").key
+    for name in LIMITED
+    if name.startswith("guard:")
+    for place in range(3)
+)
+"""Keys of all that the guards drawn here can ask for."""
+
+
 @st.composite
 def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
     """Return facts of the declared types, now and then Unknown; the principal is ACTIVE unless told otherwise."""
@@ -303,6 +352,9 @@ def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
         found[EXHAUSTED] = tuple(
             sorted(draw(st.just(set()) | st.sets(st.sampled_from(LIMITED), max_size=4)))
         )
+    for path, names in ((EXPIRED, EXPIRABLE), (APPROVED, APPROVABLE)):
+        if not isinstance(found[path], Unknown):
+            found[path] = tuple(sorted(draw(st.just(set()) | st.sets(st.sampled_from(names)))))
     if not isinstance(found[ROWS], Unknown):
         found[ROWS] = draw(st.sampled_from((1, 1, 2, 5)))
     return Facts(found)

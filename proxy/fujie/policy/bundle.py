@@ -1,10 +1,12 @@
 """The bundle: every checked policy document in force, named by the digest of its content."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from enum import StrEnum
 from types import MappingProxyType
 
+from fujie.model.approval import Requirement
 from fujie.model.data_class import DataClass
 from fujie.model.decision import ReasonHit
 from fujie.model.facts import FactType
@@ -84,11 +86,23 @@ class Grant:
     fields: Mapping[str, Step]
     limits: Mapping[Limit, int]
     where: str
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
 
     @property
     def counted_as(self) -> str:
         """Name under which its use is counted."""
         return f"grant:{self.name}"
+
+    @property
+    def is_timed(self) -> bool:
+        """Tell whether its validity begins or ends."""
+        return self.valid_from is not None or self.valid_until is not None
+
+    def is_valid(self, now: datetime) -> bool:
+        """Tell whether `now` lies in its validity: from the first instant on, up to before the last."""
+        begun = self.valid_from is None or self.valid_from <= now
+        return begun and (self.valid_until is None or now < self.valid_until)
 
     def opens(self, action: Action, purpose: str, store: str, key_kind: str) -> bool:
         """Tell whether a request of this scope is matched; a search only by a grant that names it."""
@@ -98,11 +112,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """One thing that must be true; `hit` is the reason when it is not."""
+    """One thing that must be true; `hit` is the reason when it is not. With `approval`, what is false there may be approved."""
 
     name: str
     rule: Rule
     hit: ReasonHit
+    approval: Requirement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +144,27 @@ class Guard:
         return f"guard:{self.name}"
 
 
+class Severity(StrEnum):
+    """What the review of a message does with a word of a lexicon."""
+
+    DENY = "deny"
+    WARN = "warn"
+
+
+@dataclass(frozen=True, slots=True)
+class Lexicon:
+    """Words of one `category` that messages may not use, or should not. `articles` say so, as `source` had them on
+    `as_of`. `words` are in normal form (`policy.lexicon.normal`), sorted, each once."""
+
+    name: str
+    category: str
+    articles: tuple[str, ...]
+    severity: Severity
+    source: str
+    as_of: date
+    words: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """Where a document of the bundle came from."""
@@ -138,11 +174,21 @@ class Document:
     file: str
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """How a signed bundle was given out: its revision, who of the trusted signed it, when it ends (None: never)."""
+
+    revision: int
+    signers: tuple[str, ...]
+    expires: datetime | None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """Everything that decides. `digest` is `sha256:<hex>` over the canonical content: formatting,
     comments, file names and the order of documents do not change it. `facts` types every path; the
-    custom ones among them stand by name in `principal_attributes` and `customer_attributes`."""
+    custom ones among them stand by name in `principal_attributes` and `customer_attributes`. `timed_grants`
+    are those of `grants` whose validity begins or ends."""
 
     digest: str
     purposes: Mapping[str, Purpose]
@@ -156,6 +202,9 @@ class Bundle:
     documents: tuple[Document, ...]
     engine: Engine
     notices: Mapping[str, PrivacyNotice]
+    timed_grants: tuple[Grant, ...]
+    lexicons: Mapping[str, Lexicon]
+    release: Release | None = field(default=None, kw_only=True)  # None: plain files, which nobody signed
 
     def notice_for(self, purpose: str, channel: str) -> PrivacyNotice | None:
         """Return the notice in force for a purpose: that of the channel, else the one of every channel."""

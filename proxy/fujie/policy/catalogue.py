@@ -13,11 +13,11 @@ from fujie.model.vocabulary import Basis
 from fujie.policy.bundle import FieldClass, Purpose
 from fujie.policy.source import Fields, Located, Report
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
-_CODE = re.compile(rf"{BUNDLE_PREFIX}[A-Z][A-Z0-9_]{{0,60}}")
-_DAYS = re.compile(r"([1-9][0-9]{0,4})d")
+NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+REASON_CODE = re.compile(rf"{BUNDLE_PREFIX}[A-Z][A-Z0-9_]{{0,60}}")
+DAYS = re.compile(r"([1-9][0-9]{0,4})d")
 _PLACEHOLDER = re.compile(r"\{[^}]*\}")
-_KINDS = {"bool": Kind.BOOL, "int": Kind.INT, "string": Kind.STRING, "strings": Kind.STRINGS}
+ATTRIBUTE_TYPES = {"bool": Kind.BOOL, "int": Kind.INT, "string": Kind.STRING, "strings": Kind.STRINGS}
 _DEFAULT_PRIORITY = 200
 
 
@@ -30,6 +30,7 @@ class Catalogue:
         self.classes: dict[str, FieldClass] = {}
         self.fields: dict[str, FieldClass] = {}
         self.facts: dict[str, FactType] = dict(BUILT_IN_FACTS)
+        self._folded = {_folded(path): path for path in BUILT_IN_FACTS}
         self.reasons: dict[str, ReasonDefinition] = dict(BUILT_IN_REASONS)
 
     def read_purposes(self, spec: Fields) -> None:
@@ -105,11 +106,11 @@ class Catalogue:
             basis = tuple(item.text for item in entry.texts("basis"))
             priority = entry.integer("priority", _DEFAULT_PRIORITY, 100, 899)
             entry.finish()
-            if code and not _CODE.fullmatch(code.text):
+            if code and not REASON_CODE.fullmatch(code.text):
                 self._report.problem(
                     code.place, "REASON_CODE_INVALID", f"a code of a bundle is {BUNDLE_PREFIX}UPPER_SNAKE"
                 )
-            elif code and self._new(code, self.reasons, "reason", pattern=_CODE):
+            elif code and self._new(code, self.reasons, "reason", pattern=REASON_CODE):
                 self.reasons[code.text] = ReasonDefinition(
                     code.text, Outcome.REFUSED, priority, message, basis, remedy
                 )
@@ -163,18 +164,20 @@ class Catalogue:
         kind = entry.text("type")
         personal = entry.flag("personal")
         entry.finish()
-        if kind and kind.text not in _KINDS:
+        if kind and kind.text not in ATTRIBUTE_TYPES:
             self._report.problem(
-                kind.place, "UNKNOWN_TYPE", f"`{kind.text}` is not a type; known: {', '.join(_KINDS)}"
+                kind.place,
+                "UNKNOWN_TYPE",
+                f"`{kind.text}` is not a type; known: {', '.join(ATTRIBUTE_TYPES)}",
             )
-        elif any(path.text != known and _folded(path.text) == _folded(known) for known in self.facts):
+        elif self._folded.setdefault(_folded(path.text), path.text) != path.text:
             self._report.problem(
                 path.place, "DUPLICATE_NAME", f"`{path.text}` differs by `_` alone from another"
             )
         elif kind and self._new(
-            path, self.facts, "attribute", pattern=re.compile(rf"(customer|principal)\.{_NAME.pattern}")
+            path, self.facts, "attribute", pattern=re.compile(rf"(customer|principal)\.{NAME.pattern}")
         ):
-            self.facts[path.text] = FactType(_KINDS[kind.text], personal=personal)
+            self.facts[path.text] = FactType(ATTRIBUTE_TYPES[kind.text], personal=personal)
 
     def _bases(self, entry: Fields) -> dict[str, str]:
         bases: dict[str, str] = {}
@@ -197,12 +200,12 @@ class Catalogue:
         item = entry.text(key, required=False)
         if item is None:
             return 0
-        match = _DAYS.fullmatch(item.text)
+        match = DAYS.fullmatch(item.text)
         if not match:
             self._report.problem(item.place, "DURATION_INVALID", "write whole days, `365d` for example")
         return int(match[1]) if match else 0
 
-    def _new(self, name: Located, known: object, what: str, *, pattern: re.Pattern[str] = _NAME) -> bool:
+    def _new(self, name: Located, known: object, what: str, *, pattern: re.Pattern[str] = NAME) -> bool:
         if not pattern.fullmatch(name.text):
             self._report.problem(
                 name.place,

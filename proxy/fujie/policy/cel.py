@@ -35,6 +35,9 @@ ENGINE = "cel-expr-python/0.1"
 MAX_EXPRESSION = 4_000
 """Code points of one expression, variables expanded. The engine takes 100,000; rules that people read take 500."""
 
+MAX_ITERATIONS = 10_000
+"""Iterations of one evaluation, loops inside loops included; what takes more is an error (cel-cpp's own bound)."""
+
 _PACKAGE = "fujie.facts"
 _STATE = f"{_PACKAGE}.State"
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -45,13 +48,19 @@ _WIRE = {
     Kind.STRINGS: _Field.TYPE_STRING,
     Kind.STATE: _Field.TYPE_ENUM,
 }
+_TYPES = {
+    Kind.BOOL: cel.Type.BOOL,
+    Kind.INT: cel.Type.INT,
+    Kind.STRING: cel.Type.STRING,
+    Kind.STRINGS: cel.Type.List(cel.Type.STRING),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
     """An expression that compiled. `type` is the engine's name (`bool`, `int`, ...).
 
-    `reads` are the fact paths that it reads, `uses` the variables.
+    `reads` are the fact paths that it reads, `uses` the variables and params, by their full names.
     """
 
     text: str
@@ -88,8 +97,8 @@ class Engine:
         }
         self._env = self._environment({})
 
-    def check(self, text: str, variables: Mapping[str, str] | None = None) -> Checked | tuple[Problem, ...]:
-        """Compile and type-check `text`; `variables` maps the names that may stand behind `variables.` to their types.
+    def check(self, text: str, names: Mapping[str, Kind] | None = None) -> Checked | tuple[Problem, ...]:
+        """Compile and type-check `text`; `names` maps every `variables.name` and `params.name` that it may use to its type.
 
         Returns every problem that the engine and the checks of this module find; raises nothing.
         """
@@ -97,7 +106,7 @@ class Engine:
             return (Problem(1, 1, "EXPRESSION_TOO_LONG", f"longer than {MAX_EXPRESSION} code points"),)
         if not _is_text(text):  # the binding would cut it at NUL and compile what stands before
             return (Problem(1, 1, "EXPRESSION_INVALID", "NUL and lone surrogates are refused"),)
-        env = self._environment(variables) if variables else self._env
+        env = self._environment(names) if names else self._env
         try:
             compiled = env.compile(text)
         except RuntimeError as error:
@@ -108,6 +117,19 @@ class Engine:
         if problems:
             return tuple(problems)
         return Checked(text, compiled.return_type().name(), frozenset(walk.reads), frozenset(walk.uses))
+
+    def tree(self, text: str) -> Message:
+        """Return the typed syntax tree (`cel.expr.Expr`, read by attribute) of a checked expression, variables expanded.
+
+        Raises:
+            ValueError: it does not compile, which `check` would have said.
+
+        """
+        try:
+            tree: Message = _parsed(self._env.compile(text).serialize()).expr  # type: ignore[attr-defined] # made at run time
+        except RuntimeError as error:
+            raise ValueError(str(error)) from None
+        return tree
 
     def program(self, texts: Sequence[str]) -> "Program":
         """Compile checked boolean expressions, variables expanded, into one program.
@@ -144,9 +166,8 @@ class Engine:
         except (TypeError, ValueError, OverflowError) as error:
             raise ValueError(f"a fact is not of its declared type: {type(error).__name__}") from None
 
-    def _environment(self, variables: Mapping[str, str]) -> cel.Env:
-        declared = dict(self._roots)
-        declared |= {f"variables.{name}": cel.Type(type_name) for name, type_name in variables.items()}
+    def _environment(self, names: Mapping[str, Kind]) -> cel.Env:
+        declared = dict(self._roots) | {name: _TYPES[kind] for name, kind in names.items()}
         return cel.NewEnv(self._pool, None, declared, container=_STATE)
 
     def _regex_problems(self, walk: Walk) -> Iterator[Problem]:
@@ -235,7 +256,7 @@ def _pool(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pool.Descripto
 _CHECKED = {
     "Expr": (("id", 2, "int"), ("const_expr", 3, "Constant"), ("ident_expr", 4, "Ident"), ("select_expr", 5, "Select"),
              ("call_expr", 6, "Call"), ("list_expr", 7, "List"), ("struct_expr", 8, "Struct"), ("comprehension_expr", 9, "Loop")),
-    "Constant": (("string_value", 6, "str"),),
+    "Constant": (("bool_value", 2, "bool"), ("int64_value", 3, "int"), ("string_value", 6, "str")),
     "Ident": (("name", 1, "str"),),
     "Select": (("operand", 1, "Expr"), ("field", 2, "str"), ("test_only", 3, "bool")),
     "Call": (("target", 1, "Expr"), ("function", 2, "str"), ("args", 3, "*Expr")),

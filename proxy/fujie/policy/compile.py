@@ -8,16 +8,19 @@ from types import MappingProxyType
 
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import BUILT_IN_FACTS, FactType
-from fujie.policy.bundle import Bundle, Document
+from fujie.policy.bundle import Bundle, Document, Lexicon
 from fujie.policy.catalogue import Catalogue
 from fujie.policy.cel import Engine
+from fujie.policy.lexicon import read_lexicon
 from fujie.policy.notices import Notices
+from fujie.policy.params import Params
 from fujie.policy.rules import Read, Rules
-from fujie.policy.source import API_VERSION, Report, documents
+from fujie.policy.source import API_VERSION, MAX_BYTES, MAX_FILE_BYTES, Report, documents
 
-KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Notice")
-_LATER_KINDS = frozenset({"Lexicon", "PolicyTest"})
-_DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Params", "Notice", "Lexicon")
+_TESTS = "PolicyTest"
+"""A kind that may stand beside the policies and is no part of them: its spec is not read here."""
+DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...]:
@@ -25,6 +28,11 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
 
     A bundle is taken whole or not at all. Files that are empty or hold no grant are fine: nothing is open then.
     """
+    if (size := sum(len(each) for each in files.values() if len(each) <= MAX_FILE_BYTES)) > MAX_BYTES:
+        message = f"{size} bytes; all policy files together have at most {MAX_BYTES}"
+        return (
+            Diagnostic(max(files, key=lambda file: len(files[file])), 0, 0, "BUNDLE_TOO_LARGE", message),
+        )
     report = Report()
     read = [found for file in sorted(files) for found in _documents(file, files[file], report)]
     _refuse_doubles(read, report)
@@ -39,16 +47,25 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
         for document in read:
             if document.kind == kind:
                 reader(document.spec)
-    rules = Rules(report, catalogue, Engine(catalogue.facts))
+    params = Params(report)
+    for document in read:
+        if document.kind == "Params":
+            params.read(document.spec)
+    rules = Rules(report, catalogue, params, Engine(catalogue.facts))
     grants = [rules.grant(document) for document in read if document.kind == "Grant"]
     guards = [rules.guard(document) for document in read if document.kind == "Guard"]
+    params.finish()
     notices = Notices(report, catalogue)
+    lexicons: dict[str, Lexicon] = {}
     for document in read:
         if document.kind == "Notice":
             notices.read(document.name, document.spec)
+        elif document.kind == "Lexicon":
+            lexicons[document.name.text] = read_lexicon(document.name, document.spec, report)
         document.spec.finish()
     if report.problems:
         return tuple(sorted(set(report.problems)))
+    grants.sort(key=lambda grant: grant.name)
     return Bundle(
         digest=_digest(read),
         purposes=MappingProxyType(catalogue.purposes),
@@ -56,12 +73,14 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
         facts=MappingProxyType(catalogue.facts),
         principal_attributes=_attributes(catalogue, "principal."),
         customer_attributes=_attributes(catalogue, "customer."),
-        grants=tuple(sorted(grants, key=lambda grant: grant.name)),
+        grants=tuple(grants),
         guards=tuple(sorted(guards, key=lambda guard: guard.name)),
         reasons=MappingProxyType(catalogue.reasons),
         documents=tuple(Document(d.kind, d.name.text, d.name.place.file) for d in read),
         engine=rules.engine,
         notices=MappingProxyType(notices.found),
+        timed_grants=tuple(grant for grant in grants if grant.is_timed),
+        lexicons=MappingProxyType(dict(sorted(lexicons.items()))),
     )
 
 
@@ -85,21 +104,19 @@ def _documents(file: str, content: bytes, report: Report) -> Iterator[Read]:
             metadata.finish()
         if version and version.text != API_VERSION:
             report.problem(version.place, "UNKNOWN_VERSION", f"apiVersion is {API_VERSION}")
-        if name and not _DOCUMENT_NAME.fullmatch(name.text):
+        if name and not DOCUMENT_NAME.fullmatch(name.text):
             report.problem(
                 name.place,
                 "NAME_INVALID",
                 f"`{name.text}` is not a name: lower case, digits and hyphens, at most 63",
             )
-        if kind and kind.text in _LATER_KINDS:
+        if kind and kind.text not in (*KINDS, _TESTS):
             report.problem(
-                kind.place, "NOT_YET_ENFORCED", f"the kind {kind.text} is not enforced by this version"
+                kind.place,
+                "UNKNOWN_KIND",
+                f"`{kind.text}` is not a kind; known: {', '.join((*KINDS, _TESTS))}",
             )
-        elif kind and kind.text not in KINDS:
-            report.problem(
-                kind.place, "UNKNOWN_KIND", f"`{kind.text}` is not a kind; known: {', '.join(KINDS)}"
-            )
-        elif kind and name and spec:
+        elif kind and name and spec and kind.text != _TESTS:
             yield Read(kind.text, name, spec, document.plain())
 
 

@@ -2,10 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 _TOKEN = re.compile(
     r"""
-      (?P<string>[rRbB]{0,2}(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*"))
+      (?P<string>
+          [bB]?[rR](?:'''.*?'''|\"\"\".*?\"\"\"|'[^'\n]*'|"[^"\n]*")  # raw: a backslash escapes nothing
+        | [bB]?(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^'\\\n]|\\.)*'|"(?:[^"\\\n]|\\.)*")
+        | `[^`\n]*`)  # a quoted name
     | (?P<comment>//[^\n]*)
     | (?P<name>[A-Za-z_][A-Za-z0-9_]*)
     | (?P<logic>&&|\|\|)
@@ -13,22 +17,26 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
+_NONE: Mapping[str, str] = MappingProxyType({})
 _OPEN, _CLOSE = frozenset("([{"), frozenset(")]}")
 
 
-def expand(text: str, variables: Mapping[str, str]) -> str:
-    """Replace every `variables.name` by its expression in brackets; strings and comments stay.
+def expand(text: str, variables: Mapping[str, str], params: Mapping[str, str] = _NONE) -> str:
+    """Replace every `variables.name` by its expression in brackets, every `params.name` by its literal; strings
+    and comments stay.
 
     `variables` are expanded expressions themselves. A name that is not there is left as it is: the
     engine reports it.
     """
+    put = {f"variables.{name}": f"({expanded}\n)" for name, expanded in variables.items()}
+    put |= {f"params.{name}": written for name, written in params.items()}
     out: list[str] = []
     tokens = list(_TOKEN.finditer(text))
     index = 0
     while index < len(tokens):
-        name = _variable_at(tokens, index)
-        if name in variables:
-            out.append(f"({variables[name]}\n)")
+        name = _reference_at(tokens, index)
+        if name in put:
+            out.append(put[name])
             index = _skip_blank(tokens, _skip_blank(tokens, index + 1) + 1) + 1
         else:
             out.append(tokens[index][0])
@@ -36,10 +44,11 @@ def expand(text: str, variables: Mapping[str, str]) -> str:
     return "".join(out)
 
 
-def used(text: str) -> frozenset[str]:
-    """Return the names that stand behind `variables.`, outside strings and comments."""
+def used(text: str, root: str = "variables") -> frozenset[str]:
+    """Return the names that stand behind `variables.`, or behind `params.`, outside strings and comments."""
     tokens = list(_TOKEN.finditer(text))
-    return frozenset(name for index in range(len(tokens)) if (name := _variable_at(tokens, index)))
+    found = (_reference_at(tokens, index).partition(".") for index in range(len(tokens)))
+    return frozenset(name for of, _, name in found if of == root)
 
 
 def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
@@ -60,13 +69,27 @@ def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
         yield from clauses(operand, depth + 1)
 
 
-def _variable_at(tokens: list[re.Match[str]], index: int) -> str:
-    if tokens[index]["name"] != "variables" or _previous(tokens, index) == ".":
+def operands(text: str) -> tuple[str, list[str]]:
+    """Return the operator of an expression that binds least (`||`, `&&` or `!`) and its operands; "" and none
+    when it has no such operator."""
+    bare = _unwrapped(text.strip())
+    parts = _split(bare)
+    if len(parts) > 1:
+        return bare[len(parts[0]) :][:2], parts
+    negated = bare.lstrip("! \t\r\n")  # at once, as above
+    if not bare.startswith("!") or not _is_unary(negated):
+        return "", []
+    twice = bare[: len(bare) - len(negated)].count("!") % 2 == 0
+    return ("&&" if twice else "!"), [negated]
+
+
+def _reference_at(tokens: list[re.Match[str]], index: int) -> str:
+    if tokens[index]["name"] not in ("variables", "params") or _previous(tokens, index) == ".":
         return ""
     dot = _skip_blank(tokens, index + 1)
     after = _skip_blank(tokens, dot + 1)
     if after < len(tokens) and tokens[dot][0] == "." and tokens[after]["name"]:
-        return tokens[after][0]
+        return f"{tokens[index][0]}.{tokens[after][0]}"
     return ""
 
 

@@ -16,7 +16,7 @@ MOST_BYTES = 1_900
 """UTF-8 bytes of both texts together: with the name of the controller (up to 256 bytes, twice or more), reasons
 and token they must fit the trailers of a refusal, of which clients drop a call beyond 8 KiB."""
 
-_VERSION = re.compile(r"[0-9]{1,8}([.-][0-9]{1,8}){0,2}")
+VERSION = re.compile(r"[0-9]{1,8}([.-][0-9]{1,8}){0,2}")
 
 
 class Notices:
@@ -48,7 +48,7 @@ class Notices:
             recipients=tuple(item.text for item in spec.texts("recipients")),
             storage=tuple(item.text for item in spec.texts("storage")),
         )
-        if version and not _VERSION.fullmatch(version.text):
+        if version and not VERSION.fullmatch(version.text):
             self._report.problem(
                 version.place, "VERSION_INVALID", 'a version is one to three numbers, "2" or "2026-11-21"'
             )

@@ -6,23 +6,28 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.model.decision import ReasonHit
-from fujie.model.facts import CUSTOMER_ROOTS, USE_ROOTS, only_on_customers
+from fujie.model.facts import CUSTOMER_ROOTS, USE_ROOTS, Kind, only_on_customers
 from fujie.model.limit import MAX_LIMIT, Limit
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
+from fujie.policy.approval import read_requirement
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
 from fujie.policy.cel import MAX_EXPRESSION, Engine
 from fujie.policy.expression import expand, used
+from fujie.policy.params import Params, literal
 from fujie.policy.source import Fields, Located, Report
+from fujie.policy.validity import read_validity
 
-_RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
-_VARIABLE_NAME = re.compile(r"[a-z][a-zA-Z0-9_]{0,62}")
-_VARIABLE_TYPES = {"BOOL": "bool", "INT": "int", "STRING": "string"}
+RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
+VARIABLE_NAME = re.compile(r"[a-z][a-zA-Z0-9_]{0,62}")
+_VARIABLE_TYPES = {"BOOL": Kind.BOOL, "INT": Kind.INT, "STRING": Kind.STRING}
 _ACTIONS = frozenset(Action)
 _UNSEEN = frozenset({Action.CORRECT})
 """Actions on customers whose flows decide before they look at anybody: no rule of theirs can read a customer."""
-_MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
+_APPROVABLE = frozenset({Action.LOOKUP, Action.EXPORT, Action.SEND})
+"""Actions whose flows can wait for an approval; for others a validation that asks for one would refuse for ever."""
+MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +42,23 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """The variables of a guard: types for the checker, expanded texts, and the facts that they read."""
+    """What an expression may name besides facts: `types` of variables and params for the checker, by full name,
+    `variables` expanded, the facts that each of them `reads`, and `params` as literals."""
 
     match: Match
-    types: dict[str, str]
-    expanded: dict[str, str]
+    types: dict[str, Kind]
+    variables: dict[str, str]
     reads: dict[str, frozenset[str]]
+    params: Mapping[str, str]
 
 
 class Rules:
     """Reads grants and guards against a finished catalogue."""
 
-    def __init__(self, report: Report, catalogue: Catalogue, engine: Engine) -> None:
+    def __init__(self, report: Report, catalogue: Catalogue, params: Params, engine: Engine) -> None:
         self._report = report
         self._catalogue = catalogue
+        self._params = params
         self.engine = engine
 
     def grant(self, document: Read) -> Grant:
@@ -59,10 +67,10 @@ class Rules:
         match = self._match(spec, with_purposes=False)
         roles = frozenset(item.text for item in spec.texts("roles", required=True))
         purposes = self._purposes(spec)
-        condition = self._rule(spec.text("condition", required=False), _Scope(match, {}, {}, {}))
+        condition = self._rule(spec.text("condition", required=False), _Scope(match, {}, {}, {}, {}))
         fields = self._catalogue.field_steps(spec)
         limits = self._limits(spec, match)
-        self._not_yet(spec, "valid_from", "valid_until")
+        valid_from, valid_until = read_validity(spec, self._report)
         on_customers = match.actions & CUSTOMER_ACTIONS
         if on_customers and match.actions - CUSTOMER_ACTIONS:
             self._report.problem(
@@ -91,19 +99,20 @@ class Rules:
             MappingProxyType(fields),
             limits,
             _where(document.name),
+            valid_from,
+            valid_until,
         )
 
     def guard(self, document: Read) -> Guard:
         """Read a Guard document."""
         spec = document.spec
         match = self._match(spec, with_purposes=True)
-        scope = self._variables(spec, match)
+        scope = self._variables(spec, self._scope(document.name.text, spec, match))
         conditions = self._conditions(spec, scope)
-        validations = self._validations(spec, document.name.text, scope)
-        fields = self._catalogue.field_steps(spec)
         enforced, warns = self._mode(spec)
+        validations = self._validations(spec, document.name.text, scope, enforced=enforced)
+        fields = self._catalogue.field_steps(spec)
         limits = self._limits(spec, match)
-        self._not_yet(spec, "params")
         if not fields and "validations" not in spec and "limits" not in spec:
             message = "a guard has at least one of `validations`, `fields` and `limits`"
             self._report.problem(spec.place, "MISSING_KEY", message)
@@ -154,31 +163,42 @@ class Rules:
                 found[name.text] = rule
         return tuple(found.items())
 
-    def _validations(self, spec: Fields, guard: str, scope: _Scope) -> tuple[Validation, ...]:
+    def _validations(
+        self, spec: Fields, guard: str, scope: _Scope, *, enforced: bool
+    ) -> tuple[Validation, ...]:
         found: dict[str, Validation] = {}
         for entry in spec.list_of_fields("validations"):
             name = self._rule_name(entry)
-            outcome = entry.text("outcome", required=False)
-            if outcome and outcome.text == "approval":
-                self._report.problem(
-                    outcome.place, "NOT_YET_ENFORCED", "approvals are not enforced by this version"
-                )
-            elif outcome and outcome.text != "deny":
-                self._report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny or approval")
-            self._not_yet(entry, "approval")
-            hit = self._hit(entry, guard, name.text if name else "")
+            approval = read_requirement(entry, guard, name.text if name else "", self._report)
+            hit = self._hit(
+                entry,
+                guard,
+                name.text if name else "",
+                "APPROVAL_REQUIRED" if approval else "GUARD_REFUSED",
+            )
+            if approval:
+                self._check_approval(entry, scope.match, enforced=enforced)
             rule = self._finished_rule(entry, scope)
             if name and name.text in found:
                 self._report.problem(
                     name.place, "DUPLICATE_NAME", f"the validation `{name.text}` stands here a second time"
                 )
             elif name and rule:
-                found[name.text] = Validation(name.text, rule, hit)
+                found[name.text] = Validation(name.text, rule, hit, approval)
         return tuple(found.values())
 
-    def _hit(self, entry: Fields, guard: str, name: str) -> ReasonHit:
+    def _check_approval(self, entry: Fields, match: Match, *, enforced: bool) -> None:
+        place = entry.key_place("outcome")
+        if not enforced:
+            message = "a guard that only warns or records can not ask for an approval"
+            self._report.problem(place, "NOT_APPLICABLE", message)
+        elif unheard := sorted(match.actions - _APPROVABLE):
+            message = f"approvals of {', '.join(unheard)} can not be asked for in this version"
+            self._report.problem(place, "NOT_YET_ENFORCED", message)
+
+    def _hit(self, entry: Fields, guard: str, name: str, default: str) -> ReasonHit:
         reason = entry.text("reason", required=False)
-        code = reason.text if reason else "GUARD_REFUSED"
+        code = reason.text if reason else default
         definition = self._catalogue.reasons.get(code)
         if reason and (definition is None or definition.outcome is not Outcome.REFUSED):
             self._report.problem(
@@ -189,7 +209,7 @@ class Rules:
         message = read_localized(entry, "message", self._report)
         remedy = read_localized(entry, "remedy", self._report)
         basis = tuple(item.text for item in entry.texts("basis"))
-        definition = definition or self._catalogue.reasons["GUARD_REFUSED"]
+        definition = definition or self._catalogue.reasons[default]
         return ReasonHit(
             code, definition.priority, guard, name,
             message if message != NO_TEXT else definition.message,
@@ -197,9 +217,17 @@ class Rules:
             remedy if remedy != NO_TEXT else definition.remedy,
         )  # fmt: skip
 
-    def _variables(self, spec: Fields, match: Match) -> _Scope:
+    def _scope(self, guard: str, spec: Fields, match: Match) -> _Scope:
+        params = self._params.of(guard, spec)
+        for name, param in params.items():
+            if not VARIABLE_NAME.fullmatch(name):
+                self._report.problem(param.place, "NAME_INVALID", f"`{name}` is not a param name")
+        types = {f"params.{name}": param.kind for name, param in params.items()}
+        literals = {name: literal(param.value) for name, param in params.items()}
+        return _Scope(match, types, {}, {}, literals)
+
+    def _variables(self, spec: Fields, scope: _Scope) -> _Scope:
         """Read variables in order; each may use the ones before it, so a cycle can not be written."""
-        scope = _Scope(match, {}, {}, {})
         entries: list[tuple[Located | None, Located | None]] = []
         for entry in spec.list_of_fields("variables"):
             entries.append((entry.text("name"), entry.text("expression")))
@@ -209,9 +237,9 @@ class Rules:
             if not name or not expression:
                 continue
             late = sorted(other for other in used(expression.text) if places.get(other, -1) >= place)
-            if not _VARIABLE_NAME.fullmatch(name.text):
+            if not VARIABLE_NAME.fullmatch(name.text):
                 self._report.problem(name.place, "NAME_INVALID", f"`{name.text}` is not a variable name")
-            elif name.text in scope.types:
+            elif name.text in scope.variables:
                 self._report.problem(
                     name.place, "DUPLICATE_NAME", f"the variable `{name.text}` stands here a second time"
                 )
@@ -228,13 +256,14 @@ class Rules:
             self._report.problem(
                 expression.place, "VARIABLE_TYPE", "a variable is a bool, an int or a string"
             )
-        elif checked and len(expanded := expand(expression.text, scope.expanded)) > MAX_EXPRESSION:
+        elif checked and len(expanded := _expanded(expression, scope)) > MAX_EXPRESSION:
             # Here, not where it is used: each variable may double the one before.
-            message = f"longer than {MAX_EXPRESSION} code points with its variables in place"
+            message = f"longer than {MAX_EXPRESSION} code points with its variables and params in place"
             self._report.problem(expression.place, "EXPRESSION_TOO_LONG", message)
         elif checked:
-            scope.types[name], scope.reads[name] = _VARIABLE_TYPES[checked[0]], checked[1]
-            scope.expanded[name] = expanded
+            full_name = f"variables.{name}"
+            scope.types[full_name], scope.reads[full_name] = _VARIABLE_TYPES[checked[0]], checked[1]
+            scope.variables[name] = expanded
 
     def _finished_rule(self, entry: Fields, scope: _Scope) -> Rule | None:
         expression = entry.text("expression")
@@ -250,11 +279,13 @@ class Rules:
                 expression.place, "NOT_BOOLEAN", f"a rule is true or false, this is {checked[0].lower()}"
             )
             return None
-        expanded = expand(expression.text, scope.expanded)
+        expanded = _expanded(expression, scope)
         whole = self.engine.check(expanded) if expanded != expression.text else None
         if isinstance(whole, tuple):
             self._report.problem(
-                expression.place, whole[0].code, f"with its variables in place: {whole[0].message}"
+                expression.place,
+                whole[0].code,
+                f"with its variables and params in place: {whole[0].message}",
             )
             return None
         try:  # a program nests it one level deeper than the check, and the engine stops at 32
@@ -268,13 +299,17 @@ class Rules:
 
     def _checked(self, expression: Located, scope: _Scope) -> tuple[str, frozenset[str]] | None:
         """Return type and reads, those of the variables included; None after reporting what is wrong."""
-        checked = self.engine.check(expression.text, scope.types)
+        roots = ("variables", "params")
+        named = {f"{root}.{name}" for root in roots for name in used(expression.text, root)}
+        checked = self.engine.check(
+            expression.text, {name: scope.types[name] for name in named & scope.types.keys()}
+        )
         if isinstance(checked, tuple):
             for problem in checked:
                 at = expression.at(problem.line, problem.column)
                 self._report.problem(at, problem.code, problem.message)
             return None
-        paths = checked.reads.union(*(scope.reads[name] for name in checked.uses))
+        paths = checked.reads.union(*(scope.reads.get(name, ()) for name in checked.uses))
         missing = sorted(filter(only_on_customers, paths))
         without = sorted(scope.match.actions - CUSTOMER_ACTIONS)
         if missing and without:
@@ -326,7 +361,7 @@ class Rules:
     def _mode(self, spec: Fields) -> tuple[bool, bool]:
         """Return (enforced, warns) of validationActions; Deny when absent."""
         named = spec.texts("validationActions")
-        modes = self._closed(named, frozenset(_MODES), "UNKNOWN_VALIDATION_ACTION", "validation action")
+        modes = self._closed(named, frozenset(MODES), "UNKNOWN_VALIDATION_ACTION", "validation action")
         if {"Deny", "Warn"} <= modes:
             self._report.problem(
                 spec.key_place("validationActions"), "CONTRADICTION", "Deny and Warn exclude each other"
@@ -335,17 +370,14 @@ class Rules:
 
     def _rule_name(self, entry: Fields) -> Located | None:
         name = entry.text("name")
-        if name and not _RULE_NAME.fullmatch(name.text):
+        if name and not RULE_NAME.fullmatch(name.text):
             self._report.problem(name.place, "NAME_INVALID", f"`{name.text}` is not a name")
             return None
         return name
 
-    def _not_yet(self, spec: Fields, *keys: str) -> None:
-        for key in keys:
-            if spec.skip(key):
-                self._report.problem(
-                    spec.key_place(key), "NOT_YET_ENFORCED", f"`{key}` is not enforced by this version"
-                )
+
+def _expanded(expression: Located, scope: _Scope) -> str:
+    return expand(expression.text, scope.variables, scope.params)
 
 
 def _where(item: Located) -> str:

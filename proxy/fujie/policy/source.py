@@ -13,6 +13,7 @@ from types import MappingProxyType
 import yaml
 
 from fujie.model.diagnostic import Diagnostic
+from fujie.model.facts import Known
 
 API_VERSION = "fujie.dev/v1"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -20,6 +21,19 @@ _TEXT, _BOOL, _INT = "tag:yaml.org,2002:str", "tag:yaml.org,2002:bool", "tag:yam
 _MEANT = {_TEXT: "text", _BOOL: "true or false", _INT: "a whole number"}
 _BOOLS = {"true": True, "false": False}
 _WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # 010 is 8 to YAML 1.1 and 10 to people
+_WHOLE_64 = re.compile(r"0|-?[1-9][0-9]{0,18}")
+
+MAX_FILE_BYTES = 4 * 2**20
+"""Bytes of one file; 10,000 grants take 2 MB. Each byte of YAML takes up to 100 bytes of memory while it is read."""
+
+MAX_BYTES = 2 * MAX_FILE_BYTES
+"""Bytes of all files together."""
+
+MOST_PROBLEMS = 10_000
+"""Problems that are kept; nobody reads more, and a file of anchors has a million."""
+
+_LONGEST_MESSAGE = 2_000
+"""Code points of a message: some list all that is known, which may be thousands of names."""
 
 MAX_DEPTH = 32
 """Nested lists and mappings of one file; documents need 8. The reader recurses in C: 100,000 end the process."""
@@ -121,7 +135,16 @@ class Report:
         return self._texts[file][start:end]
 
     def problem(self, place: Place, code: str, message: str) -> None:
-        """Record a problem at `place`."""
+        """Record a problem at `place`; behind the first 10,000, that there are more."""
+        if len(self.problems) > MOST_PROBLEMS:
+            return
+        if len(self.problems) == MOST_PROBLEMS:
+            code, message = (
+                "TOO_MANY_PROBLEMS",
+                f"there are more than {MOST_PROBLEMS}; the rest is left out",
+            )
+        if len(message) > _LONGEST_MESSAGE:
+            message = message[:_LONGEST_MESSAGE] + " ..."
         source = self.line(place.file, place.line)
         self.problems.append(Diagnostic(place.file, place.line, place.column, code, message, source))
 
@@ -147,6 +170,11 @@ class Fields:
 
     def __contains__(self, key: str) -> bool:
         return key in self._nodes
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every key, in the order of the text."""
+        return tuple(self._nodes)
 
     def key_place(self, key: str) -> Place:
         """Return where `key` stands, or the mapping itself when it is absent."""
@@ -178,10 +206,26 @@ class Fields:
             return default
         return int(taken.text)
 
-    def texts(self, key: str, *, required: bool = False) -> tuple[Located, ...]:
-        """Take a list of texts, without duplicates; an empty list is a problem, since none would be read as any."""
+    def literal(self, key: str) -> Known | None:
+        """Take a value as it is written: true or false, a whole number of 64 bits, a text, or a list of texts."""
+        node = self._take(key, required=True)
+        if isinstance(node, yaml.SequenceNode):
+            return tuple(item.text for item in self.texts(key))
+        tag = node.tag if isinstance(node, yaml.ScalarNode) and node.tag in (_BOOL, _INT) else _TEXT
+        taken = self._scalar(node, tag) if node is not None else None
+        if taken is None or tag == _TEXT:
+            return taken.text if taken else None
+        if tag == _BOOL:
+            return self.flag(key)
+        if not _WHOLE_64.fullmatch(taken.text) or not -(2**63) <= int(taken.text) < 2**63:
+            self._report.problem(taken.place, "OUT_OF_RANGE", "a whole number of 64 bits is meant")
+            return None
+        return int(taken.text)
+
+    def texts(self, key: str, *, required: bool = False, may_be_empty: bool = False) -> tuple[Located, ...]:
+        """Take a list of texts, without duplicates; an empty list is a problem where none would be read as any."""
         items: dict[str, Located] = {}
-        for node in self._sequence(key, required=required):
+        for node in self._sequence(key, required=required, may_be_empty=may_be_empty):
             item = self._scalar(node, _TEXT)
             if item and item.text in items:
                 self._report.problem(
@@ -238,12 +282,12 @@ class Fields:
             self._report.problem(self.place, "MISSING_KEY", f"`{key}` is missing")
         return None
 
-    def _sequence(self, key: str, *, required: bool) -> list[yaml.Node]:
+    def _sequence(self, key: str, *, required: bool, may_be_empty: bool = False) -> list[yaml.Node]:
         node = self._take(key, required=required)
         if node is None:
             return []
         if isinstance(node, yaml.SequenceNode):
-            if not node.value:  # it would read as "none", and mean "any"
+            if not node.value and not may_be_empty:  # it would read as "none", and mean "any"
                 self._report.problem(_place(node, self._file), "EMPTY_LIST", f"`{key}` names nothing")
             return list(node.value)
         self._report.problem(_place(node, self._file), "WRONG_TYPE", "a list is meant")
@@ -278,6 +322,11 @@ class Fields:
 def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
     """Yield the mappings of a YAML file, one per document; every problem goes to `report`."""
     place = Place(file, 1, 1)
+    if len(content) > MAX_FILE_BYTES:
+        report.problem(
+            place, "FILE_TOO_LARGE", f"{len(content)} bytes; a file has at most {MAX_FILE_BYTES}"
+        )
+        return
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

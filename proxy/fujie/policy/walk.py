@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fujie.model.facts import FactType, Kind
+from fujie.model.facts import UNREADABLE, FactType, Kind
 
 _FORBIDDEN = {"dyn": "undoes type checking", "type": "undoes type checking"}
+_NAMED = ("variables.", "params.")
 _EQUALITY = frozenset({"_==_", "_!=_"})
 
 
@@ -26,7 +27,7 @@ class Problem:
 
 
 class Walk:
-    """The walk itself. `reads` are fact paths, `uses` variables, `patterns` literal regular expressions
+    """The walk itself. `reads` are fact paths, `uses` variables and params by their full names, `patterns` literal regular expressions
     with their nodes. `states` is the full name of the enumeration of states."""
 
     def __init__(self, text: str, tree: Any, types: Mapping[str, FactType], states: str) -> None:
@@ -64,7 +65,7 @@ class Walk:
         elif kind == "comprehension_expr":
             loop = node.comprehension_expr
             inner = locals_ | {loop.iter_var, loop.iter_var2, loop.accu_var}
-            for name in {loop.iter_var, loop.iter_var2} & (self._roots | {"variables"}):
+            for name in {loop.iter_var, loop.iter_var2} & (self._roots | {"variables", "params"}):
                 self._problem(
                     node, "NAME_SHADOWED", f"`{name}` names facts; call the loop variable something else"
                 )
@@ -81,8 +82,8 @@ class Walk:
         name = node.ident_expr.name
         if name in locals_:
             return
-        if name.startswith("variables."):
-            self.uses.add(name.removeprefix("variables."))
+        if name.startswith(_NAMED):
+            self.uses.add(name)
         elif name in self._roots:
             self._problem(node, "WHOLE_ROOT", f"`{name}` can not be used as a whole; name one of its facts")
         elif name.startswith(self._states):
@@ -90,7 +91,7 @@ class Walk:
                 node, "STATE_MISUSE", "a state constant can only be compared with a state by ==, != or in"
             )
         else:  # `.customer.minor`, a type name, whatever comes: what is not understood may hide a read
-            self._problem(node, "NAME_REFUSED", f"`{name}` is not a fact, a state or a variable")
+            self._problem(node, "NAME_REFUSED", f"`{name}` is not a fact, a state, a variable or a param")
 
     def _select(self, node: Any, locals_: frozenset[str]) -> None:
         path = self._path(node, locals_)
@@ -98,7 +99,9 @@ class Walk:
             self._visit(node.select_expr.operand, locals_)
             return
         self.reads.add(path)
-        if node.select_expr.test_only:
+        if path in UNREADABLE:
+            self._problem(node, "FACT_REFUSED", f"`{path}` is for the decision itself, not for rules")
+        elif node.select_expr.test_only:
             self._problem(
                 node, "HAS_REFUSED", "has() reads absent and false alike; an unknown fact refuses by itself"
             )

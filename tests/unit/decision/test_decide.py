@@ -9,17 +9,19 @@ from hypothesis import settings
 from fujie.decision.decide import decide, refuse
 from fujie.decision.plan import Planner
 from fujie.model.decision import Decision
-from fujie.model.facts import Facts, FactValue, Unknown, UnknownWhy
+from fujie.model.facts import APPROVED, EXPIRED, Facts, FactValue, Unknown, UnknownWhy
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import parse_step
 from fujie.model.vocabulary import Action, Effect, State
 from fujie.policy.bundle import Bundle
 from support.bundles import (
+    APPROVAL,
     compiled,
     document,
     grant,
     guard,
+    requirement,
 )
 
 FEW = settings(max_examples=50)
@@ -307,3 +309,123 @@ def test_a_decision_says_what_it_depended_on() -> None:
 def test_every_built_in_reason_can_refuse_outside_the_policy(code: str) -> None:
     decision = refuse("sha256:x", code)
     assert (decision.effect, decision.primary, decision.fields) == (Effect.DENY, code, {})
+
+
+# Approvals.
+
+ASKING = guard("asks", "request.has_ticket", "time.hour < 9", approvable=(0, 1))
+KEYS = tuple(requirement("asks", name).key for name in ("v0", "v1"))
+NEEDED = Effect.APPROVAL_REQUIRED
+
+
+def test_what_is_false_and_may_be_approved_asks_for_it_and_opens_nothing_yet() -> None:
+    found = decided(compiled(grant(limits={"rows_per_hour": 5}), ASKING), limits_exhausted=())
+    assert outcome(found) == (NEEDED, ("APPROVAL_REQUIRED", "APPROVAL_REQUIRED"))
+    assert [(hit.guard, hit.validation) for hit in found.reasons] == [("asks", "v0"), ("asks", "v1")]
+    assert found.needs == (requirement("asks", "v0"), requirement("asks", "v1"))
+    assert (found.fields, found.charges, found.uses) == ({}, (), ())
+
+
+def test_each_validation_needs_an_approval_of_its_own() -> None:
+    bundle = compiled(grant(), ASKING)
+    for granted, needs in ((KEYS[:1], KEYS[1:]), (KEYS[1:], KEYS[:1])):
+        found = decided(bundle, approvals_granted=granted)
+        assert (found.effect, tuple(need.key for need in found.needs)) == (NEEDED, needs)
+    found = decided(bundle, approvals_granted=KEYS)
+    assert outcome(found) == ALLOWED
+    assert (found.needs, tuple(used.key for used in found.uses)) == ((), KEYS)
+
+
+def test_an_approval_that_is_not_needed_is_not_used() -> None:
+    found = decided(compiled(grant(), ASKING), approvals_granted=KEYS, request_has_ticket=True, time_hour=8)
+    assert (outcome(found), found.uses) == (ALLOWED, ())
+
+
+@pytest.mark.parametrize(
+    "granted",
+    [
+        (),
+        Unknown(UnknownWhy.NULL),
+        True,
+        KEYS[0],
+        ("asks/v0", "asks/v1"),
+        ("asks/v0#", ""),
+        (KEYS[0].upper(),),
+    ],
+    ids=repr,
+)
+def test_nothing_but_its_own_key_is_an_approval(granted: FactValue) -> None:
+    assert len(decided(compiled(grant(), ASKING), approvals_granted=granted).needs) == 2
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [{"count": 3}, {"roles": ["officer"]}, {"valid_for": "23h"}, {"roles": ["officer", "lead", "x"]}],
+)
+def test_what_was_agreed_under_other_terms_is_no_approval(terms: dict[str, object]) -> None:
+    """A policy that asks for more, or for others, is not satisfied by what was agreed to before."""
+    agreed = APPROVAL["approval"]
+    assert isinstance(agreed, dict)
+    rule = {"name": "v0", "expression": "false", "outcome": "approval", "approval": {**agreed, **terms}}
+    spec = {"match": {"actions": ["lookup"]}, "validations": [rule]}
+    bundle = compiled(grant(), document("Guard", "asks", spec))
+    assert decided(bundle, approvals_granted=KEYS).effect is NEEDED
+
+
+def test_to_refuse_comes_before_to_ask() -> None:
+    """And says nothing of approvals: nobody is sent to collect one that would not help."""
+    refusing = guard("refuses", "consent.explicit == false")
+    found = decided(compiled(grant(), ASKING, refusing))
+    assert outcome(found) == (DENIED, ("GUARD_REFUSED",))
+    assert (found.needs, found.uses) == ((), ())
+    assert decided(compiled(grant(), refusing)).reasons == found.reasons
+
+
+@pytest.mark.parametrize(
+    ("rule", "code"), [("24 / time.hour > 1", "GUARD_ERROR"), ("customer.minor", "FACT_MISSING")]
+)
+@pytest.mark.parametrize("granted", [(), (requirement("asks", "v0").key,)])
+def test_no_approval_is_one_for_a_rule_that_could_not_be_evaluated(
+    rule: str, code: str, granted: tuple[str, ...]
+) -> None:
+    bundle = compiled(grant(), guard("asks", rule, approvable=(0,)))
+    found = decided(bundle, time_hour=0, customer_minor=Unknown(UnknownWhy.NULL), approvals_granted=granted)
+    assert outcome(found) == (DENIED, (code,))
+
+
+def test_a_guard_whose_condition_errs_refuses_whatever_was_approved() -> None:
+    asks = guard("asks", "false", conditions=["24 / time.hour > 1"], approvable=(0,))
+    found = decided(compiled(grant(), asks), time_hour=0, approvals_granted=KEYS)
+    assert outcome(found) == (DENIED, ("GUARD_ERROR",))
+
+
+def test_a_guard_that_does_not_apply_asks_for_nothing() -> None:
+    asks = guard("asks", "false", conditions=["time.hour > 20"], approvable=(0,))
+    assert outcome(decided(compiled(grant(), asks))) == ALLOWED
+
+
+@pytest.mark.parametrize("used_up", ["grant:grant", "guard:asks"])
+def test_a_limit_that_is_used_up_says_nothing_of_approvals(used_up: str) -> None:
+    asks = guard("asks", "!customer.minor", approvable=(0,), limits={"rows_per_hour": 5})
+    bundle = compiled(grant(limits={"rows_per_hour": 5}), asks)
+    for minor in (True, False):
+        found = decided(bundle, customer_minor=minor, limits_exhausted=(used_up,))
+        assert outcome(found) == (DENIED, ("LIMIT_EXCEEDED",))
+
+
+def test_who_would_get_no_field_is_not_sent_to_collect_approvals() -> None:
+    bundle = compiled(grant(fields={"name": "reveal"}), ASKING)
+    assert outcome(decided(bundle)) == (DENIED, ("NO_FIELD_GRANTED",))
+
+
+def test_a_basis_that_is_not_accepted_is_not_a_matter_of_approval() -> None:
+    found = decided(compiled(grant(), ASKING), replace(ASKED, basis="legal_duty"))
+    assert outcome(found) == (DENIED, ("BASIS_NOT_ACCEPTED",))
+
+
+def test_a_plan_without_approvals_and_bounds_reads_neither() -> None:
+    reads = Planner(compiled(grant(), guard("g", "true"))).plan(ASKED, AGENT).reads
+    assert set(reads).isdisjoint({APPROVED, EXPIRED})
+    asking = Planner(compiled(grant(valid=("", "2026-12-01T00:00:00Z")), ASKING)).plan(ASKED, AGENT)
+    assert {APPROVED, EXPIRED} <= set(asking.reads)
+    assert asking.approvals == (requirement("asks", "v0"), requirement("asks", "v1"))

@@ -11,10 +11,21 @@ from fujie.decision import plan as plan_module
 from fujie.decision.decide import decide
 from fujie.decision.decider import Decider
 from fujie.decision.plan import Planner
-from fujie.model.facts import Facts, FactValue
+from fujie.model.facts import APPROVED, EXPIRED, Facts, FactValue
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
-from support.bundles import FACTS, ROLES, compiled, facts, grant, guard, requests, rule_documents, values
+from support.bundles import (
+    FACTS,
+    ROLES,
+    compiled,
+    facts,
+    grant,
+    guard,
+    requests,
+    requirement,
+    rule_documents,
+    values,
+)
 
 ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
 AGENT = frozenset({"agent"})
@@ -78,6 +89,24 @@ def test_an_offboarding_is_never_hidden_by_memory() -> None:
     assert decider.decide(plan, ASKED, Facts(KNOWN)).effect is Effect.ALLOW
     gone = Facts({**KNOWN, "principal.employment": State.OFFBOARDED})
     assert decider.decide(plan, ASKED, gone).primary == "PRINCIPAL_OFFBOARDED"
+
+
+def test_an_approval_is_never_remembered_for_a_request_without_one() -> None:
+    decider = Decider(compiled(grant(), guard("g", "false", approvable=(0,))))
+    plan = decider.plan(ASKED, AGENT)
+    for granted, effect in (
+        ((requirement("g", "v0").key,), Effect.ALLOW),
+        ((), Effect.APPROVAL_REQUIRED),
+        ((requirement("h", "v0").key,), Effect.APPROVAL_REQUIRED),
+    ):
+        assert decider.decide(plan, ASKED, Facts({**KNOWN, APPROVED: granted})).effect is effect
+
+
+def test_a_grant_that_is_over_is_never_hidden_by_memory() -> None:
+    decider = Decider(compiled(grant("old", valid=("", "2026-12-01T00:00:00Z"))))
+    plan = decider.plan(ASKED, AGENT)
+    for out, effect in (((), Effect.ALLOW), (("old",), Effect.DENY), ((), Effect.ALLOW)):
+        assert decider.decide(plan, ASKED, Facts({**KNOWN, EXPIRED: out})).effect is effect
 
 
 def test_two_bundles_share_no_memory() -> None:

@@ -13,7 +13,18 @@ from fujie.model.facts import Facts, FactValue, Unknown, UnknownWhy
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from fujie.policy.bundle import Bundle
-from support.bundles import FACTS, ROLES, compiled, document, facts, grant, guard, requests, rule_documents
+from support.bundles import (
+    FACTS,
+    ROLES,
+    compiled,
+    document,
+    facts,
+    grant,
+    guard,
+    requests,
+    requirement,
+    rule_documents,
+)
 
 ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
 AGENT = frozenset({"agent"})
@@ -73,7 +84,7 @@ def test_the_trace_agrees_with_the_decision(
     if explanation.decision.effect is Effect.ALLOW:
         assert not [
             rule for rule in explanation.rules
-            if rule.part.startswith("validations") and rule.outcome not in ("held", "does not apply")
+            if rule.part.startswith("validations") and rule.outcome not in ("held", "does not apply", "approved")
         ]  # fmt: skip
 
 
@@ -222,3 +233,49 @@ def test_no_rule_makes_it_raise() -> None:
     )
     explanation = explained(compiled(grant(), guard("g", *hostile)))
     assert [rule.outcome for rule in explanation.rules if rule.kind == "guard"] == ["held"] * len(hostile)
+
+
+def test_an_approval_is_explained_as_needed_or_given() -> None:
+    bundle = compiled(grant(), guard("asks", "time.hour > 12", "true", approvable=(0,)))
+    for keys, expected in (
+        ((), "needs approval by 2 of lead, officer"),
+        ((requirement("asks", "v0").key,), "approved"),
+    ):
+        traced = {rule.part: rule.outcome for rule in explained(bundle, approvals_granted=keys).rules}
+        assert (traced["validations[v0]"], traced["validations[v1]"]) == (expected, "held")
+
+
+def test_a_grant_out_of_its_validity_is_explained_by_its_bounds() -> None:
+    bundle = compiled(
+        grant(
+            "old", valid=("2026-01-01T00:00:00Z", "2026-02-01T00:00:00+08:00"), condition="customer.minor"
+        ),
+        grant("now", valid=("2026-01-01T00:00:00Z", "")),
+    )
+    found = explained(bundle, grants_expired=("old",))
+    traced = {rule.name: (rule.part, rule.outcome, rule.clauses) for rule in found.rules}
+    assert traced == {
+        "now": ("match", "matched", ()),
+        "old": (
+            "validity",
+            "not matched: valid from 2026-01-01T00:00:00+00:00 until 2026-02-01T00:00:00+08:00",
+            (),
+        ),
+    }
+    assert found.decision.effect is Effect.ALLOW
+
+
+def test_a_param_is_explained_by_the_value_in_force() -> None:
+    spec = {
+        "match": {"actions": ["lookup"]}, "params": {"late": 21, "closed": ["erp"]},
+        "validations": [{"name": "v", "expression": "time.hour < params.late && !(request.store in params.closed)"}],
+    }  # fmt: skip
+    tuned = document("Params", "prod", {"guards": {"g": {"late": 9}}})
+    bundle = compiled(grant(), document("Guard", "g", spec), tuned)
+    (rule,) = [rule for rule in explained(bundle, request_store="crm").rules if rule.kind == "guard"]
+    assert [(clause.text, clause.value) for clause in rule.clauses] == [
+        ('time.hour < 9 && !(request.store in ["erp"])', "false"),
+        ("time.hour < 9", "false"),
+        ('!(request.store in ["erp"])', "true"),
+        ('request.store in ["erp"]', "false"),
+    ]

@@ -104,8 +104,8 @@ def test_whatever_a_store_holds_every_fact_is_there_and_fits_the_engine(
     attributes: Mapping[str, object],
 ) -> None:
     facts = derived(Raw(WHO, (), "sid", attributes, ()))
-    of_use = {"limits.exhausted", "usage.volume", "usage.sequence"}  # established by the flow
-    assert set(BUNDLE.facts) == set(facts.values) | of_use
+    of_flow = {"limits.exhausted", "usage.volume", "usage.sequence", "approvals.granted"}
+    assert set(BUNDLE.facts) == set(facts.values) | of_flow | {"grants.expired"}  # no grant here has bounds
     BUNDLE.engine.messages(facts, facts.values)
 
 

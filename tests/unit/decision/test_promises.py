@@ -1,5 +1,6 @@
 """What DESIGN section 3 promises of a decision, on generated bundles: total, deterministic, monotone."""
 
+import json
 import random
 from dataclasses import replace
 
@@ -9,10 +10,12 @@ from hypothesis import strategies as st
 from fujie.decision.decide import decide, matching_grants, precheck
 from fujie.decision.plan import Planner
 from fujie.model.decision import Decision
-from fujie.model.facts import CUSTOMER_ROOTS, EXHAUSTED, USE_ROOTS, Facts, FactValue
+from fujie.model.facts import APPROVED, CUSTOMER_ROOTS, EXHAUSTED, EXPIRED, USE_ROOTS, Facts, FactValue
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import (
+    APPROVABLE,
+    EXPIRABLE,
     FACTS,
     LADDERS,
     LIMITED,
@@ -28,6 +31,8 @@ from support.bundles import (
 )
 
 FEW = settings(max_examples=50)
+OPEN = (Effect.DENY, Effect.APPROVAL_REQUIRED, Effect.ALLOW)
+"""Effects, from closed to open."""
 
 
 def root(path: str) -> str:
@@ -40,10 +45,10 @@ def without(known: Facts, roots: frozenset[str]) -> Facts:
 
 def assert_not_wider(narrow: Decision, wide: Decision) -> None:
     """Assert that `narrow` opens nothing that `wide` does not, field by field."""
-    if narrow.effect is Effect.DENY:
-        assert narrow.fields == {}
+    assert OPEN.index(narrow.effect) <= OPEN.index(wide.effect)
+    if narrow.effect is not Effect.ALLOW:
+        assert (narrow.fields, narrow.charges, narrow.uses) == ({}, (), ())
         return
-    assert wide.effect is Effect.ALLOW
     for name, found in narrow.fields.items():
         ladder = LADDERS[name]
         assert ladder.index(str(found.step)) >= ladder.index(str(wide.fields[name].step))
@@ -60,6 +65,10 @@ def test_adding_a_guard_never_widens(
         for bundle in (compiled(*documents), compiled(*documents, added))
     )
     assert_not_wider(after, before)
+    if after.effect is Effect.APPROVAL_REQUIRED:
+        assert set(after.needs) >= set(before.needs)
+    if after.effect is Effect.ALLOW:
+        assert set(after.uses) >= set(before.uses)
 
 
 @FEW
@@ -146,6 +155,7 @@ def test_no_facts_and_no_request_make_it_raise_or_open_by_accident(
         decision = decide(plan, asked, Facts(found))
         assert decision.bundle == bundle.digest
         assert (decision.effect is Effect.ALLOW) == (not decision.reasons)
+        assert (decision.effect is Effect.APPROVAL_REQUIRED) == bool(decision.needs)
         if decision.effect is Effect.ALLOW:
             assert found["principal.employment"] is State.ACTIVE
             assert decision.grants
@@ -230,3 +240,94 @@ def test_what_an_exhausted_limit_says_depends_on_no_customer(
     other = {path: data.draw(values(FACTS[path])) for path in plan.reads if root(path) in CUSTOMER_ROOTS}
     late = decide(plan, request, Facts({**given_facts.values, **other}))
     assert (late.effect, late.reasons) == (early.effect, early.reasons)
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.sets(st.sampled_from(EXPIRABLE)))
+def test_a_grant_that_is_out_of_its_validity_never_widens(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, more: set[str]
+) -> None:
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    told = given_facts.get(EXPIRED)
+    before = told if isinstance(told, tuple) else ()
+    fresh, over = (
+        Facts({**given_facts.values, EXPIRED: expired}) for expired in (before, tuple({*before, *more}))
+    )
+    assert_not_wider(decide(plan, request, over), decide(plan, request, fresh))
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.sets(st.sampled_from(EXPIRABLE)))
+def test_a_grant_that_is_out_of_its_validity_is_like_one_that_was_removed(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, out: set[str]
+) -> None:
+    """Byte for byte, or who had a grant once could tell more than who never had one (promise 9)."""
+    timed = {d["metadata"]["name"]: "valid_from" in d["spec"] or "valid_until" in d["spec"]
+             for d in map(json.loads, documents) if d["kind"] == "Grant"}  # fmt: skip
+    gone = {name for name in out if timed.get(name)}
+    left = [text for text in documents if json.loads(text)["metadata"]["name"] not in gone]
+    told = Facts({**given_facts.values, EXPIRED: tuple(sorted(gone))})
+    expired, removed = (
+        decide(Planner(bundle).plan(request, roles), request, told)
+        for bundle in (compiled(*documents), compiled(*left))
+    )
+    names = ("effect", "reasons", "fields", "grants", "warnings", "shadow", "needs", "uses", "charges")
+    assert {n: getattr(expired, n) for n in names} == {n: getattr(removed, n) for n in names}
+    early, never = (
+        precheck(Planner(bundle).plan(request, roles), request, without(told, CUSTOMER_ROOTS))
+        for bundle in (compiled(*documents), compiled(*left))
+    )
+    assert (early and early.reasons) == (never and never.reasons)
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.sets(st.sampled_from(APPROVABLE)))
+def test_approving_opens_exactly_what_was_left_to_approve(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, some: set[str]
+) -> None:
+    """Whatever else is approved: only all of `needs` turns APPROVAL_REQUIRED into ALLOW, nothing turns a DENY."""
+    plan = Planner(compiled(*documents)).plan(request, roles)
+
+    def approved(keys: set[str]) -> Decision:
+        return decide(plan, request, Facts({**given_facts.values, APPROVED: tuple(sorted(keys))}))
+
+    nothing, partly = approved(set()), approved(some)
+    assert_not_wider(nothing, partly)
+    if nothing.effect is not Effect.APPROVAL_REQUIRED:
+        assert (partly.effect, partly.reasons, partly.fields) == (
+            nothing.effect, nothing.reasons, nothing.fields,
+        )  # fmt: skip
+        assert (partly.needs, partly.uses) == ((), ())
+        return
+    wanted = {need.key for need in nothing.needs}
+    assert len(nothing.reasons) == len(nothing.needs)
+    assert (partly.effect is Effect.ALLOW) == (wanted <= some)
+    assert {need.key for need in partly.needs} == wanted - some
+    whole = approved(wanted)
+    assert whole.effect is Effect.ALLOW
+    assert whole.uses == nothing.needs
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts())
+def test_an_approval_is_asked_for_only_where_the_same_rules_would_refuse(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts
+) -> None:
+    """It tells nothing that a refusal would not have told: the same validations in the same words."""
+    strict = [
+        json.dumps({**content, "spec": {**content["spec"], "validations": [
+            {key: value for key, value in entry.items() if key not in ("outcome", "approval")}
+            for entry in content["spec"]["validations"]
+        ]}}) if content["kind"] == "Guard" else text
+        for text in documents for content in [json.loads(text)]
+    ]  # fmt: skip
+    nothing = Facts({**given_facts.values, APPROVED: ()})
+    asking, refusing = (
+        decide(Planner(bundle).plan(request, roles), request, nothing)
+        for bundle in (compiled(*documents), compiled(*strict))
+    )
+    assert_not_wider(refusing, asking)
+    told = {(hit.guard, hit.validation) for hit in refusing.reasons}
+    assert {(hit.guard, hit.validation) for hit in asking.reasons} <= told
+    if asking.effect is Effect.APPROVAL_REQUIRED:
+        assert {(need.guard, need.validation) for need in asking.needs} == told

@@ -80,7 +80,7 @@ def test_all_problems_of_all_documents_come_at_once_in_order_of_place() -> None:
     ]
     found = problems(*broken)
     assert [d.code for d in found] == [
-        "EMPTY_LIST", "EXPRESSION_INVALID", "STATE_MISUSE", "NOT_BOOLEAN", "NOT_YET_ENFORCED", "NOT_YET_ENFORCED",
+        "EMPTY_LIST", "EXPRESSION_INVALID", "STATE_MISUSE", "NOT_BOOLEAN", *["MISSING_KEY"] * 6,
         "UNKNOWN_KIND", "NAME_INVALID", "DUPLICATE_NAME",
     ]  # fmt: skip
     assert [(d.file, d.line) for d in found] == sorted((d.file, d.line) for d in found)
@@ -127,3 +127,18 @@ def test_thousands_of_problems_are_all_reported_without_repeating_a_long_line() 
     found = problems(document("Grant", "g", {"match": {"actions": [f"a{i}" for i in range(5_000)]}}))
     assert sum(d.code == "UNKNOWN_ACTION" for d in found) == 5_000
     assert sum(len(str(d)) for d in found) < 5_000_000
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"anything": ["at", {"all": None}]}, {"validations": [{"expression": "fals"}]}]
+)
+def test_tests_beside_the_policies_are_no_part_of_the_bundle(spec: dict[str, object]) -> None:
+    """What they say is read by those who run them; a test that changed the digest would void approvals of policy."""
+    alone, beside = compiled(grant()), compiled(grant(), document("PolicyTest", "t", spec))
+    assert alone.digest == beside.digest
+    assert [(d.kind, d.name) for d in alone.documents] == [(d.kind, d.name) for d in beside.documents]
+
+
+def test_tests_beside_the_policies_have_a_sound_envelope() -> None:
+    (found,) = problems(document("PolicyTest", "t", {}).replace("metadata", "metdata"))[:1]
+    assert found.code == "MISSING_KEY"

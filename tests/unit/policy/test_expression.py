@@ -30,6 +30,29 @@ EXPANDED = {
 }
 
 
+LITERALS = {
+    "params.x + variables.x": "L + (V\n)",
+    "-params . x": "-L",
+    "params// a comment\n.x": "L",
+    "params.xy": "params.xy",
+    "params.`x`": "params.`x`",
+    "customer.params.x": "customer.params.x",
+    "{'params.x': 1}.`params.x`": "{'params.x': 1}.`params.x`",
+    "'params.x' + \"params.x\" + r'params.x'": "'params.x' + \"params.x\" + r'params.x'",
+    r"r'\' + params.x + 'params.x'": r"r'\' + L + 'params.x'",
+    r'R"\" + "params.x"': r'R"\" + "params.x"',
+    r"br'''\''' + b'''params.x'''": r"br'''\''' + b'''params.x'''",
+    r"'\'params.x' + params.x": r"'\'params.x' + L",
+}
+
+
+@pytest.mark.parametrize(("text", "expanded"), LITERALS.items())
+def test_only_params_outside_strings_quoted_names_and_comments_are_replaced(
+    text: str, expanded: str
+) -> None:
+    assert expand(text, {"x": "V"}, {"x": "L"}) == expanded
+
+
 @pytest.mark.parametrize(("text", "expanded"), EXPANDED.items())
 def test_only_variables_outside_strings_and_comments_are_replaced(text: str, expanded: str) -> None:
     assert expand(text, {"x": "V"}) == expanded
@@ -132,3 +155,4 @@ def test_no_text_makes_the_tokeniser_raise_or_lose_a_character(text: str) -> Non
     assert expand(text, {}) == text
     list(clauses(text))
     used(text)
+    used(text, "params")

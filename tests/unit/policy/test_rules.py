@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import pytest
 
+from fujie.model.approval import Requirement
 from fujie.policy.compile import compile_bundle
 from support.bundles import compiled, document, grant, guard, problems
 
@@ -18,6 +20,9 @@ CLOSING: Mapping[str, object] = {
     "match": {"actions": ["lookup"]},
     "validations": [{"name": "v", "expression": "true"}],
 }
+
+
+AGREED: Mapping[str, object] = {"roles": ["officer"], "count": 1, "valid_for": "24h"}
 
 
 def validation(**more: object) -> dict[str, object]:
@@ -62,8 +67,38 @@ GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
         {"match": {"actions": ["lookup", "correct"]}, "condition": "usage.volume == WITHIN"},
         ["NOT_YET_ENFORCED"],
     ),
-    ({"valid_from": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
-    ({"valid_until": "2026-01-01"}, ["NOT_YET_ENFORCED"]),
+    *(
+        ({key: at}, ["INSTANT_INVALID"])
+        for key in ("valid_from", "valid_until")
+        for at in (
+            "2026-01-01",
+            "2026-01-01T00:00:00",
+            "2026-01-01 00:00:00+08:00",
+            "2026-01-01T00:00+08:00",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:60Z",
+            "2026-04-31T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01T00:00:00+24:00",
+            "2026-01-01t00:00:00z",
+            "2026-01-01T00:00:00.5Z",
+            "20260101T000000Z",
+            "1999-01-01T00:00:00Z",
+            "2026-W01-1T00:00:00Z",
+            "next year",
+            "２０２６-01-01T00:00:00Z",
+        )
+    ),
+    ({"valid_from": 2026}, ["WRONG_TYPE"]),
+    ({"valid_until": None}, ["WRONG_TYPE"]),
+    (
+        {"valid_from": "2026-01-01T08:00:00+08:00", "valid_until": "2026-01-01T00:00:00Z"},
+        ["NEVER_VALID"],
+    ),
+    ({"valid_from": "2026-01-02T00:00:00Z", "valid_until": "2026-01-01T00:00:00Z"}, ["NEVER_VALID"]),
+    ({"condition": "'own' in grants.expired"}, ["FACT_REFUSED"]),
+    ({"condition": "approvals.granted.size() > 0"}, ["FACT_REFUSED"]),
+    ({"condition": "params.x"}, ["EXPRESSION_INVALID"]),
     ({"params": {}}, ["UNKNOWN_KEY"]),
     ({"validUntil": "2026-01-01"}, ["UNKNOWN_KEY"]),
     ({"purposes": []}, ["EMPTY_LIST"]),
@@ -126,11 +161,55 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"limits": {"rows_per_hour": 1}, "validationActions": ["Audit"]}, ["NOT_APPLICABLE"]),
     ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["audit.read"]}}, ["NOT_APPLICABLE"]),
     ({"limits": {"rows_per_hour": 1}, "match": {"actions": ["lookup", "audit.read"]}}, ["NOT_APPLICABLE"]),
-    ({"params": {"kind": "x"}}, ["NOT_YET_ENFORCED"]),
-    (validation(outcome="approval", approval={"roles": ["x"]}), ["NOT_YET_ENFORCED", "NOT_YET_ENFORCED"]),
-    (validation(outcome="deny", approval={"roles": ["x"]}), ["NOT_YET_ENFORCED"]),
+    *(
+        (validation(outcome="approval", approval={**AGREED, **change}), codes)
+        for change, codes in (
+            ({"roles": []}, ["EMPTY_LIST"]),
+            ({"roles": ["a", "a"]}, ["DUPLICATE_ITEM"]),
+            ({"roles": "a"}, ["WRONG_TYPE"]),
+            ({"count": 0}, ["OUT_OF_RANGE"]),
+            ({"count": 11}, ["OUT_OF_RANGE"]),
+            ({"count": True}, ["WRONG_TYPE"]),
+            ({"valid_for": "0h"}, ["DURATION_INVALID"]),
+            ({"valid_for": "31d"}, ["DURATION_INVALID"]),
+            ({"valid_for": "721h"}, ["DURATION_INVALID"]),
+            ({"valid_for": "99999d"}, ["DURATION_INVALID"]),
+            ({"valid_for": "24"}, ["DURATION_INVALID"]),
+            ({"valid_for": "1.5h"}, ["DURATION_INVALID"]),
+            ({"valid_for": "٣h"}, ["DURATION_INVALID"]),
+            ({"valid_for": 24}, ["WRONG_TYPE"]),
+            ({"by": "anybody"}, ["UNKNOWN_KEY"]),
+        )
+    ),
+    (validation(outcome="approval", approval={}), ["MISSING_KEY", "MISSING_KEY"]),
+    (validation(outcome="approval"), ["MISSING_KEY"]),
+    (validation(outcome="deny", approval=AGREED), ["NOT_APPLICABLE"]),
+    (validation(approval=AGREED), ["NOT_APPLICABLE"]),
     (validation(outcome="allow"), ["UNKNOWN_OUTCOME"]),
+    (validation(outcome="Approval", approval=AGREED), ["UNKNOWN_OUTCOME", "NOT_APPLICABLE"]),
+    (
+        {**validation(outcome="approval", approval=AGREED), "validationActions": ["Warn"]},
+        ["NOT_APPLICABLE"],
+    ),
+    (
+        {**validation(outcome="approval", approval=AGREED), "validationActions": ["Audit"]},
+        ["NOT_APPLICABLE"],
+    ),
+    *(
+        (
+            {**validation(outcome="approval", approval=AGREED), "match": {"actions": actions}},
+            ["NOT_YET_ENFORCED"],
+        )
+        for actions in (["principal.offboard"], ["lookup", "correct"], ["erase"], ["consent.record"])
+    ),
+    (
+        validation(outcome="approval", approval=AGREED, reason="LIMIT_EXCEEDED"),
+        ["UNKNOWN_REASON"],
+    ),
+    (variables(rule="'g/v#0' in approvals.granted"), ["FACT_REFUSED"]),
+    (variables("grants.expired.size()"), ["FACT_REFUSED"]),
     (validation(reason="X_NOBODY"), ["UNKNOWN_REASON"]),
+    (validation(reason="APPROVAL_REQUIRED"), ["UNKNOWN_REASON"]),
     (validation(reason="INTERNAL"), ["UNKNOWN_REASON"]),
     (validation(reason="NOT_FOUND"), ["UNKNOWN_REASON"]),
     (validation(message={"en": "x"}), ["MISSING_KEY"]),
@@ -277,3 +356,45 @@ def test_a_guard_that_could_never_fire_is_refused(match: str, expression: str, c
     outcome = compile_bundle({"g.yaml": OF_THE_DESK.format(match=match, expression=expression).encode()})
     assert isinstance(outcome, tuple)
     assert [problem.code for problem in outcome] == [code]
+
+
+def test_a_requirement_says_exactly_what_was_written() -> None:
+    agreed = {"roles": ["officer", "lead"], "count": 3, "valid_for": "30d"}
+    rule = {"name": "v", "expression": "false", "outcome": "approval", "approval": agreed}
+    bundle = compiled(document("Guard", "own", {**CLOSING, "validations": [rule]}))
+    (found,) = bundle.guards[0].validations
+    assert found.approval == Requirement("own", "v", ("lead", "officer"), 3, timedelta(days=30))
+    assert found.hit.code == "APPROVAL_REQUIRED"
+
+
+def test_a_validation_that_may_be_approved_can_have_a_reason_of_the_bundle() -> None:
+    reasons = [{"code": "X_LARGE", "message": {"zh": "数量大", "en": "a lot"}}]
+    rule = {
+        "name": "v", "expression": "false", "reason": "X_LARGE", "outcome": "approval", "approval": AGREED,
+    }  # fmt: skip
+    bundle = compiled(
+        document("Reasons", "own", {"reasons": reasons}),
+        document("Guard", "own", {**CLOSING, "validations": [rule]}),
+    )
+    assert bundle.guards[0].validations[0].hit.code == "X_LARGE"
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [("2026-01-01T08:00:00+08:00", "2026-01-01T00:00:01Z"), ("2099-12-31T23:59:59-12:00", "")],
+)
+def test_a_grant_keeps_its_bounds_as_instants(start: str, end: str) -> None:
+    (found,) = compiled(grant(valid=(start, end))).grants
+    assert found.valid_from == datetime.fromisoformat(start)
+    assert found.valid_until == (datetime.fromisoformat(end) if end else None)
+
+
+def test_a_date_is_refused_with_what_to_write_instead() -> None:
+    (found,) = problems(document("Grant", "own", {**OPENING, "valid_until": "2026-12-31"}))
+    assert '"2026-12-31T00:00:00+08:00"' in found.message
+
+
+def test_only_grants_with_bounds_are_looked_at_for_every_request() -> None:
+    until = ("", "2026-12-01T00:00:00Z")
+    bundle = compiled(grant("b", valid=until), grant("a"), grant("c", valid=until))
+    assert [found.name for found in bundle.timed_grants] == ["b", "c"]

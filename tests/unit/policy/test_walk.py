@@ -4,15 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fujie.model.facts import UNREADABLE, Kind
 from fujie.policy.cel import Checked, Engine
 from support.bundles import FACTS
 
 ENGINE = Engine(FACTS)
-VARIABLES = {"flag": "bool", "number": "int", "text": "string"}
+NAMES = {
+    "variables.flag": Kind.BOOL,
+    "variables.number": Kind.INT,
+    "variables.text": Kind.STRING,
+    "params.number": Kind.INT,
+    "params.texts": Kind.STRINGS,
+}
 
 
 def codes(text: str) -> list[str]:
-    found = ENGINE.check(text, VARIABLES)
+    found = ENGINE.check(text, NAMES)
     return [] if isinstance(found, Checked) else [problem.code for problem in found]
 
 
@@ -54,9 +61,19 @@ def test_every_read_is_seen(text: str, reads: set[str]) -> None:
 
 
 def test_every_use_of_a_variable_is_seen() -> None:
-    checked = ENGINE.check("variables.flag || [1].exists(x, x == variables . number)", VARIABLES)
+    text = "variables.flag || [1].exists(x, x == variables . number) || 'a' in params.texts"
+    checked = ENGINE.check(text, NAMES)
     assert isinstance(checked, Checked)
-    assert checked.uses == {"flag", "number"}
+    assert checked.uses == {"variables.flag", "variables.number", "params.texts"}
+
+
+@pytest.mark.parametrize("path", sorted(UNREADABLE))
+@pytest.mark.parametrize(
+    "text", ["'a' in {}", "{}.all(x, x == 'a')", "size({}) == 0", "[{}].size() == 1", "has({})"]
+)
+def test_what_the_decision_reads_by_itself_is_no_fact_for_rules(path: str, text: str) -> None:
+    """Approvals are not facts: a rule that read them could ask for one and take another's."""
+    assert codes(text.format(path)) == ["FACT_REFUSED"]
 
 
 SMUGGLED = [
@@ -147,6 +164,7 @@ MISUSED = [
     "GIVEN == GIVEN",
     "consent.state == variables.number",
     "variables.number == GIVEN",
+    "consent.state == params.number",
     "size([GIVEN]) == 1",
     "timestamp(consent.state) == timestamp(3)",
 ]

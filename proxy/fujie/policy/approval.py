@@ -1,0 +1,47 @@
+"""Reads what a validation with `outcome: approval` asks for: who must agree, how many, and for how long it holds."""
+
+import re
+from datetime import timedelta
+
+from fujie.model.approval import Requirement
+from fujie.policy.source import Fields, Report
+
+DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])")
+_UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
+MOST_APPROVERS = 10
+LONGEST = timedelta(days=30)
+"""An agreement that is older was given under other circumstances."""
+
+
+def read_requirement(entry: Fields, guard: str, validation: str, report: Report) -> Requirement | None:
+    """Read `outcome` and `approval` of one validation; None when what is false there is refused."""
+    outcome = entry.text("outcome", required=False)
+    wanted = outcome is not None and outcome.text == "approval"
+    terms = entry.fields("approval", required=wanted)
+    if outcome and outcome.text not in ("deny", "approval"):
+        report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny or approval")
+    if terms is None:
+        return None
+    roles = tuple(sorted(item.text for item in terms.texts("roles", required=True)))
+    count = terms.integer("count", 1, 1, MOST_APPROVERS)
+    valid_for = _duration(terms, report)
+    terms.finish()
+    if not wanted:
+        report.problem(
+            entry.key_place("approval"), "NOT_APPLICABLE", "`approval` belongs to `outcome: approval`"
+        )
+        return None
+    return Requirement(guard, validation, roles, count, valid_for)
+
+
+def _duration(terms: Fields, report: Report) -> timedelta:
+    item = terms.text("valid_for")
+    match = DURATION.fullmatch(item.text) if item else None
+    valid_for = int(match[1]) * _UNITS[match[2]] if match else timedelta()
+    if item and not timedelta() < valid_for <= LONGEST:
+        report.problem(
+            item.place,
+            "DURATION_INVALID",
+            f"write minutes, hours or days, `24h` say; at most {LONGEST.days}d",
+        )
+    return valid_for

@@ -1,0 +1,90 @@
+"""The tests that ship beside the base policies, run as their readers run them."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fujie.app.cli import build
+from fujie.app.policies import read_files
+from fujie.app.policytests import Wanted, cases_of, run_cases
+from fujie.policy.compile import compile_bundle
+
+BASE = Path(__file__).parents[3] / "policies" / "base"
+
+
+def ran(*arguments: object) -> tuple[int, Any]:
+    done = CliRunner().invoke(
+        build(), ["policy", "test", *map(str, arguments), "--cross-check", "--output", "json"]
+    )
+    return done.exit_code, json.loads(done.stdout)
+
+
+def test_shipped_tests_pass_in_both_engines_and_see_all_of_the_policies() -> None:
+    code, told = ran(BASE, "--min-coverage", "100")
+    assert [result["id"] for result in told["results"] if not result["passed"]] == []
+    assert told["coverage"]["missing"] == []
+    assert told["cross_check"]["disagreements"] == []
+    assert told["cross_check"]["evaluations"] > 100
+    assert code == 0
+
+
+def test_tests_beside_the_policies_do_not_change_the_bundle() -> None:
+    files = read_files([BASE])
+    bare = {name: content for name, content in files.items() if "/tests/" not in name}
+    assert len(bare) < len(files)
+    digests = set()
+    for each in (files, bare):
+        bundle = compile_bundle(each)
+        assert not isinstance(bundle, tuple)
+        digests.add(bundle.digest)
+    assert len(digests) == 1
+
+
+def test_the_example_of_the_guide_runs(tmp_path: Path) -> None:
+    guide = (BASE.parents[1] / "docs" / "policy-tests.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", guide, re.DOTALL)
+    (tmp_path / "example.yaml").write_text(example.replace("{name: minors}", "{name: example}"), "utf-8")
+    code, told = ran(BASE, tmp_path, "--run", "^example/")
+    assert (code, told["cases"], told["failed"]) == (0, 2, 0)
+
+
+MUTATIONS = {
+    "grants.yaml": (
+        ("principal.department == customer.owner_department", "'true'"),
+        ("condition: request.has_ticket", "condition: 'true'"),
+        ("condition: request.has_prompt", "condition: 'true'"),
+        ('phone: "keep(3,4)"\n    landline', 'phone: reveal\n    landline'),
+        ("actions: [principal.write, principal.read, principal.offboard, policy.read]",
+         "actions: [principal.write, principal.read, principal.offboard, policy.read, audit.read]"),
+    ),
+    "guards.yaml": (
+        ("request.basis == 'consent' && request.purpose != 'marketing'", "request.basis == 'consent' && request.purpose == 'marketing'"),
+        ("consent.state == WITHDRAWN || (consent.state == GIVEN && consent.explicit)",
+         "consent.state == WITHDRAWN || consent.state == GIVEN"),
+        ("consent.explicit && consent.state == GIVEN", "consent.explicit || consent.state == GIVEN"),
+        ('"!suppression.in_force"', '"true"'),
+        ('"customer.minor ? request.has_ticket : true"', '"request.has_ticket"'),
+        ("f in ['id_card', 'passport', 'travel_permit', 'bank_card'])\n  validations", "f in ['passport', 'travel_permit'])\n  validations"),
+        ("request.basis != 'consent' || (consent.state == GIVEN && consent.separate)", "request.basis != 'consent' || consent.state == GIVEN"),
+        ("principal.training == VALID", "principal.training != NONE"),
+        ("time.hour >= 7 && time.hour < 22", "time.hour > 7 && time.hour < 22"),
+        ("time.hour >= 7 && time.hour < 22", "time.hour >= 7 && time.hour <= 22"),
+        ('phone: "keep(3,2)" # a marketer', 'phone: reveal # a marketer'),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new"), [(file, *pair) for file, pairs in MUTATIONS.items() for pair in pairs]
+)
+def test_a_weaker_policy_fails_its_tests(file: str, old: str, new: str) -> None:
+    files = dict(read_files([BASE]))
+    (name,) = (name for name in files if name.endswith(f"/{file}"))
+    text = files[name].decode()
+    assert old in text
+    files[name] = text.replace(old, new, 1).encode()
+    assert run_cases(*cases_of(Wanted(files))).failed
