@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
 from fujie.adapters.merged import Merged, MergedListener, Series, samples_of
-from fujie.adapters.metrics import TABLE, LogState, Merge, PrometheusMetrics
+from fujie.adapters.metrics import LogState, PrometheusMetrics
+from fujie.adapters.metrictable import TABLE, Merge
 from fujie.model.errors import StartError
 
 ALLOWED = ("fujie_decisions_total", (("action", "lookup"), ("effect", "ALLOW"), ("reason", "")))
@@ -110,6 +111,9 @@ def test_what_is_exposed_is_well_formed_and_speaks_of_the_table_alone() -> None:
         metrics.stage("decide", 0.02)
         metrics.certificate_in_use(9.0)
         metrics.keys_read(0, is_stale=True)
+        metrics.compared("ALLOW", "DENY")
+        metrics.shadow_loaded("sha256:5")
+        metrics.bundle_released(3, 9.0)
         merged.report(slot, samples_of(metrics.registry))
     merged.ended(0)
     own = {

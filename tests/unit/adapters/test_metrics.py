@@ -12,11 +12,10 @@ from fujie.adapters.metrics import (
     MOST_DECISION_SERIES,
     OTHER,
     STAGES,
-    TABLE,
     LogState,
     PrometheusMetrics,
-    metrics_table,
 )
+from fujie.adapters.metrictable import TABLE, metrics_table
 from fujie.ports import Metrics
 
 ROOT = Path(__file__).parents[3]
@@ -63,6 +62,18 @@ def test_a_certificate_is_shown_once_there_is_one(metrics: PrometheusMetrics) ->
         assert value(metrics, name) == expires_s
     metrics.certificate_refused()
     assert value(metrics, "fujie_certificate_reload_failures_total") == 1
+
+
+def test_revision_and_end_of_a_bundle_are_shown_while_there_are_any(metrics: PrometheusMetrics) -> None:
+    revision, ends = "fujie_bundle_revision", "fujie_bundle_expiry_timestamp_seconds"
+    assert (value(metrics, revision), value(metrics, ends)) == (None, None)
+    metrics.bundle_released(7, 9.0)
+    assert (value(metrics, revision), value(metrics, ends)) == (7, 9)
+    metrics.bundle_released(8, None)
+    metrics.bundle_released(8, None)
+    assert (value(metrics, revision), value(metrics, ends)) == (8, None)
+    metrics.bundle_released(9, 10.0)
+    assert (value(metrics, revision), value(metrics, ends)) == (9, 10)
 
 
 def test_a_reason_is_a_label_only_when_it_is_declared(metrics: PrometheusMetrics) -> None:

@@ -1,7 +1,10 @@
 """Policy files: one generation at a time, taken whole or not at all, and the last good one stays."""
 
 import asyncio
+import gc
 import shutil
+import sys
+import weakref
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from fujie.adapters.metrics import PrometheusMetrics
-from fujie.app.policies import PolicyFiles, announce, follow, read_files
+from fujie.app.policies import PolicyFiles, announce, follow, giving_way, read_files, unmapped
 from fujie.app.problems import CannotStart
 
 HEAD = "apiVersion: fujie.dev/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n"
@@ -119,7 +122,7 @@ def test_a_store_that_is_not_configured_is_a_problem_at_the_rule(directory: Path
 
 def test_attributes_that_rules_read_and_no_store_maps_are_named(directory: Path) -> None:
     (directory / "grant.yaml").write_text(grant("a", condition="customer.minor || customer.vip"), "utf-8")
-    assert PolicyFiles([directory], CRM).unmapped() == ["customer.vip"]
+    assert unmapped(PolicyFiles([directory], CRM).current.bundle, CRM) == ["customer.vip"]
 
 
 def test_the_same_files_are_compiled_once_and_bad_ones_are_told_once(directory: Path) -> None:
@@ -177,6 +180,58 @@ async def test_a_bad_bundle_keeps_the_last_good_one_and_a_good_one_follows(direc
         shutil.rmtree(directory)
         await passed(lambda: counted(metrics, REFUSALS) == 2)
         assert not task.done()
+
+
+async def test_when_the_files_were_last_in_order_is_shown_and_stands_still_while_they_are_not(
+    directory: Path,
+) -> None:
+    policies, metrics, now = (
+        PolicyFiles([directory], CRM),
+        PrometheusMetrics("0", "engine"),
+        asyncio.Event(),
+    )
+    announce(policies, metrics)
+    checked = "fujie_bundle_last_check_timestamp_seconds"
+    async with following(policies, metrics, 0.02, now):
+        started = counted(metrics, checked)
+        await passed(lambda: counted(metrics, checked) > started)
+        (directory / "grant.yaml").write_text(BROKEN, "utf-8")
+        await passed(lambda: counted(metrics, REFUSALS) == 1)
+        stands = counted(metrics, checked)
+        for _ in range(3):
+            now.set()
+            await passed(lambda: not now.is_set())
+        assert not policies.in_order
+        assert counted(metrics, checked) == stands
+        (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+        await passed(lambda: counted(metrics, checked) > stands)
+    assert policies.in_order
+
+
+def test_compiling_gives_way_and_leaves_the_interpreter_as_it_was() -> None:
+    before, during = sys.getswitchinterval(), []
+
+    def compile_badly() -> None:
+        with giving_way():
+            during.append((sys.getswitchinterval() < before, gc.isenabled()))
+            raise RecursionError
+
+    with pytest.raises(RecursionError):
+        compile_badly()
+    assert during == [(True, False)]
+    assert (sys.getswitchinterval(), gc.isenabled()) == (before, True)
+
+
+def test_a_bundle_that_was_replaced_is_freed_without_a_collection(directory: Path) -> None:
+    """What `giving_way` rests on: it freezes what was made, and nobody would collect a circle."""
+    policies = PolicyFiles([directory], CRM)
+    gone = weakref.ref(policies.current.bundle.engine)
+    (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+    changed = policies.changed()
+    assert changed is not None
+    with giving_way():
+        policies.current = changed
+        assert gone() is None
 
 
 async def test_asking_reloads_at_once(directory: Path) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from fujie.app.problems import CannotStart, Problem
 from fujie.app.settings import Settings, is_loopback, load_settings, settings_table, split_address
+from fujie.audit.checkpoint import parse_vkey
 
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
 KEY = {"id": "k1", "file": "keys/x.key"}
@@ -73,7 +74,53 @@ def test_the_least_configuration_serves_on_loopback_without_stores(load: Load) -
     assert not any(loaded.unsafe.values())
 
 
+ALICE = "alice+4c944c93+AdmRMIEpqyq/1MrzwJXYWYwWCpVavRJfBqWZhk0QVl3n"
+BOB = "bob+f51775dc+ASTz+qLtRwByBfxFwKmA+uL8qXU26WwgfCBeLdVxCo5l"
+ALICE_AGAIN = parse_vkey(ALICE).named("alice2").vkey
+SIGNED = {"bundle": "site.fujie", "trusted_keys": [ALICE, BOB], "state_dir": "state"}
+
+
+def policy(**over: Any) -> dict[str, Any]:
+    """Return the settings of a signed bundle, with changes; None leaves one out."""
+    merged = {**SIGNED, **over}
+    return {"policy": {name: setting for name, setting in merged.items() if setting is not None}}
+
+
 REFUSED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
+    "policies from nowhere": ({"policy": {}}, {("SETTING_MISSING", "policy.paths")}),
+    "files and a bundle": (
+        policy(paths=["p"]),
+        {("SETTING_INVALID", "policy"), ("POLICY_SOURCE", "policy.bundle")},
+    ),
+    "two bundles": (policy(url="https://h/x"), {("POLICY_SOURCE", "policy.url")}),
+    "a bundle that nobody need sign": (policy(trusted_keys=None), {("SETTING_INVALID", "policy")}),
+    "a bundle of nobody": (policy(trusted_keys=[]), {("SETTING_INVALID", "policy")}),
+    "no signature needed": (policy(signatures=0), {("SETTING_INVALID", "policy.signatures")}),
+    "more signatures than people": (policy(signatures=3), {("SETTING_INVALID", "policy")}),
+    "one key under two names": (policy(trusted_keys=[ALICE, ALICE_AGAIN]), {("SETTING_INVALID", "policy")}),
+    "one key twice": (policy(trusted_keys=[ALICE, ALICE]), {("SETTING_INVALID", "policy")}),
+    "a key with another id": (
+        policy(trusted_keys=[BOB.replace("f51775dc", "f51775dd")]),
+        {("SETTING_INVALID", "policy.trusted_keys.0")},
+    ),
+    "a bundle without state": (policy(state_dir=None), {("SETTING_INVALID", "policy")}),
+    "keys for plain files": (
+        {"policy": {"paths": ["p"], "trusted_keys": [ALICE]}},
+        {("SETTING_INVALID", "policy")},
+    ),
+    "a downgrade of plain files": (
+        {"policy": {"paths": ["p"], "unsafe_downgrade": True}},
+        {("SETTING_INVALID", "policy")},
+    ),
+    "a bundle in plain text": (
+        policy(bundle=None, url="http://example.com/x"),
+        {("SETTING_INVALID", "policy.url")},
+    ),
+    "a password in an address": (
+        policy(bundle=None, url="https://u:p@example.com/x"),
+        {("SETTING_INVALID", "policy.url")},
+    ),
+    "a token for a file": (policy(token_file="t"), {("SETTING_INVALID", "policy")}),
     "unknown section": ({"sever": {}}, {("UNKNOWN_SETTING", "sever")}),
     "unknown key": ({"server": {"drain": 1}}, {("UNKNOWN_SETTING", "server.drain")}),
     "unknown key of a store": (
@@ -415,6 +462,15 @@ def test_workloads_alone_can_be_all_who_call(load: Load) -> None:
     assert not any(loaded.unsafe.values())
 
 
+def test_a_signed_bundle_comes_from_a_file_or_an_address(load: Load) -> None:
+    assert load(policy(signatures=2)).policy.follow_seconds == 2
+    over = policy(
+        bundle=None, url="https://policies.example.com/site.fujie", token_file="token", poll_seconds=60
+    )
+    assert load(over).policy.follow_seconds == 60
+    assert load(policy(unsafe_downgrade=True)).unsafe["policy.unsafe_downgrade"]
+
+
 def test_unsafe_settings_are_named(load: Load) -> None:
     over = {
         "server": {"unsafe_plaintext": True},
@@ -425,6 +481,7 @@ def test_unsafe_settings_are_named(load: Load) -> None:
     assert load(over).unsafe == {
         "server.unsafe_plaintext": True,
         "ledger.unsafe_plaintext": True,
+        "policy.unsafe_downgrade": False,
         "identity.unsafe_static_tokens": True,
         "stores.crm.unsafe_plaintext": True,
         "stores.shop.unsafe_plaintext": False,

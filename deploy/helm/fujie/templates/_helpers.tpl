@@ -38,9 +38,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if not $v.keys.existingSecret -}}
 {{- fail "keys.existingSecret is empty: name a Secret that holds the five files of `fujie keys init` (ledger_index.key, store_index.key, token.key, seal.key, log.key). The chart never makes keys: a lost key closes the gate." -}}
 {{- end -}}
-{{- if eq (empty $v.policies.existingConfigMap) (empty $v.policies.files) -}}
-{{- fail "Set exactly one of policies.files and policies.existingConfigMap: without a policy every request is refused." -}}
-{{- end -}}
+{{- include "fujie.refuseBadPolicies" . -}}
 {{- if eq (empty $v.tls.existingSecret) (not $v.config.server.unsafe_plaintext) -}}
 {{- fail "Set exactly one of tls.existingSecret and config.server.unsafe_plaintext: the server does not listen beyond loopback without TLS unless told so by name." -}}
 {{- end -}}
@@ -53,6 +51,30 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "fujie.refuseBadLedger" . -}}
 {{- include "fujie.refuseBadIdentity" . -}}
 {{- include "fujie.refuseBadStores" . -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadPolicies" -}}
+{{- $p := .Values.policies -}}
+{{- $url := .Values.config.policy.url -}}
+{{- if ne 1 (len (compact (list $p.existingConfigMap (ternary "files" "" (not (empty $p.files))) $url))) -}}
+{{- fail "Set exactly one of policies.files and policies.existingConfigMap, or neither and config.policy.url: without a policy every request is refused." -}}
+{{- end -}}
+{{- if and $p.bundleKey (not $p.existingConfigMap) -}}
+{{- fail "policies.bundleKey is an entry of policies.existingConfigMap, which is empty." -}}
+{{- end -}}
+{{- if and $p.existingSecret (not $url) -}}
+{{- fail "policies.existingSecret is for config.policy.url, which is empty." -}}
+{{- end -}}
+{{- $trusted := .Values.config.policy.trusted_keys -}}
+{{- if ne (empty $trusted) (empty (or $p.bundleKey $url)) -}}
+{{- fail "config.policy.trusted_keys and a signed bundle (policies.bundleKey or config.policy.url) belong together." -}}
+{{- end -}}
+{{- if and $trusted (gt (int .Values.config.policy.signatures) (len $trusted)) -}}
+{{- fail "config.policy.signatures is more than there are config.policy.trusted_keys." -}}
+{{- end -}}
+{{- if and .Values.config.policy.unsafe_downgrade (not $trusted) -}}
+{{- fail "config.policy.unsafe_downgrade is for signed bundles." -}}
+{{- end -}}
 {{- end -}}
 
 {{/* Not empty when there may be more than one pod. */}}
@@ -173,7 +195,17 @@ store-{{ . | replace "_" "-" }}
 {{- end -}}
 {{/* Its instance is the pod's name, a variable: the same as long as its volume is. */}}
 {{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit") -}}
+{{- with $v.policies.existingSecret -}}
+{{- $_ := set $config.policy "token_file" (printf "/etc/fujie/policy-token/%s" $v.policies.tokenKey) -}}
+{{- end -}}
+{{- if $v.config.policy.trusted_keys -}}
+{{- $_ := set $config.policy "state_dir" "/var/lib/fujie/policy" -}}
+{{- end -}}
+{{- if $v.policies.bundleKey -}}
+{{- $_ := set $config.policy "bundle" (printf "/etc/fujie/policies/%s" $v.policies.bundleKey) -}}
+{{- else if not $v.config.policy.url -}}
 {{- $_ := set $config.policy "paths" (list "/etc/fujie/policies") -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 

@@ -1,20 +1,16 @@
 """Where an issuer's keys are: a file, or an address that it publishes them at (RFC 7517).
 
-Reading blocks, so that it belongs into a thread. Nothing of the environment has a say: no proxy, no
-`.netrc`; and no redirect is followed, or whoever answers at one host could name keys of another.
+Reading blocks, so that it belongs into a thread. Addresses are asked as `adapters/web.py` says.
 """
 
 import json
-import socket
-import ssl
 from collections.abc import Callable, Mapping
 from functools import partial
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from pathlib import Path
-from threading import Timer
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from fujie.adapters.web import Ask, exchange, place_of
 from fujie.model.errors import StartError
 
 MOST_BYTES: Final = 262_144
@@ -53,56 +49,14 @@ def read_file(path: Path) -> Mapping[str, Any]:
 
 def fetch(url: str) -> Mapping[str, Any]:
     """Return the JSON object at an address. Raises StartError: JWKS_UNREADABLE."""
-    parts = urlsplit(url)
-    place = f"{parts.scheme}://{parts.netloc}"
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    place = place_of(url)
     try:
-        status, content = _get(_connection(parts.scheme, parts.hostname or "", parts.port), target)
+        answer = exchange(Ask(url, {"Accept": "application/json"}), MOST_BYTES, FETCH_S)
     except (OSError, HTTPException, ValueError) as error:
         raise _unreadable(place, type(error).__name__) from None
-    if status != 200:
-        raise _unreadable(place, f"answered {status}")
-    return _parsed(place, content)
-
-
-def _connection(scheme: str, host: str, port: int | None) -> HTTPConnection:
-    if scheme == "https":
-        return HTTPSConnection(host, port, timeout=FETCH_S, context=ssl.create_default_context())
-    return HTTPConnection(host, port, timeout=FETCH_S)
-
-
-def _get(connection: HTTPConnection, target: str) -> tuple[int, bytes]:
-    """Return status and body, at most one byte longer than it may be.
-
-    Within FETCH_S to connect to each address of the host, as much to shake hands, and as much for the answer.
-    """
-    try:
-        connection.connect()
-        peer = connection.sock  # the answer takes it over
-        end = Timer(FETCH_S, _shut, [peer])
-        end.start()
-        try:
-            headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
-            connection.request("GET", target, headers=headers)
-            with connection.getresponse() as response:
-                return response.status, response.read(MOST_BYTES + 1)
-        finally:
-            end.cancel()
-            peer.close()
-    finally:
-        connection.close()
-
-
-def _shut(peer: socket.socket) -> None:
-    """End both directions; what reads at the moment gets no more.
-
-    By the plain socket's method: that of a TLS socket takes the encryption off first, and who is on the way
-    could then have the reader take bytes in plain text for the issuer's.
-    """
-    try:
-        socket.socket.shutdown(peer, socket.SHUT_RDWR)
-    except OSError:
-        return  # it was closed in the same moment
+    if answer.status != 200:
+        raise _unreadable(place, f"answered {answer.status}")
+    return _parsed(place, answer.body)
 
 
 def _parsed(place: str, content: bytes) -> Mapping[str, Any]:

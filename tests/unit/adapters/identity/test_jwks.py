@@ -3,10 +3,8 @@
 import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from ssl import PROTOCOL_TLS_SERVER, SSLContext, SSLError, create_default_context
+from ssl import PROTOCOL_TLS_SERVER, SSLContext
 
 import pytest
 
@@ -15,52 +13,10 @@ from fujie.adapters.identity.jwks import ADDRESS_S, FILE_S, MOST_BYTES, fetch, s
 from fujie.app.tokens import new_signing_key
 from fujie.model.errors import StartError
 from support.certificates import authority, server
+from support.peers import Talk, answer, answering, saying
 
 KEYS = new_signing_key()[1]
 GOOD = json.dumps(KEYS).encode()
-
-
-def answer(body: bytes, head: bytes = b"HTTP/1.1 200 OK") -> bytes:
-    return head + b"\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-
-Talk = Callable[[socket.socket], None]
-
-
-def saying(what: bytes) -> Talk:
-    def talk(peer: socket.socket) -> None:
-        peer.sendall(what)
-
-    return talk
-
-
-@contextmanager
-def answering(talk: Talk, tls: SSLContext | None = None) -> Iterator[tuple[int, list[bytes]]]:
-    """Listen on loopback; yield the port and the requests that came."""
-    seen: list[bytes] = []
-
-    def serve() -> None:
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return  # closed: the test is over
-            with peer:
-                try:
-                    with tls.wrap_socket(peer, server_side=True) if tls else peer as talked:
-                        seen.append(talked.recv(65_536))
-                        talk(talked)
-                except (SSLError, OSError):
-                    continue  # the client went away, as it should
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve)
-        thread.start()
-        try:
-            yield listener.getsockname()[1], seen
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
 
 
 def refusal(url: str) -> str:
@@ -208,23 +164,3 @@ def test_a_bad_file_is_refused(content: bytes, tmp_path: Path) -> None:
     with pytest.raises(StartError) as caught:
         source_of(str(path))[0]()
     assert caught.value.code == "JWKS_UNREADABLE"
-
-
-def test_a_fetch_that_is_cut_off_takes_nothing_in_plain_text_for_the_issuers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Who is on the way needs no key to add bytes behind what the issuer encrypted."""
-    root = authority()
-    context = SSLContext(PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*server(root).files(tmp_path, "server"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(root.files(tmp_path, "root")[0]))
-    ours, theirs = socket.socketpair()
-    plain = theirs.dup()
-    shaking = threading.Thread(target=lambda: context.wrap_socket(theirs, server_side=True).close())
-    shaking.start()
-    with plain, create_default_context().wrap_socket(ours, server_hostname="localhost") as peer:
-        shaking.join()
-        plain.sendall(answer(GOOD))
-        jwks._shut(peer)
-        with pytest.raises(SSLError):
-            peer.recv(65_536)

@@ -18,8 +18,7 @@ from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import StartError, StoreError
-from fujie.model.record import open_for_masking
-from fujie.ports import Fetched
+from fujie.model.record import Fetched, open_for_masking
 
 Open = Callable[..., Awaitable[SQLStore]]
 COLUMNS = "phone, name, minor, department, note"

@@ -17,6 +17,7 @@ REMOTE = {
     "lookup", "policy explain", "consent record", "consent withdraw", "consent show", "consent events", "consent evidence",
     "suppression add", "suppression list", "suppression remove", "customer merge", "customer split",
     "principal upsert", "principal offboard", "principal show", "principal list",
+    "approval list", "approval show", "approval approve", "approval reject", "approval revoke",
 }  # fmt: skip
 
 
