@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fujie.adapters.metrics import TABLE
+from fujie.adapters.metrictable import TABLE
 from fujie.app.settingrows import rows
 from fujie.app.settings import Settings
 from fujie.model.reasons import BUILT_IN_REASONS

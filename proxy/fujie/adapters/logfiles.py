@@ -1,16 +1,17 @@
 """Reading log directories: what `fujie audit verify DIR` reports about every origin in it, and proofs of entries."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from fujie.adapters.logstart import VKEY
 from fujie.adapters.tilefiles import read_file
 from fujie.audit.checkpoint import Checkpoint, VerifierKey, open_checkpoint, parse_unverified, parse_vkey
-from fujie.audit.errors import CheckpointInvalid
+from fujie.audit.errors import CheckpointInvalid, LogForked
 from fujie.audit.findings import Finding, FindingKind
 from fujie.audit.proof import Proof, prove
 from fujie.audit.segment import TAIL
+from fujie.audit.tiles import WIDTH, bundle_path, shape, split_bundle
 from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
 from fujie.model.consent import EntryRef
 
@@ -39,6 +40,31 @@ def verify_directory(
     gone = {checkpoint.origin for checkpoint in kept} - set(origins)
     reports += [_gone(origin) for origin in sorted(gone | twice)]
     return tuple(reports)
+
+
+def logs_in(directory: Path) -> dict[str, Path]:
+    """Return where each log at or below `directory` lies, by the origin that its checkpoint names."""
+    notes = {path: (read_file(path, CHECKPOINT) or b"").decode() for path in _logs(directory)}
+    return {parse_unverified(note).origin: path for path, note in notes.items()}
+
+
+def leaves_of(log: Path, size: int, bundles: range) -> Iterator[bytes]:
+    """Yield the entries in these bundles of 256 of a log of `size` signed entries, in order.
+
+    Raises:
+        LogForked: the files do not hold them, which verification would have found.
+
+    """
+    full, rest = shape(0, size)
+    for index in bundles:
+        width = WIDTH if index < full else rest
+        bundle = read_file(log, bundle_path(index, width))
+        if bundle is None and width < WIDTH:  # replaced by its full one, which only continues it
+            bundle = read_file(log, bundle_path(index))
+        entries = split_bundle(bundle or b"")[0][:width]
+        if len(entries) != width:
+            raise LogForked(f"entries of bundle {index} are missing")
+        yield from entries
 
 
 def prove_entry(audit_dir: Path, place: EntryRef, key: VerifierKey) -> Proof | None:

@@ -1,6 +1,6 @@
 """`ports.Metrics` and the state of a worker for Prometheus, in a registry of their own.
 
-The server merges what its workers count and serves it (`adapters/merged.py`). The table of metrics is the truth: collectors are made from it, and so is the page of the documentation.
+The server merges what its workers count and serves it (`adapters/merged.py`). Collectors are made from the table of metrics (`metrictable.py`).
 Labels are bounded: what is not known beforehand is counted as `other` (a label per phone number would leak
 it, and a label per anything would eat the memory of whoever scrapes).
 """
@@ -8,7 +8,6 @@ it, and a label per anything would eat the memory of whoever scrapes).
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
@@ -16,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from fujie.adapters.metrictable import TABLE, Merge, row_of
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Action, Effect
 
@@ -29,6 +29,7 @@ STAGES = (
     "ledger",
     "decide",
     "limits",
+    "approval",
     "evidence",
     "mask",
     "explain",
@@ -61,123 +62,14 @@ MOST_DECISION_SERIES = 2_000
 """Action, effect and reason multiply; a process should have 2,000 to 3,000 series at most."""
 
 
-class Merge(Enum):
-    """What one series of several workers becomes; `SERVER` is for what only the server itself knows."""
-
-    SUM = "sum"
-    HIGHEST = "highest"
-    LOWEST = "lowest"
-    SERVER = "the server's own"
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One row of the table. `kind` is counter, gauge or histogram; counters and histograms are summed."""
-
-    name: str
-    kind: str
-    labels: tuple[str, ...]
-    meaning: str
-    merge: Merge = Merge.SUM
-
-
-TABLE = (
-    Metric(
-        "fujie_decisions_total",
-        "counter",
-        ("action", "effect", "reason"),
-        "Decisions by primary reason (empty when allowed).",
-    ),
-    Metric("fujie_stage_seconds", "histogram", ("stage",), "Time that the stages of a call take."),
-    Metric("fujie_log_failures_total", "counter", (), "Failures of a log; each ends its worker."),
-    Metric(
-        "fujie_log_checkpoint_age_seconds",
-        "gauge",
-        (),
-        "For how long there have been entries that no checkpoint covers; 0 when there are none.",
-        Merge.HIGHEST,
-    ),
-    Metric("fujie_log_backlog_entries", "gauge", (), "Entries that are not durable yet."),
-    Metric("fujie_log_entries", "gauge", (), "Durable entries of the logs."),
-    Metric(
-        "fujie_bundle_info",
-        "gauge",
-        ("digest",),
-        "1 for the policy bundle in force; two while workers change to the next one.",
-        Merge.HIGHEST,
-    ),
-    Metric(
-        "fujie_bundle_reload_failures_total", "counter", (), "Changed policies that were refused whole."
-    ),
-    Metric(
-        "fujie_bundle_last_reload_timestamp_seconds",
-        "gauge",
-        (),
-        "When the bundle in force was loaded, in Unix time; the earliest of all workers.",
-        Merge.LOWEST,
-    ),
-    Metric(
-        "fujie_unsafe_settings",
-        "gauge",
-        ("setting",),
-        "1 for every unsafe_ setting in force.",
-        Merge.HIGHEST,
-    ),
-    Metric(
-        "fujie_build_info",
-        "gauge",
-        ("version", "engine"),
-        "1 for this build and its policy engine.",
-        Merge.HIGHEST,
-    ),
-    Metric(
+_LATER = frozenset(
+    {
         "fujie_certificate_expiry_timestamp_seconds",
-        "gauge",
-        (),
-        "When the certificate in use ends, in Unix time; absent without TLS.",
-        Merge.LOWEST,
-    ),
-    Metric(
-        "fujie_certificate_reload_failures_total",
-        "counter",
-        (),
-        "Changed certificates that were refused: half-written, or not of their key.",
-    ),
-    Metric(
-        "fujie_jwks_stale",
-        "gauge",
-        ("issuer",),
-        "1 while the keys of an issuer can not be read anew and the last good ones hold; `issuer` counts"
-        " `identity.issuers` from 0.",
-        Merge.HIGHEST,
-    ),
-    Metric(
-        "fujie_serving",
-        "gauge",
-        (),
-        "1 while a worker answers: log writable, ledger readable, not ending.",
-        Merge.SERVER,
-    ),
-    Metric("fujie_worker_serving", "gauge", ("worker",), "1 while this worker answers.", Merge.SERVER),
-    Metric(
-        "fujie_worker_reporting",
-        "gauge",
-        ("worker",),
-        "1 when this worker gave its metrics in time for this scrape; else they are those of its last report.",
-        Merge.SERVER,
-    ),
-    Metric(
-        "fujie_worker_restarts_total",
-        "counter",
-        ("worker",),
-        "Workers that ended unasked or had to be ended, and were replaced.",
-        Merge.SERVER,
-    ),
+        "fujie_bundle_revision",
+        "fujie_bundle_expiry_timestamp_seconds",
+    }
 )
-"""Every metric. Alert rules and dashboard use these names: they are never renamed."""
-
-_ONLY_WITH_TLS = frozenset({"fujie_certificate_expiry_timestamp_seconds"})
-"""Absent until it has a value: 0 would be the year 1970."""
+"""Absent until they have a value: 0 would be the year 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +100,7 @@ class Stages(Collector):
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Give the library what it exposes."""
-        row = _row("fujie_stage_seconds")
+        row = row_of("fujie_stage_seconds")
         family = HistogramMetricFamily(row.name, row.meaning, labels=row.labels)
         bounds = [*(str(floatToGoString(bound)) for bound in BUCKETS_S), "+Inf"]  # type: ignore[no-untyped-call]  # as above
         for name, counts in self._counts.items():
@@ -231,12 +123,16 @@ class PrometheusMetrics:
         self._gauges = {
             row.name: Gauge(row.name, row.meaning, row.labels, registry=self._registry)
             for row in TABLE
-            if row.kind == "gauge" and row.merge is not Merge.SERVER and row.name not in _ONLY_WITH_TLS
+            if row.kind == "gauge" and row.merge is not Merge.SERVER and row.name not in _LATER
         }
         self._stages = Stages()
         self._registry.register(self._stages)
         self._reasons = frozenset(BUILT_IN_REASONS)
         self._digest = ""
+        self._shadow_decisions = self._counter("fujie_shadow_decisions_total")
+        self._shadow_dropped = self._counter("fujie_shadow_dropped_total")
+        self._shadow_refused = self._counter("fujie_shadow_reload_failures_total")
+        self._shadow_digest = ""
         self._bound: dict[tuple[str, str, str], Counter] = {}
         for action in Action:
             for effect, reason in ((Effect.ALLOW, ""), (Effect.DENY, "NO_GRANT")):
@@ -269,9 +165,42 @@ class PrometheusMetrics:
         self._reasons = frozenset(BUILT_IN_REASONS).union(reasons)
         self._gauges["fujie_bundle_last_reload_timestamp_seconds"].set(at_s)
 
+    def bundle_checked(self, at_s: float) -> None:
+        """Show that the source of the policies was in order at `at_s` (Unix time)."""
+        self._gauges["fujie_bundle_last_check_timestamp_seconds"].set(at_s)
+
+    def bundle_released(self, revision: int, expires_s: float | None) -> None:
+        """Show revision and end (Unix time; None: never) of the signed bundle in force."""
+        self._later("fujie_bundle_revision").set(revision)
+        name = "fujie_bundle_expiry_timestamp_seconds"
+        if expires_s is not None:
+            self._later(name).set(expires_s)
+        elif name in self._gauges:
+            self._registry.unregister(self._gauges.pop(name))
+
     def bundle_refused(self) -> None:
         """Count changed policies that were refused."""
         self._refused.inc()
+
+    def compared(self, in_force: str, shadow: str) -> None:
+        """See `flows.shadow.ShadowMetrics.compared`."""
+        self._shadow_decisions.labels(in_force, shadow).inc()
+
+    def shadow_dropped(self) -> None:
+        """See `flows.shadow.ShadowMetrics.shadow_dropped`."""
+        self._shadow_dropped.inc()
+
+    def shadow_loaded(self, digest: str) -> None:
+        """Show the bundle of the shadow."""
+        info = self._gauges["fujie_shadow_bundle_info"]
+        info.labels(digest).set(1)
+        if self._shadow_digest not in ("", digest):
+            info.remove(self._shadow_digest)
+        self._shadow_digest = digest
+
+    def shadow_refused(self) -> None:
+        """Count policies of the shadow that were refused."""
+        self._shadow_refused.inc()
 
     def unsafe(self, setting: str, *, is_on: bool) -> None:
         """Show whether an unsafe setting is in force."""
@@ -288,10 +217,7 @@ class PrometheusMetrics:
 
     def certificate_in_use(self, expires_s: float) -> None:
         """Show when the certificate in use ends (Unix time)."""
-        name = "fujie_certificate_expiry_timestamp_seconds"
-        if name not in self._gauges:
-            self._gauges[name] = Gauge(name, _row(name).meaning, registry=self._registry)
-        self._gauges[name].set(expires_s)
+        self._later("fujie_certificate_expiry_timestamp_seconds").set(expires_s)
 
     def certificate_refused(self) -> None:
         """Count changed certificates that were refused."""
@@ -306,8 +232,14 @@ class PrometheusMetrics:
         """What is counted, for `merged.samples_of`."""
         return self._registry
 
+    def _later(self, name: str) -> Gauge:
+        """Return a gauge that begins to exist when it has a value."""
+        if name not in self._gauges:
+            self._gauges[name] = Gauge(name, row_of(name).meaning, registry=self._registry)
+        return self._gauges[name]
+
     def _counter(self, name: str) -> Counter:
-        row = _row(name)
+        row = row_of(name)
         return Counter(name, row.meaning, row.labels, registry=self._registry)
 
     def _bind(self, key: tuple[str, str, str]) -> Counter:
@@ -320,16 +252,3 @@ class PrometheusMetrics:
         if is_known:  # an unknown one may be declared by the next bundle
             self._bound[key] = counter
         return counter
-
-
-def metrics_table() -> str:
-    """Return the table of every metric for the documentation, as Markdown."""
-    lines = ["| metric | kind | labels | of several workers | meaning |", "|---|---|---|---|---|"]
-    for row in TABLE:
-        labels = ", ".join(f"`{label}`" for label in row.labels)
-        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.merge.value} | {row.meaning} |")
-    return "\n".join(lines) + "\n"
-
-
-def _row(name: str) -> Metric:
-    return next(row for row in TABLE if row.name == name)

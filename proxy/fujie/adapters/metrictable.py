@@ -1,0 +1,182 @@
+"""The table of metrics: names, labels, meanings, and what several workers' series become. Collectors are made from it, and so
+is the page of the documentation."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Merge(Enum):
+    """What one series of several workers becomes; `SERVER` is for what only the server itself knows."""
+
+    SUM = "sum"
+    HIGHEST = "highest"
+    LOWEST = "lowest"
+    SERVER = "the server's own"
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One row of the table. `kind` is counter, gauge or histogram; counters and histograms are summed."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    meaning: str
+    merge: Merge = Merge.SUM
+
+
+TABLE = (
+    Metric(
+        "fujie_decisions_total",
+        "counter",
+        ("action", "effect", "reason"),
+        "Decisions by primary reason (empty when allowed).",
+    ),
+    Metric("fujie_stage_seconds", "histogram", ("stage",), "Time that the stages of a call take."),
+    Metric("fujie_log_failures_total", "counter", (), "Failures of a log; each ends its worker."),
+    Metric(
+        "fujie_log_checkpoint_age_seconds",
+        "gauge",
+        (),
+        "For how long there have been entries that no checkpoint covers; 0 when there are none.",
+        Merge.HIGHEST,
+    ),
+    Metric("fujie_log_backlog_entries", "gauge", (), "Entries that are not durable yet."),
+    Metric("fujie_log_entries", "gauge", (), "Durable entries of the logs."),
+    Metric(
+        "fujie_bundle_info",
+        "gauge",
+        ("digest",),
+        "1 for the policy bundle in force; two while workers change to the next one.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_bundle_reload_failures_total", "counter", (), "Changed policies that were refused whole."
+    ),
+    Metric(
+        "fujie_bundle_last_reload_timestamp_seconds",
+        "gauge",
+        (),
+        "When the bundle in force was loaded, in Unix time; the earliest of all workers.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_bundle_last_check_timestamp_seconds",
+        "gauge",
+        (),
+        "When the source of the policies was last read and what it holds was, or came, in force, in Unix time.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_bundle_revision",
+        "gauge",
+        (),
+        "Revision of the signed bundle in force; absent with plain policy files.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_bundle_expiry_timestamp_seconds",
+        "gauge",
+        (),
+        "When the bundle in force ends and the gate closes, in Unix time; absent when it does not.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_shadow_decisions_total",
+        "counter",
+        ("effect_in_force", "effect_shadow"),
+        "Decisions that the shadow was asked about: its effect, UNDECIDABLE where it reads facts that nobody"
+        " fetched, or ERROR.",
+    ),
+    Metric(
+        "fujie_shadow_dropped_total",
+        "counter",
+        (),
+        "Decisions that the shadow was not asked about, for want of time.",
+    ),
+    Metric(
+        "fujie_shadow_bundle_info",
+        "gauge",
+        ("digest",),
+        "1 for the bundle of the shadow.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_shadow_reload_failures_total",
+        "counter",
+        (),
+        "Policies of the shadow that were refused whole.",
+    ),
+    Metric(
+        "fujie_unsafe_settings",
+        "gauge",
+        ("setting",),
+        "1 for every unsafe_ setting in force.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_build_info",
+        "gauge",
+        ("version", "engine"),
+        "1 for this build and its policy engine.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_certificate_expiry_timestamp_seconds",
+        "gauge",
+        (),
+        "When the certificate in use ends, in Unix time; absent without TLS.",
+        Merge.LOWEST,
+    ),
+    Metric(
+        "fujie_certificate_reload_failures_total",
+        "counter",
+        (),
+        "Changed certificates that were refused: half-written, or not of their key.",
+    ),
+    Metric(
+        "fujie_jwks_stale",
+        "gauge",
+        ("issuer",),
+        "1 while the keys of an issuer can not be read anew and the last good ones hold; `issuer` counts"
+        " `identity.issuers` from 0.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_serving",
+        "gauge",
+        (),
+        "1 while a worker answers: log writable, ledger readable, not ending.",
+        Merge.SERVER,
+    ),
+    Metric("fujie_worker_serving", "gauge", ("worker",), "1 while this worker answers.", Merge.SERVER),
+    Metric(
+        "fujie_worker_reporting",
+        "gauge",
+        ("worker",),
+        "1 when this worker gave its metrics in time for this scrape; else they are those of its last report.",
+        Merge.SERVER,
+    ),
+    Metric(
+        "fujie_worker_restarts_total",
+        "counter",
+        ("worker",),
+        "Workers that ended unasked or had to be ended, and were replaced.",
+        Merge.SERVER,
+    ),
+)
+"""Every metric. Alert rules and dashboard use these names: they are never renamed."""
+
+
+def metrics_table() -> str:
+    """Return the table of every metric for the documentation, as Markdown."""
+    lines = ["| metric | kind | labels | of several workers | meaning |", "|---|---|---|---|---|"]
+    for row in TABLE:
+        labels = ", ".join(f"`{label}`" for label in row.labels)
+        lines.append(f"| `{row.name}` | {row.kind} | {labels} | {row.merge.value} | {row.meaning} |")
+    return "\n".join(lines) + "\n"
+
+
+def row_of(name: str) -> Metric:
+    """Return the row of a metric."""
+    return next(row for row in TABLE if row.name == name)
