@@ -4,36 +4,21 @@ Every method that can fail raises the error of its port (`StoreError`, `LedgerEr
 and nothing else; texts of errors hold no personal data.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Protocol
 
 from fujie.audit.proof import Proof
+from fujie.model.approval import Approval, ApprovalFilter, Ending
 from fujie.model.consent import ConsentEvent, EntryRef
-from fujie.model.customer import Correction, CustomerRef, Phone, StoreKey
+from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
 from fujie.model.principal import Credential, Principal, PrincipalFilter
-from fujie.model.record import SealedRecord
+from fujie.model.record import Fetched
 from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Fetched:
-    """One row of a store: the sealed fields that were asked for, and the attributes for facts.
-
-    `phone` is the row's own number in E.164 where the store maps one and it normalises, else empty:
-    it finds what the ledger knows of the same person under the number. `attributes` holds raw
-    values of the columns that were asked for; a column that is not mapped is absent.
-    """
-
-    key: StoreKey
-    record: SealedRecord
-    attributes: Mapping[str, object]
-    phone: str = ""
 
 
 class CustomerStore(Protocol):
@@ -84,28 +69,6 @@ class CustomerStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What the ledger knows of a customer: `sid` is the one that was asked for, `others` are those
-    that share one of its refs and may be the same person (negative state counts from all, positive
-    only from `sid`).
-
-    `is_shared` tells that the ref which led to `sid` is a number that several sids share: `sid` is
-    then only the earliest of them, and what speaks for one customer cannot be said of it.
-    `wrapped_key` is the wrapped data key of `sid`; None once it is erased.
-    """
-
-    sid: str
-    others: tuple[str, ...] = ()
-    is_shared: bool = False
-    wrapped_key: bytes | None = field(default=None, repr=False, compare=False)
-
-    @property
-    def sids(self) -> tuple[str, ...]:
-        """All of them, `sid` first."""
-        return (self.sid, *self.others)
-
-
 class Ledger(Protocol):
     """fujie's own state about customers: subjects, aliases, consent events.
 
@@ -132,6 +95,12 @@ class Ledger(Protocol):
         sid: a phone also when others have it already, a store key only when it is unknown. No sid
         ever loses a ref, and none are merged: that needs evidence.
         """
+        ...
+
+    async def recall(
+        self, refs: Sequence[CustomerRef], purpose: str, now: datetime
+    ) -> tuple[Identity, Sequence[ConsentEvent]]:
+        """Return what `enrol` does, and what `consent_events` of its sids does; one read for most customers."""
         ...
 
     async def number(self, phone: Phone, now: datetime) -> Identity:
@@ -189,6 +158,10 @@ class Ledger(Protocol):
         """Return one opt-out, lifted or not; None when there is none of this id."""
         ...
 
+    async def has_suppressed(self, actor: str, request_id: str, *, lifted: bool = False) -> bool:
+        """Tell whether this request of the actor added an opt-out; with `lifted`, whether it lifted one."""
+        ...
+
     async def suppression_page(self, asked: SuppressionFilter, part: Slice) -> Page[Suppression]:
         """Return opt-outs in order of arrival. Raises like `consent_page`."""
         ...
@@ -204,10 +177,8 @@ class Ledger(Protocol):
         """
         ...
 
-    async def lift_suppression(self, lifted: Suppression, actor: str, request_id: str) -> Suppression:
-        """Append that `lifted`, with its confirmation, ends the opt-out; the first confirmation stands.
-
-        Returns the opt-out as it is then, lifted by the first confirmation.
+    async def lift_suppression(self, lifted: Suppression, request_id: str) -> Suppression:
+        """Append that `lifted` ends the opt-out, by a request of `lifted_by`; return it as it is then: the first lift stands.
 
         Raises:
             RequestError: SUPPRESSION_NOT_FOUND, or REQUEST_ID_REUSED when the id lifted another one.
@@ -268,10 +239,38 @@ class Ledger(Protocol):
         """Remember a look-up for `habits`; returns at once and is written later, or lost with the process."""
         ...
 
-    async def take_once(self, kind: str, digest: bytes, expires_at: datetime, now: datetime) -> bool:
-        """Use up the token of `kind` with this digest: True for the first who asks, on any host, else False.
+    async def approval(self, approval_id: str) -> Approval | None:
+        """Return one approval, with every vote, also when it has ended; None when there is none of this id."""
+        ...
 
-        A token that has expired at `now` is False. After a LedgerError it may be used up.
+    async def approval_page(self, asked: ApprovalFilter, part: Slice) -> Page[Approval]:
+        """Return approvals by id, which is about the order in which they were asked for."""
+        ...
+
+    async def ask_approval(self, wanted: Approval) -> Approval:
+        """Append `wanted`, or return the open one with its requester, parties, request digest and requirement keys.
+
+        Raises:
+            RequestError: LIMIT_EXCEEDED when the requester has too many open ones.
+
+        """
+        ...
+
+    async def vote(
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+    ) -> Approval:
+        """Append the vote of `principal` on every part that his `roles` may decide; return the approval as it is then.
+
+        Durable on return. Nothing happens when it is not open, when he is one of its parties, and for a part that
+        he voted on before. Raises RequestError APPROVAL_NOT_FOUND, like `end_approval`.
+        """
+        ...
+
+    async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
+        """End an open approval, which must have its votes to be USED; return it as it is then.
+
+        Of many who end one, on any host, the first does: then it has `ending`. Durable on return; after a
+        LedgerError it may have ended.
         """
         ...
 

@@ -22,12 +22,12 @@ from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, KeptCheckpoint, SQLLedger, open_ledger
 from fujie.decision.consent import consent_of
 from fujie.model.consent import ConsentEvent, ConsentEventType, EntryRef, Notice
-from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.notice import PrivacyNotice
 from fujie.model.reason import LocalizedText
 from fujie.model.vocabulary import State
-from fujie.ports import Identity, Ledger
+from fujie.ports import Ledger
 from support.postgresql import ledger_url
 from support.scratch import memory
 

@@ -19,8 +19,7 @@ from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import StartError, StoreError
 from fujie.model.phone import normalise
-from fujie.model.record import open_for_masking
-from fujie.ports import Fetched
+from fujie.model.record import Fetched, open_for_masking
 from support.databases import Place, place_of
 
 Open = Callable[..., Awaitable[SQLStore]]

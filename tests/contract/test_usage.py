@@ -301,8 +301,6 @@ async def test_a_closed_ledger_takes_nothing_and_says_so(ledger: SQLLedger) -> N
     for ask in (of(ROWS), of(also_told=(ROWS,))):
         with pytest.raises(LedgerError):
             await ledger.reserve(ask)
-    with pytest.raises(LedgerError):
-        await ledger.take_once("prompt", b"d" * 32, NOW + HOUR, NOW)
 
 
 async def test_the_tables_do_not_grow_with_use(url: str, ledger: SQLLedger) -> None:
@@ -391,39 +389,6 @@ def test_no_hour_ever_holds_more_than_the_limit(moments: list[int], at_most: int
     assert len(counts) <= 61
     for start in let_through:
         assert sum(start <= moment <= start + 3600 for moment in let_through) <= at_most
-
-
-# Single-use tokens.
-
-
-async def test_a_token_is_taken_once(ledger: SQLLedger, reopen: Open) -> None:
-    digest, until = b"d" * 32, NOW + HOUR
-    assert await ledger.take_once("prompt", digest, until, NOW)
-    for again in (ledger, await reopen()):
-        assert not await again.take_once("prompt", digest, until, NOW)
-    assert await ledger.take_once("other", digest, until, NOW)
-    assert await ledger.take_once("prompt", b"e" * 32, until, NOW)
-
-
-async def test_of_many_who_take_a_token_at_once_one_gets_it(ledger: SQLLedger, reopen: Open) -> None:
-    ledgers = (ledger, await reopen(), await reopen())
-    takes = (ledgers[n % 3].take_once("prompt", b"d" * 32, NOW + HOUR, NOW) for n in range(30))
-    assert (await asyncio.gather(*takes)).count(True) == 1
-
-
-async def test_an_expired_token_is_never_taken_also_when_the_clock_goes_back(ledger: SQLLedger) -> None:
-    digest = b"d" * 32
-    assert not await ledger.take_once("prompt", digest, NOW, NOW)
-    assert await ledger.take_once("prompt", digest, NOW + MINUTE, NOW)
-    await ledger.take_once("prompt", b"e" * 32, NOW + 9 * HOUR, NOW + 2 * HOUR)  # cleans up
-    assert not await ledger.take_once("prompt", digest, NOW + MINUTE, NOW)
-
-
-async def test_tokens_that_expired_long_ago_are_forgotten(url: str, ledger: SQLLedger) -> None:
-    for day in range(9):
-        at = NOW + timedelta(days=day)
-        assert await ledger.take_once("prompt", bytes([day]) * 32, at + HOUR, at)
-    assert execute(url, "SELECT count(*) FROM used_once")[0][0] <= 3
 
 
 async def test_customers_of_days_that_are_over_are_forgotten_for_rules_and_people_who_are_gone_too(

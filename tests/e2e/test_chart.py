@@ -44,13 +44,19 @@ DERIVED = {
     "audit": "on the volume, under the name of the pod",
     "stores.<name>.password_file": "where storeSecrets.<name> is mounted",
     "policy.paths": "where policies.files or policies.existingConfigMap is mounted",
+    "policy.bundle": "the entry policies.bundleKey of what is mounted there",
+    "policy.token_file": "where policies.existingSecret is mounted",
+    "policy.state_dir": "on the volume, for signed bundles",
 }
 """Settings that are no value of `config`: the chart sets them itself."""
 FROM_SECRET = "sqlite:////var/lib/fujie/from-secret.db"
 """What stands in for the content of a Secret."""
 POD = "gate-1"
 """What stands in for the name of a pod."""
-NOT_OFFERED = {"identity.unsafe_static_tokens": "tokens that never expire are for a laptop"}
+NOT_OFFERED = {
+    "identity.unsafe_static_tokens": "tokens that never expire are for a laptop",
+    "policy.shadow": "its files need a mount of their own",
+}
 """Settings that the chart leaves out."""
 
 Object = dict[str, Any]
@@ -276,7 +282,9 @@ def paths_in_addresses(config: Object) -> Iterator[str]:
             yield from re.findall(r"[?&]sslrootcert=([^&]*)", url)
 
 
-@pytest.mark.parametrize("variant", ["default-values.yaml", "full-values.yaml", "shared-values.yaml"])
+@pytest.mark.parametrize(
+    "variant", ["default-values.yaml", "full-values.yaml", "shared-values.yaml", "signed-values.yaml"]
+)
 def test_every_path_in_the_configuration_lies_on_a_mount(render: Render, variant: str) -> None:
     objects = render(CHART / "ci" / variant)
     config = configuration(objects)
@@ -289,14 +297,16 @@ def test_every_path_in_the_configuration_lies_on_a_mount(render: Render, variant
         return result
 
     read = [key["file"] for key in config["keys"].values()] + list(config["server"]["tls"].values())
-    read += [issuer["jwks"] for issuer in config["identity"]["issuers"]] + config["policy"]["paths"]
+    policy = config["policy"]
+    read += [issuer["jwks"] for issuer in config["identity"]["issuers"]] + policy.get("paths", [])
+    read += [policy["token_file"]] if "token_file" in policy else []
     read = [path for path in read if not path.startswith("https://")]
     read += [
         each["password_file"] for each in (ledger, *config["stores"].values()) if "password_file" in each
     ]
     read += [*paths_in_addresses(config), container(objects)["args"][-1]]
     assert all(mount_of(path)["readOnly"] for path in read)
-    written = [config["audit"]["dir"]]
+    written = [config["audit"]["dir"], *([policy["state_dir"]] if "state_dir" in policy else [])]
     written += [ledger["url"].removeprefix("sqlite:///")] if ledger["url"].startswith("sqlite:") else []
     assert {mount_of(path)["name"] for path in written} == {"state"}
     assert not any(mount_of(path).get("readOnly") for path in written)
@@ -308,10 +318,23 @@ def test_policies_are_mounted_whole_so_that_the_kubelet_can_swap_them(
 ) -> None:
     objects = render(variant)
     assert not [key for key, _ in walk(pod(objects)) if key in {"subPath", "subPathExpr"}]
+    if variant.stem == "signed-values":
+        assert "policies" not in {volume["name"] for volume in pod(objects)["volumes"]}
+        return
     (volume,) = (v for v in pod(objects)["volumes"] if v["name"] == "policies")
     assert volume["configMap"].keys() == {"name"}
     (mount,) = (m for m in container(objects)["volumeMounts"] if m["name"] == "policies")
     assert configuration(objects)["policy"]["paths"] == [mount["mountPath"]]
+
+
+def test_a_signed_bundle_in_a_config_map_is_read_from_the_mount(render: Render, tmp_path: Path) -> None:
+    trusted = yaml.safe_load((CHART / "ci" / "signed-values.yaml").read_text("utf-8"))["config"]["policy"][
+        "trusted_keys"
+    ]
+    objects = render(policies={"bundleKey": "site.fujie"}, config={"policy": {"trusted_keys": trusted}})
+    (mount,) = (m for m in container(objects)["volumeMounts"] if m["name"] == "policies")
+    policy = accepted(objects, tmp_path / "fujie.yaml").policy
+    assert (policy.paths, policy.bundle) == (None, Path(mount["mountPath"], "site.fujie"))
 
 
 def test_inline_policies_reach_the_pod_byte_for_byte(render: Render) -> None:
@@ -576,6 +599,22 @@ CONTRADICTIONS = {
         {"policies": {"files": {"a.yaml": "kind: Guard"}}},
         "exactly one of policies.files and policies.existingConfigMap",
     ),
+    "a bundle that nobody signs": (
+        {"policies": {"bundleKey": "site.fujie"}},
+        "config.policy.trusted_keys and a signed bundle",
+    ),
+    "policies from two places": (
+        {"config": {"policy": {"url": "https://policies.example.com/x"}}},
+        "exactly one of policies.files and policies.existingConfigMap",
+    ),
+    "a token for a mount": (
+        {"policies": {"existingSecret": "token"}},
+        "policies.existingSecret is for config.policy.url",
+    ),
+    "a downgrade of files": (
+        {"config": {"policy": {"unsafe_downgrade": True}}},
+        "config.policy.unsafe_downgrade is for signed bundles",
+    ),
     "no TLS": (
         {"tls": {"existingSecret": ""}},
         "exactly one of tls.existingSecret and config.server.unsafe_plaintext",
@@ -722,7 +761,10 @@ def test_config_offers_exactly_the_settings_of_the_server() -> None:
 def test_the_chart_sets_what_it_does_not_offer(render: Render, variant: Path) -> None:
     config = configuration(render(variant))
     is_plain = config["server"]["unsafe_plaintext"]
-    for key in DERIVED.keys() - {"stores.<name>.password_file"} - ({"server.tls"} if is_plain else set()):
+    is_signed = bool(config["policy"]["trusted_keys"])
+    left_out = {"stores.<name>.password_file", "policy.bundle", *({"server.tls"} if is_plain else ())}
+    left_out |= {"policy.paths"} if is_signed else {"policy.token_file", "policy.state_dir"}
+    for key in DERIVED.keys() - left_out:
         value: Any = config
         for name in key.split("."):
             value = value[name]

@@ -28,6 +28,7 @@ from fujie.model.request import RequestContext
 from fujie.model.vocabulary import State
 from fujie.transport.grpc.methods import METHODS
 from fujie.transport.grpc.services import Front, answer
+from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -62,6 +63,7 @@ contexts = st.builds(
 )
 principals = st.sampled_from(["support-agent", "stranger", "only-here", "nobody-in-particular"])
 pages = {"page_size": st.sampled_from([0, 1, -1]), "page_token": st.sampled_from(["", "x"])}
+approvals = st.sampled_from(["approvals/" + "0" * 32, "approvals/x", ""])
 scopes = st.builds(consent_v1.SuppressionScope, purpose=purposes)
 records = st.builds(
     consent_v1.ConsentRecord,
@@ -138,6 +140,13 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         policy_v1.ExplainRequest, lookup=look_ups, principal=principals, context=contexts
     ),
     "GetBundle": st.builds(policy_v1.GetBundleRequest, context=contexts),
+    "GetApproval": st.builds(approval_v1.GetApprovalRequest, name=approvals, context=contexts),
+    "ListApprovals": st.builds(
+        approval_v1.ListApprovalsRequest, context=contexts, with_closed=st.booleans(), **pages
+    ),
+    "Approve": st.builds(approval_v1.ApproveRequest, name=approvals, context=contexts),
+    "Reject": st.builds(approval_v1.RejectRequest, name=approvals, context=contexts),
+    "RevokeApproval": st.builds(approval_v1.RevokeApprovalRequest, name=approvals, context=contexts),
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from fujie.audit.errors import LogUnavailable
 from fujie.decision.decide import decide
 from fujie.flows.consent import NOW, record_consent, withdraw_consent
 from fujie.flows.directory import offboard_principal, upsert_principal
-from fujie.flows.lookup import lookup, request_of
+from fujie.flows.lookup import LATELY_S, lookup, request_of
 from fujie.flows.reply import ConsentReply, LookupReply, PrincipalReply, Refusal
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -292,6 +292,29 @@ class TestEmployment:
         reply = await offboard_principal(house.gate, ADMIN, RequestContext(), "support-agent")
         assert isinstance(reply, PrincipalReply)
         assert await code(house, "support-agent", ask("phone")) == "PRINCIPAL_OFFBOARDED"
+
+    async def test_who_is_offboarded_while_the_store_is_slow_gets_no_row(self, house: House) -> None:
+        async def leaves() -> None:
+            reply = await offboard_principal(house.gate, ADMIN, RequestContext(), "support-agent")
+            assert isinstance(reply, PrincipalReply)
+            house.hands.ahead += LATELY_S
+
+        store = Spy(house.gate.stores["crm"], meanwhile=leaves)
+        slow = replace(house, gate=replace(house.gate, stores={"crm": store}))
+        assert await code(slow, "support-agent", ask("phone")) == "PRINCIPAL_OFFBOARDED"
+        assert house.entries[-1].reasons == ("PRINCIPAL_OFFBOARDED",)
+        assert len(store.fields_asked) == 1
+
+    async def test_who_loses_a_role_while_the_store_is_slow_is_judged_without_it(self, house: House) -> None:
+        async def moves() -> None:
+            other = Principal("support-agent", roles=frozenset({"nothing"}), training=State.VALID)
+            reply = await upsert_principal(house.gate, ADMIN, RequestContext(), other)
+            assert isinstance(reply, PrincipalReply)
+            house.hands.ahead += LATELY_S
+
+        slow = Spy(house.gate.stores["crm"], meanwhile=moves)
+        asked = replace(house, gate=replace(house.gate, stores={"crm": slow}))
+        assert await code(asked, "support-agent", ask("phone")) == "NO_GRANT"
 
     async def test_a_suspended_principal_is_refused_with_all_its_roles(self, house: House) -> None:
         suspended = Principal("support-agent", roles=frozenset({"support"}), employment=State.SUSPENDED)

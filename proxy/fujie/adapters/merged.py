@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 
-from fujie.adapters.metrics import TABLE, Merge, Metric
+from fujie.adapters.metrictable import TABLE, Merge, Metric
 from fujie.adapters.scrape import ScrapeListener
 from fujie.model.errors import StartError
 

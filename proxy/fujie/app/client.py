@@ -17,6 +17,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from fujie.transport.grpc.status import DETAILS_KEY, DOMAIN
 from fujie.v1 import types_pb2 as types_v1
+from fujie.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from fujie.v1.consent_service_pb2_grpc import ConsentServiceStub
 from fujie.v1.customer_data_service_pb2_grpc import CustomerDataServiceStub
 from fujie.v1.directory_service_pb2_grpc import DirectoryServiceStub
@@ -44,6 +45,7 @@ class Stubs:
     consent: ConsentServiceStub
     directory: DirectoryServiceStub
     policy: PolicyServiceStub
+    approvals: ApprovalServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def connect(
         ConsentServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         DirectoryServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         PolicyServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        ApprovalServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
     )
 
 

@@ -3,27 +3,16 @@
 import re
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from fujie.app.section import Section, Text, is_loopback_host
+from fujie.app.section import Section, Text, is_safe_web_address
 from fujie.model.workload import TRUST_DOMAIN, trust_domain_of
 
 
 def _key_set(place: str) -> str:
-    if "://" not in place:
-        return place
-    try:
-        parts = urlsplit(place)
-        is_safe = parts.scheme == "https" or (
-            parts.scheme == "http" and is_loopback_host(parts.hostname or "")
-        )
-        is_plain = bool(parts.hostname) and "@" not in parts.netloc and "#" not in place and parts.port != 0
-    except ValueError:  # a port that is none
-        is_safe = is_plain = False
-    if not (is_safe and is_plain and place.isascii() and place.isprintable() and " " not in place):
+    if "://" in place and not is_safe_web_address(place):
         raise PydanticCustomError(
             "setting_invalid",
             "a path or an https address is meant, http for this machine only, without user and fragment",

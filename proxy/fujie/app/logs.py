@@ -22,6 +22,8 @@ FIELDS = frozenset(
         "metrics",
         "version",
         "digest",
+        "revision",
+        "signers",
         "state",
         "setting",
         "attribute",

@@ -24,7 +24,8 @@ EXIT_S = 2.0
 class WorkerProcess:
     """One process, from `start` until `ended` is done. Used by one event loop.
 
-    `why_not` says in one word why it does not answer: `starting`, `log`, `ledger`, `draining`, `ended`, or empty.
+    `why_not` says in one word why it does not answer: `starting`, `log`, `disk`, `ledger`, `policy`, `draining`, `ended`,
+    or empty.
     """
 
     def __init__(self, slot: int, process: subprocess.Popen[bytes], line: Control, merged: Merged) -> None:

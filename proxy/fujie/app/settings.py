@@ -7,7 +7,6 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -15,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from fujie.app import settingrows
 from fujie.app.configfile import Layers, read_layers
 from fujie.app.identity import Identity
+from fujie.app.policysection import SOURCES, Policy
 from fujie.app.problems import CannotStart, Problem
 from fujie.app.section import Section, Text, is_loopback_host
 from fujie.app.stores import Store
@@ -36,14 +36,6 @@ def _instance(text: str) -> str:
         raise PydanticCustomError(
             "setting_invalid", "1 to 64 of ASCII letters, digits, dot, dash and underscore are meant"
         ) from None
-    return text
-
-
-def _zone(text: str) -> str:
-    try:
-        ZoneInfo(text)
-    except (ValueError, OSError, LookupError):
-        raise PydanticCustomError("setting_invalid", "a zone of the IANA database is meant") from None
     return text
 
 
@@ -162,16 +154,6 @@ class Audit(Section):
     )
 
 
-class Policy(Section):
-    """The policies in force."""
-
-    paths: tuple[Path, ...] = Field(min_length=1, description="Files, or directories of `*.yaml`, `*.yml`.")
-    zone: Annotated[str, AfterValidator(_zone)] = Field(
-        default="Asia/Shanghai", description="Zone in which `time.hour` and `time.weekday` are read."
-    )
-    reload_seconds: float = Field(default=2, ge=0.05, description="How often the files are compared.")
-
-
 class Settings(Section):
     """Everything that `fujie.yaml` says. Paths are relative to the working directory."""
 
@@ -195,6 +177,7 @@ class Settings(Section):
         return {
             "server.unsafe_plaintext": self.server.unsafe_plaintext,
             "ledger.unsafe_plaintext": self.ledger.unsafe_plaintext,
+            "policy.unsafe_downgrade": self.policy.unsafe_downgrade,
             "identity.unsafe_static_tokens": self.identity.unsafe_static_tokens is not None,
             **{f"stores.{n}.unsafe_plaintext": each.unsafe_plaintext for n, each in self.stores.items()},
         }
@@ -281,6 +264,7 @@ def _suggestion(path: tuple[str, ...]) -> str:
 
 def _across(layers: Layers) -> Iterator[Problem]:
     """What two sections contradict each other in; on the raw values, so that it is found beside other problems."""
+    yield from _policy_source(layers)
     server = layers.values.get("server")
     keys, stores = _section(layers.values, "keys"), _section(layers.values, "stores")
     for name in stores if keys.get("store_index") is None else ():
@@ -304,6 +288,23 @@ def _across(layers: Layers) -> Iterator[Problem]:
             layers.place(given),
             _REMEDIES["MTLS_INCOMPLETE"],
         )
+
+
+def _policy_source(layers: Layers) -> Iterator[Problem]:
+    policy = layers.values.get("policy")
+    if not isinstance(policy, Mapping):
+        return  # which is said anyway
+    given = [name for name in SOURCES if policy.get(name) is not None]
+    if not given:
+        remedy = "Set policy.paths, or policy.bundle or policy.url for a signed bundle."
+        place = layers.place(("policy",))
+        yield Problem("SETTING_MISSING", "policies come from somewhere", "policy.paths", place, remedy)
+    for name in given[1:]:
+        problem, remedy = (
+            f"policy.{given[0]} is set too",
+            "Keep one of policy.paths, policy.bundle and policy.url.",
+        )
+        yield Problem("POLICY_SOURCE", problem, f"policy.{name}", layers.place(("policy", name)), remedy)
 
 
 def _section(above: object, name: str) -> Mapping[str, Any]:

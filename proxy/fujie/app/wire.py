@@ -32,18 +32,24 @@ from fujie.adapters.metrics import PrometheusMetrics
 from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
+from fujie.app.bundlestate import BundleState
 from fujie.app.identity import Identity
 from fujie.app.keeper import CheckpointKeeper
 from fujie.app.logs import log_event
-from fujie.app.policies import PolicyFiles
+from fujie.app.policies import Attributes, PolicyFiles
+from fujie.app.policysection import Policy
+from fujie.app.policysource import source_of as bundle_source_of
 from fujie.app.problems import CannotStart, Collector, Problem
 from fujie.app.settings import Ledger, Settings
+from fujie.app.signedbundle import Trust
+from fujie.app.signedpolicies import SignedPolicies
 from fujie.app.stores import Store
 from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.errors import AuditError
 from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
 from fujie.decision.tokens import Tokeniser
 from fujie.flows.gate import Gate
+from fujie.flows.shadow import Shadow
 from fujie.model.errors import LedgerError, StartError
 from fujie.ports import Authenticator
 from fujie.transport.grpc.services import Front
@@ -73,7 +79,7 @@ class OpenGate:
     """Everything that is open. `front` is what the transport serves."""
 
     front: Front
-    policies: PolicyFiles
+    policies: PolicyFiles | SignedPolicies
     ledger: SQLLedger
     log: TileLog
     keeper: CheckpointKeeper
@@ -96,7 +102,7 @@ async def open_gate(
         keys = _keys(settings, found)
         authenticator = found.take(_authenticator, settings.identity, metrics, clock, opened)
         attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
-        policies = found.take(PolicyFiles, settings.policy.paths, attributes)
+        policies = found.take(_policies, settings.policy, attributes, clock)
         index_key = keys["store_index"].secret if keys and "store_index" in keys else b""
         stores = await _stores(settings.stores, index_key, clock, found, opened)
         ids = SystemIdentifiers(clock)
@@ -133,7 +139,10 @@ async def open_gate(
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
             may_assert=frozenset(spiffe.may_assert if spiffe else ()),
+            shadow=Shadow(metrics, clock.monotonic) if settings.policy.shadow else None,
         )
+        if gate.shadow is not None:
+            opened.push_async_callback(gate.shadow.close)
         trust_domain = spiffe.trust_domain if spiffe else ""
         front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
@@ -145,6 +154,18 @@ def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] |
     read = {name: found.take(read_key, key.file) for name, key in named.items()}
     keys = {name: ConfiguredKey(name, named[name].id, secret) for name, secret in read.items() if secret}
     return keys if len(keys) == len(named) else None
+
+
+def _policies(
+    configured: Policy, attributes: Attributes, clock: SystemClock
+) -> PolicyFiles | SignedPolicies:
+    """Load the policies. Raises CannotStart."""
+    if configured.paths is not None:
+        return PolicyFiles(configured.paths, attributes)
+    assert configured.state_dir is not None
+    state = BundleState(configured.state_dir, may_go_back=configured.unsafe_downgrade)
+    trust = Trust.of(configured.trusted_keys, configured.signatures)
+    return SignedPolicies(bundle_source_of(configured), trust, state, attributes, clock.now)
 
 
 def _authenticator(

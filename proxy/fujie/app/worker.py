@@ -34,6 +34,7 @@ from fujie.app.policies import announce, follow
 from fujie.app.problems import CannotStart, Collector
 from fujie.app.readiness import Readiness
 from fujie.app.settings import Server, Settings
+from fujie.app.shadow import ShadowFiles, follow_shadow
 from fujie.app.wire import OpenGate, open_gate
 from fujie.model.errors import StartError
 from fujie.policy.cel import ENGINE
@@ -132,12 +133,16 @@ class Worker:
         return code
 
     def _tasks(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> set[asyncio.Task[None]]:
-        reload_s = self._settings.policy.reload_seconds
+        reload_s = self._settings.policy.follow_seconds
         running = {
             "policies": follow(gate.policies, self._metrics, reload_s, self._reload),
             "health": self._watch(gate, readiness, grpc),
             "keeper": gate.keeper.run(),
         }
+        if (shadow := gate.front.gate.shadow) is not None:
+            files = ShadowFiles(self._settings.policy.shadow, gate.policies.attributes)
+            every_s = self._settings.policy.reload_seconds
+            running["shadow"] = follow_shadow(files, shadow, self._metrics, every_s)
         if grpc.certificates is not None:
             running["certificates"] = self._follow_certificates(grpc)
         return {asyncio.create_task(each, name=name) for name, each in running.items()}

@@ -3,32 +3,37 @@
 `decide` is pure and total. The procedure, whose order matters:
 
 1. A principal that is not ACTIVE is refused, whatever it holds.
-2. When no grant opens the action to any role of the asker: NO_GRANT, and nothing else is said.
+2. When no grant that is valid opens the action to any role of the asker: NO_GRANT, and nothing else is said.
 3. Names that the bundle does not define are invalid.
-4. A grant matches when its scope matches, its condition is true and its limits leave room; an error or
-   an Unknown fact is no match. None: NO_GRANT, or LIMIT_EXCEEDED where a limit is in the way.
+4. A grant matches when its scope matches, it is valid now, its condition is true and its limits leave room;
+   an error or an Unknown fact is no match. None: NO_GRANT, or LIMIT_EXCEEDED where a limit is in the way.
 5. The basis must be one that the purpose accepts, with its evidence.
 6. Every guard in scope is evaluated. A match condition that is false takes the guard out; one that
-   errs leaves it in, and refuses. A validation that is not true refuses. One whose limits leave no
-   room refuses with LIMIT_EXCEEDED, and nothing else is said.
+   errs leaves it in, and refuses. A validation that is not true refuses; one that is false and may be
+   approved refuses nothing, but asks for its approval unless that is granted. A guard whose limits leave
+   no room refuses with LIMIT_EXCEEDED, and nothing else is said.
 7. The step of a field is the most open among the matching grants, then the most closed of that, of
    every applicable guard's `fields`, and of the floor of its class.
 8. Fields that no grant names are withheld; all of them withheld, or any under `strict`, refuses.
+9. What nothing refuses is allowed once nothing is left to approve: to refuse comes before to ask.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.decision.limits import closed_to_all, taken, used_up, without_grant
-from fujie.decision.plan import Plan, RuleSet
+from fujie.decision.plan import Plan, RuleSet, is_late
+from fujie.decision.validity import is_reachable, out_of_validity
+from fujie.model.approval import Requirement
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
-from fujie.model.facts import Facts, FactValue, Unknown
+from fujie.model.facts import APPROVED, Facts, FactValue, Unknown
 from fujie.model.reason import LocalizedText
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import Step
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
-from fujie.policy.bundle import Grant, Guard, Rule
+from fujie.policy.bundle import Grant, Guard, Rule, Validation
 from fujie.policy.cel import Engine, EvaluationError, Result
 
 _OMIT = Step("omit")
@@ -61,15 +66,19 @@ def built_in(code: str, *, guard: str = "", validation: str = "", detail: str = 
 
 
 def matching_grants(plan: Plan, facts: Facts) -> tuple[Grant, ...]:
-    """Return the grants of the plan whose condition is true and whose limits leave room."""
+    """Return the grants of the plan that are valid, whose condition is true and whose limits leave room."""
     results = outcomes(plan.bundle.engine, plan.conditions, facts)
-    return _matching(plan, results, used_up(plan, facts))
+    return _matching(plan, results, used_up(plan, facts), out_of_validity(plan, facts))
 
 
-def _matching(plan: Plan, results: Sequence[Outcome], limited: frozenset[str]) -> tuple[Grant, ...]:
+def _matching(
+    plan: Plan, results: Sequence[Outcome], limited: frozenset[str], out: frozenset[str]
+) -> tuple[Grant, ...]:
     conditions = iter(results)
     found = tuple(grant for grant in plan.grants if grant.condition is None or next(conditions) is True)
-    return tuple(grant for grant in found if grant.counted_as not in limited) if limited else found
+    if not limited and not out:
+        return found
+    return tuple(grant for grant in found if grant.counted_as not in limited and grant.name not in out)
 
 
 def outcomes(engine: Engine, asked: RuleSet, facts: Facts) -> list[Outcome]:
@@ -101,14 +110,23 @@ def precheck(plan: Plan, request: Request, facts: Facts) -> Decision | None:
     """
     if refused := _closed(plan, request, facts):
         return refused
+    out = out_of_validity(plan, facts)
     if limited := used_up(plan, facts, so_far=True):
-        code = closed_to_all(plan, limited, outcomes(plan.bundle.engine, plan.all_rules, facts))
+        results = outcomes(plan.bundle.engine, plan.all_rules, facts)
+        code = closed_to_all(plan, limited, results, out)
         return _deny(plan, facts, [built_in(code)]) if code else None
-    if not plan.needs_customer:
+    if not _needs_customer(plan, out):
         results = outcomes(plan.bundle.engine, plan.conditions, facts)
-        if not _matching(plan, results, limited):
+        if not _matching(plan, results, limited, out):
             return _deny(plan, facts, [built_in("NO_GRANT")])
     return None
+
+
+def _needs_customer(plan: Plan, out: frozenset[str]) -> bool:
+    if not out or not plan.needs_customer:
+        return plan.needs_customer
+    valid = (grant for grant in plan.grants if grant.name not in out)
+    return any(grant.condition is not None and is_late(grant.condition.reads) for grant in valid)
 
 
 def _closed(plan: Plan, request: Request, facts: Facts) -> Decision | None:
@@ -116,7 +134,7 @@ def _closed(plan: Plan, request: Request, facts: Facts) -> Decision | None:
     if employment is not State.ACTIVE:  # 1
         code = _EMPLOYMENT.get(employment) if isinstance(employment, State) else None
         return _deny(plan, facts, [built_in(code or "PRINCIPAL_UNKNOWN")])
-    if not plan.reachable:  # 2
+    if not is_reachable(plan, facts):  # 2
         return _deny(plan, facts, [built_in("NO_GRANT")])
     if invalid := list(_invalid_names(plan, request)):  # 3
         return _deny(plan, facts, invalid)
@@ -127,42 +145,77 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
     if refused := _closed(plan, request, facts):
         return refused
     results = outcomes(plan.bundle.engine, plan.all_rules, facts)
-    limited = used_up(plan, facts)  # 4
-    if limited and (code := closed_to_all(plan, limited, results)):
+    limited, out = used_up(plan, facts), out_of_validity(plan, facts)  # 4
+    if limited and (code := closed_to_all(plan, limited, results, out)):
         return _deny(plan, facts, [built_in(code)])
-    grants = _matching(plan, results, limited)
+    grants = _matching(plan, results, limited, out)
     if not grants:
-        return _deny(plan, facts, [built_in(without_grant(plan, limited, results))])
-    closing: dict[str, list[ReasonHit]] = {
-        "deny": list(_basis(plan, request)),
-        "warn": [],
-        "shadow": [],
-    }  # 5
-    applicable: list[Guard] = []
-    start = len(plan.conditions.rules)
-    for guard in plan.guards:  # 6
-        end = start + len(guard.conditions) + len(guard.validations)
-        hits = guard_hits(guard, results[start:end], facts)
-        start = end
-        if hits is not None:
-            if guard.counted_as in limited:
-                return _deny(plan, facts, [built_in("LIMIT_EXCEEDED")])
-            applicable.append(guard)
-            closing["deny" if guard.enforced else "warn" if guard.warns else "shadow"].extend(hits)
-    fields = _fields(plan, request, grants, applicable)  # 7
-    closing["deny"].extend(_withheld(request, fields))  # 8
-    refusing = bool(closing["deny"])
+        return _deny(plan, facts, [built_in(without_grant(plan, limited, results, out))])
+    closing = _guarded(plan, results, facts)  # 6
+    if not limited.isdisjoint(guard.counted_as for guard in closing.applicable):
+        return _deny(plan, facts, [built_in("LIMIT_EXCEEDED")])
+    fields = _fields(plan, request, grants, closing.applicable)  # 7
+    refusing = [*_basis(plan, request), *closing.denying, *_withheld(request, fields)]  # 5, 8
+    needed, used = _approvals(closing.approvable, facts)  # 9
+    effect = Effect.DENY if refusing else Effect.APPROVAL_REQUIRED if needed else Effect.ALLOW
+    is_open = effect is Effect.ALLOW
     return Decision(
-        effect=Effect.DENY if refusing else Effect.ALLOW,
+        effect=effect,
         bundle=plan.bundle.digest,
-        reasons=_sorted(closing["deny"]),
-        fields=MappingProxyType({} if refusing else fields),
+        reasons=_sorted(refusing or [validation.hit for validation in needed]),
+        fields=MappingProxyType(fields if is_open else {}),
         grants=tuple(grant.name for grant in grants),
-        warnings=_sorted(closing["warn"]),
-        shadow=_sorted(closing["shadow"]),
+        warnings=_sorted(closing.warning),
+        shadow=_sorted(closing.shadow),
         read=_read(plan, facts),
-        charges=taken(request.action, grants, applicable) if plan.limits and not refusing else (),
+        charges=taken(request.action, grants, closing.applicable) if plan.limits and is_open else (),
+        needs=() if refusing else tuple(v.approval for v in needed if v.approval),
+        uses=used if is_open else (),
     )
+
+
+@dataclass(slots=True)
+class _Closing:
+    """What the guards of a plan came to: those that apply, their hits by mode, and what may be approved."""
+
+    applicable: list[Guard]
+    denying: list[ReasonHit]
+    warning: list[ReasonHit]
+    shadow: list[ReasonHit]
+    approvable: list[Validation]
+
+
+def _guarded(plan: Plan, results: Sequence[Outcome], facts: Facts) -> _Closing:
+    found = _Closing([], [], [], [], [])
+    start = len(plan.conditions.rules)
+    for guard in plan.guards:
+        end = start + len(guard.conditions) + len(guard.validations)
+        verdicts = results[start:end]
+        hits = guard_hits(guard, verdicts, facts)
+        start = end
+        if hits is None:
+            continue
+        found.applicable.append(guard)
+        (found.denying if guard.enforced else found.warning if guard.warns else found.shadow).extend(hits)
+        if plan.approvals:
+            found.approvable.extend(to_approve(guard, verdicts))
+    return found
+
+
+def _approvals(
+    approvable: Sequence[Validation], facts: Facts
+) -> tuple[list[Validation], tuple[Requirement, ...]]:
+    """Return the validations that lack their approval, and the requirements whose approval is there."""
+    given = granted(facts)
+    asked = [(validation, validation.approval) for validation in approvable if validation.approval]
+    needed = [validation for validation, requirement in asked if requirement.key not in given]
+    return needed, tuple(requirement for _, requirement in asked if requirement.key in given)
+
+
+def granted(facts: Facts) -> tuple[str, ...]:
+    """Return the keys of the requirements that are approved: none, when the facts do not tell."""
+    told = facts.get(APPROVED)
+    return told if isinstance(told, tuple) else ()
 
 
 def _invalid_names(plan: Plan, request: Request) -> Iterator[ReasonHit]:
@@ -189,7 +242,8 @@ def _basis(plan: Plan, request: Request) -> Iterator[ReasonHit]:
 
 
 def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[ReasonHit] | None:
-    """Return why the guard refuses, empty when it holds; None when it does not apply."""
+    """Return why the guard refuses, empty when it does not; None when it does not apply. For what may be approved
+    see `to_approve`."""
     if verdicts.count(True) == len(verdicts):
         return []
     split = len(guard.conditions)
@@ -202,10 +256,17 @@ def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[
     ]
     for validation, verdict in zip(guard.validations, verdicts[split:], strict=True):
         if verdict is False:
-            hits.append(validation.hit)
+            if validation.approval is None:
+                hits.append(validation.hit)
         elif verdict is not True:
             hits.append(_broken(verdict, validation.rule, guard.name, validation.name, facts))
     return hits
+
+
+def to_approve(guard: Guard, verdicts: Sequence[Outcome]) -> list[Validation]:
+    """Return the validations of a guard that applies which are false and may be approved."""
+    of_validations = zip(guard.validations, verdicts[len(guard.conditions) :], strict=True)
+    return [found for found, verdict in of_validations if found.approval is not None and verdict is False]
 
 
 def _broken(verdict: Outcome, rule: Rule, guard: str, name: str, facts: Facts) -> ReasonHit:

@@ -6,8 +6,9 @@ from datetime import datetime, tzinfo
 
 from fujie.decision.consent import consent_of
 from fujie.decision.suppression import suppressed
+from fujie.decision.validity import expired_at
 from fujie.model.consent import ConsentEvent
-from fujie.model.facts import ROWS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.facts import EXPIRED, LONGEST, ROWS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
 from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.suppression import Suppression
@@ -15,9 +16,6 @@ from fujie.model.vocabulary import ANY_CHANNEL
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
-_LONGEST = 1_024
-"""Code points of a text, and of a list with one more for each item. Facts are states and names; the engine
-bounds iterations, not memory: `tags.map(t, t + t)` over 10 kB texts takes hundreds of megabytes."""
 _NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
 _NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
 _NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
@@ -69,6 +67,8 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
     }
     for name, fact_type in bundle.principal_attributes.items():
         values[f"principal.{name}"] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
+    if bundle.timed_grants:
+        values[EXPIRED] = expired_at(bundle, request.action, principal.roles, now)
     return with_customer(bundle, request, Facts(values), raw, now)
 
 
@@ -113,11 +113,11 @@ def _typed(value: object, fact_type: FactType) -> FactValue:
             items = value if isinstance(value, list | tuple) else ()
             texts = tuple(item for item in items if isinstance(item, str) and _is_text(item))
             whole = isinstance(value, list | tuple) and len(texts) == len(items)
-            return texts if whole and len(texts) + sum(map(len, texts)) <= _LONGEST else _WRONG_TYPE
+            return texts if whole and len(texts) + sum(map(len, texts)) <= LONGEST else _WRONG_TYPE
         case _:
             return _WRONG_TYPE
 
 
 def _is_text(text: str) -> bool:
     # The engine cuts at NUL and dies at a lone surrogate (cel-expr-python 0.1.3).
-    return len(text) <= _LONGEST and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    return len(text) <= LONGEST and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)

@@ -40,12 +40,15 @@ def used_up(plan: Plan, facts: Facts, *, so_far: bool = False) -> frozenset[str]
     return frozenset(names)
 
 
-def closed_to_all(plan: Plan, limited: frozenset[str], results: Sequence[object]) -> str:
+def closed_to_all(
+    plan: Plan, limited: frozenset[str], results: Sequence[object], out: frozenset[str]
+) -> str:
     """Return the code that refuses whoever the customer is, or empty.
 
-    `results` are what `plan.all_rules` came to; those that read the customer are not looked at.
+    `results` are what `plan.all_rules` came to; those that read the customer are not looked at. `out` names the
+    grants out of validity.
     """
-    possible = _possible(plan, results)
+    possible = _possible(plan, results, out)
     if not possible:
         return "NO_GRANT"
     if all(grant.counted_as in limited for grant in possible) or _touches(
@@ -55,10 +58,12 @@ def closed_to_all(plan: Plan, limited: frozenset[str], results: Sequence[object]
     return ""
 
 
-def without_grant(plan: Plan, limited: frozenset[str], results: Sequence[object]) -> str:
+def without_grant(
+    plan: Plan, limited: frozenset[str], results: Sequence[object], out: frozenset[str]
+) -> str:
     """Return the code for a customer that no grant opens: LIMIT_EXCEEDED as soon as a limit may refuse another
     customer that one would open."""
-    possible = _possible(plan, results) if limited else []
+    possible = _possible(plan, results, out) if limited else []
     touched = any(grant.counted_as in limited for grant in possible)
     if possible and (touched or _touches(plan, limited, results, surely=False)):
         return "LIMIT_EXCEEDED"
@@ -71,14 +76,15 @@ def taken(action: Action, grants: Sequence[Grant], guards: Sequence[Guard]) -> t
     return tuple(charge for charge in charges if charge.limit is not Limit.LOOKUPS_PER_MINUTE)
 
 
-def _possible(plan: Plan, results: Sequence[object]) -> list[Grant]:
+def _possible(plan: Plan, results: Sequence[object], out: frozenset[str]) -> list[Grant]:
     """Return the grants that are open to some customer."""
     verdicts = iter(results)
-    return [
+    found = [
         grant
         for grant in plan.grants
         if grant.condition is None or (next(verdicts) is True) or is_late(grant.condition.reads)
     ]
+    return [grant for grant in found if grant.name not in out] if out else found
 
 
 def _touches(plan: Plan, limited: frozenset[str], results: Sequence[object], *, surely: bool) -> bool:

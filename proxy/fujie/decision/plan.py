@@ -6,7 +6,8 @@ A scope is action, purpose, store, key kind and roles. Everything else about a r
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fujie.model.facts import CUSTOMER_ROOTS, EXHAUSTED, ROWS, USE_ROOTS
+from fujie.model.approval import Requirement
+from fujie.model.facts import APPROVED, CUSTOMER_ROOTS, EXHAUSTED, EXPIRED, ROWS, USE_ROOTS
 from fujie.model.limit import Charge, Limit
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, KeyKind
@@ -34,7 +35,8 @@ class RuleSet:
 class Plan:
     """Grants and guards that can match in one scope, and the programs that evaluate their rules.
 
-    `reachable` tells whether any grant of the bundle opens this action to these roles at all.
+    `reachable` tells whether any grant of the bundle opens this action to these roles at all, at whatever
+    time; `is_lasting`, whether one without bounds in time does; `timed` names those with.
     `conditions` are those of the grants that have one. `all_rules` are these and then those of the
     guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
     depends on; `customer_attributes` names those of the customer among it. `needs_customer` tells whether a
@@ -43,6 +45,8 @@ class Plan:
     `limits` are the counters of its grants and guards that the action is counted on; `has_limits` also counts
     limits per request. Who decides on a plan
     that reads `limits.exhausted` establishes it first: as long as it is Unknown, every limit counts as used up.
+    `approvals` are what validations of its guards may ask for; as long as `approvals.granted` is Unknown,
+    none is granted.
     """
 
     bundle: Bundle
@@ -57,6 +61,9 @@ class Plan:
     needs_suppressions: bool
     limits: tuple[Charge, ...]
     has_limits: bool
+    is_lasting: bool
+    timed: frozenset[str]
+    approvals: tuple[Requirement, ...]
 
 
 class Planner:
@@ -109,8 +116,15 @@ class Planner:
         limitable: tuple[Grant | Guard, ...] = (*grants, *guards)
         limits = charges_of(limitable, action)
         counts_rows = any(Limit.ROWS_PER_REQUEST in rule.limits for rule in limitable)
-        of_limits = (*((EXHAUSTED,) if limits else ()), *((ROWS,) if counts_rows else ()))
-        reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads, of_limits)))
+        timed = frozenset(grant.name for grant in reachable if grant.is_timed)
+        approvals = tuple(
+            validation.approval
+            for guard in guards
+            for validation in guard.validations
+            if validation.approval is not None
+        )
+        by_itself = ((EXHAUSTED, limits), (ROWS, counts_rows), (EXPIRED, timed), (APPROVED, approvals))
+        reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads, (path for path, on in by_itself if on))))
         return Plan(
             bundle=self.bundle,
             reachable=bool(reachable),
@@ -123,7 +137,10 @@ class Planner:
             needs_customer=is_late(conditions.reads),
             needs_suppressions=any(path.startswith("suppression.") for path in reads),
             limits=limits,
-            has_limits=bool(of_limits),
+            has_limits=bool(limits) or counts_rows,
+            is_lasting=any(not grant.is_timed for grant in reachable),
+            timed=timed,
+            approvals=approvals,
         )
 
 

@@ -12,12 +12,11 @@ from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import refs_of, rows_of
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import CorrectionReply, Refusal
-from fujie.model.customer import Correction, CustomerRef, Phone, StoreKey
+from fujie.model.customer import Correction, CustomerRef, Identity, Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
-from fujie.ports import Identity
 
 _EVIDENCE = {"correction.has_evidence": True}
 

@@ -8,15 +8,17 @@ from functools import lru_cache
 from fujie.audit.canon import canonical
 from fujie.audit.entry import Entry, EntryKind, leaf_bytes
 from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
+from fujie.decision.anew import reason_codes, steps
+from fujie.decision.replay import LEFT_OUT, UNNAMED
 from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
 from fujie.model.consent import EntryRef
+from fujie.model.customer import Identity
 from fujie.model.decision import Decision
-from fujie.model.facts import FactType, Known, Unknown
+from fujie.model.facts import ROWS, FactType, Known, Unknown
 from fujie.model.request import Request
-from fujie.model.vocabulary import Basis, State
+from fujie.model.vocabulary import CUSTOMER_ACTIONS, Action, Basis, State
 from fujie.policy.cel import ENGINE
-from fujie.ports import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class Subject:
 
 NOBODY = Subject()
 
-UNKNOWN = "?"
+APPROVAL_ID = "approval.id"
+"""The fact of an entry that names an approval."""
+
+UNKNOWN = UNNAMED
 """Stands in an entry for a purpose, basis, store or field that nobody defined."""
 
 _BASES = frozenset(Basis)
@@ -60,6 +65,11 @@ async def placed(
     uid = gate.ids.new_id()
     request = _recorded(case)
     facts, personal = _facts(decision, case.decider.bundle.facts)
+    if decision.read:
+        facts |= _asked(request)
+    sealed = _sealed(case, personal, uid, subject)
+    if personal and not sealed:
+        facts[LEFT_OUT] = True
     if request is not case.request:
         for name in ("purpose", "basis", "store", "fields"):
             if f"request.{name}" in facts:
@@ -77,13 +87,13 @@ async def placed(
         basis=request.basis,
         store=request.store,
         sids=subject.sids,
-        fields={name: str(outcome.step) for name, outcome in decision.fields.items()},
+        fields=steps(decision),
         effect=decision.effect.value,
-        reasons=_codes(decision),
+        reasons=reason_codes(decision),
         facts=facts | dict(subject.facts) | _channel(case),
-        sealed=_sealed(case, personal, uid, subject),
+        sealed=sealed,
         bundle=decision.bundle,
-        request_digest=_digest(case, request, subject.sids),
+        request_digest=request_digest(case, request, subject.sids),
         engine=ENGINE,
     )
     index = await gate.log.append(leaf_bytes(entry))
@@ -94,13 +104,29 @@ async def placed(
     return summary, EntryRef(entry.origin, index)
 
 
+def _asked(request: Request) -> dict[str, Known]:
+    """Return what else a replay must know of the request, whether a rule read it or not."""
+    if request.action is Action.CONSENT_RECORD:
+        return {"request.has_prompt": request.has_prompt}
+    if request.action not in CUSTOMER_ACTIONS:
+        return {}
+    return {
+        "request.key": request.key_kind,
+        "request.fields": request.fields,
+        "request.strict": request.strict,
+        "request.has_basis_evidence": request.has_basis_evidence,
+        "request.has_ticket": request.has_ticket,
+        ROWS: request.rows,
+    }
+
+
 def _channel(case: Case) -> dict[str, Known]:
     """Return the workload through which somebody called with a token of his own."""
     caller = case.caller
     return {"caller.workload": caller.workload} if caller.workload and not caller.is_workload else {}
 
 
-def _digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
+def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
     said = {
@@ -137,15 +163,6 @@ def _recorded(case: Case) -> Request:
 
 def _ours(name: str, known: Container[str]) -> str:
     return name if not name or name in known else UNKNOWN
-
-
-def _codes(decision: Decision) -> tuple[str, ...]:
-    """Return the reasons as the entry holds them: enforced ones plain, `warn:` and `audit:` in front of the others."""
-    return (
-        *(hit.code for hit in decision.reasons),
-        *(f"warn:{hit.code}" for hit in decision.warnings),
-        *(f"audit:{hit.code}" for hit in decision.shadow),
-    )
 
 
 def _facts(decision: Decision, types: Mapping[str, FactType]) -> tuple[dict[str, Known], dict[str, Known]]:

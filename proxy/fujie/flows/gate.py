@@ -8,6 +8,7 @@ from typing import Protocol
 from fujie.audit.sealing import SealKey
 from fujie.decision.decider import Decider
 from fujie.decision.tokens import Tokeniser
+from fujie.flows.shadow import Shadow
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import ADMINISTRATOR, State
@@ -28,7 +29,7 @@ class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
-    customers' data keys."""
+    customers' data keys; `shadow` is another bundle, asked and never obeyed."""
 
     directory: Directory
     ledger: Ledger
@@ -44,6 +45,7 @@ class Gate:
     admins: frozenset[str] = frozenset()
     controller: str = ""
     may_assert: frozenset[str] = frozenset()
+    shadow: Shadow | None = None
 
 
 class Stopwatch:

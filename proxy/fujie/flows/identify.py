@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from fujie.flows.gate import Gate
-from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.errors import RequestError, StoreError
-from fujie.ports import Fetched, Identity
+from fujie.model.record import Fetched
 
 _TIMEOUT_S = 2.0
 """Store time for one reference; nothing of the row but its keys is read."""

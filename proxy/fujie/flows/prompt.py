@@ -22,13 +22,12 @@ from fujie.flows.notices import bears, in_force, told
 from fujie.flows.refuse import permitted
 from fujie.flows.reply import Prompt
 from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
-from fujie.model.customer import CustomerRef, StoreKey
+from fujie.model.customer import CustomerRef, Identity, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.notice import PrivacyNotice
 from fujie.model.request import Request
 from fujie.model.vocabulary import ANY_CHANNEL, Action, Basis, Effect
-from fujie.ports import Identity
 
 TTL = timedelta(minutes=10)
 """How long an answer is taken: the length of a conversation, short enough that the customer's state stands."""

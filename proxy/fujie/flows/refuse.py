@@ -5,8 +5,10 @@ from typing import TypeVar
 
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import AuditError, LogUnavailable
+from fujie.decision.anew import Seen
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
+from fujie.decision.validity import is_reachable
 from fujie.flows.evidence import NOBODY, Subject, record
 from fujie.flows.gate import Case, Gate, open_case, principal_of
 from fujie.flows.reply import Prompt, Refusal
@@ -112,6 +114,8 @@ async def permitted(case: Case) -> Decision:
     plan = case.decider.plan(case.request, principal.roles)
     facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, case.gate.zone)
     decision = case.decider.decide(plan, case.request, facts)
+    if case.gate.shadow is not None:
+        case.gate.shadow.ask(Seen(plan, case.request, facts), decision, case.now)
     case.watch.lap("decide")
     return decision
 
@@ -133,7 +137,7 @@ async def refuse_input(gate: Gate, caller: Credential, action: Action, error: Re
             plan = case.decider.plan(case.request, principal.roles)
             facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, gate.zone)
             closed = precheck(plan, case.request, facts)
-            is_hidden = not plan.reachable and not _is_trusted(case)
+            is_hidden = not is_reachable(plan, facts) and not _is_trusted(case)
             if closed is not None and (is_hidden or closed.primary.startswith("PRINCIPAL_")):
                 return await refused(case, closed)
         return await refused(case, refuse(case.decider.bundle.digest, error.code), field=error.field)

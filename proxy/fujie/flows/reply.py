@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from fujie.model.approval import Approval
 from fujie.model.consent import ConsentEvent
 from fujie.model.decision import Explanation, FieldOutcome, ReasonHit
 from fujie.model.notice import PrivacyNotice
@@ -35,13 +37,15 @@ class Prompt:
 class Refusal:
     """Nothing was released. `reasons` is what the asker may know, the primary one first, never empty.
 
-    `field` is the path in the request message of an invalid argument, else empty.
+    `field` is the path in the request message of an invalid argument, else empty. `approval` is the name of the
+    approval that waits for others, where that is what is missing.
     """
 
     summary: Summary
     reasons: tuple[ReasonHit, ...]
     field: str = ""
     prompt: Prompt | None = None
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -123,6 +127,24 @@ class SuppressionsReply:
 
 
 @dataclass(frozen=True, slots=True)
+class ApprovalReply:
+    """An approval as it stands `at` that moment."""
+
+    summary: Summary
+    approval: Approval
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalsReply:
+    """One page of approvals as they stand `at` that moment. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[Approval]
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class CorrectionReply:
     """Two references are one person now, or are not."""
 
@@ -168,3 +190,6 @@ class BundleReply:
 
     summary: Summary
     documents: tuple[BundleDocument, ...]
+    revision: int = 0
+    """0 for plain policy files."""
+    signers: tuple[str, ...] = ()

@@ -1,6 +1,6 @@
 """Who is asked about: a customer, named by the key of a store or by a phone number."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from fujie.model.vocabulary import KeyKind
@@ -38,6 +38,28 @@ class Phone:
 
 
 CustomerRef = StoreKey | Phone
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What the ledger knows of a customer: `sid` is the one that was asked for, `others` are those
+    that share one of its refs and may be the same person (negative state counts from all, positive
+    only from `sid`).
+
+    `is_shared` tells that the ref which led to `sid` is a number that several sids share: `sid` is
+    then only the earliest of them, and what speaks for one customer cannot be said of it.
+    `wrapped_key` is the wrapped data key of `sid`; None once it is erased.
+    """
+
+    sid: str
+    others: tuple[str, ...] = ()
+    is_shared: bool = False
+    wrapped_key: bytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def sids(self) -> tuple[str, ...]:
+        """All of them, `sid` first."""
+        return (self.sid, *self.others)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

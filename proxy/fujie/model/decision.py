@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from fujie.model.approval import Requirement
 from fujie.model.facts import FactValue
 from fujie.model.limit import Charge
 from fujie.model.reason import NO_TEXT, LocalizedText
 from fujie.model.step import Step
+from fujie.model.suggestion import NO_SUGGESTIONS, Suggestions
 from fujie.model.vocabulary import Effect
 
 
@@ -42,6 +44,8 @@ class Decision:
     `grants` names the matching grants. `read` are the facts that the decision depended on.
     `charges` is what an ALLOW takes from the limits of its grants and guards: nothing may be released
     before they are reserved.
+    `needs` is what must be approved, when the effect is APPROVAL_REQUIRED; its approvals are used up by an ALLOW
+    that `uses` them.
     """
 
     effect: Effect
@@ -53,6 +57,8 @@ class Decision:
     shadow: tuple[ReasonHit, ...] = ()
     read: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
     charges: tuple[Charge, ...] = ()
+    needs: tuple[Requirement, ...] = ()
+    uses: tuple[Requirement, ...] = ()
 
     @property
     def primary(self) -> str:
@@ -88,7 +94,8 @@ class RuleTrace:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision with the trace of every rule in scope."""
+    """A decision with the trace of every rule in scope, and what would open it."""
 
     decision: Decision
     rules: tuple[RuleTrace, ...]
+    suggestions: Suggestions = NO_SUGGESTIONS

@@ -29,6 +29,11 @@ class Kind(StrEnum):
     STATE = "state"
 
 
+LONGEST = 1_024
+"""Code points of a text, and of a list with one more for each item; what is longer is Unknown. Facts are states and
+names; the engine bounds iterations, not memory: `tags.map(t, t + t)` over 10 kB texts takes hundreds of megabytes."""
+
+
 class UnknownWhy(StrEnum):
     """Why a fact is not known."""
 
@@ -93,6 +98,8 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "request.has_prompt": _BOOL,
         "request.rows": _INT,
         "limits.exhausted": _STRINGS,
+        "grants.expired": _STRINGS,
+        "approvals.granted": _STRINGS,
         "usage.volume": FactType(Kind.STATE, USAGE_STATES),
         "usage.sequence": FactType(Kind.STATE, USAGE_STATES),
         "time.hour": _INT,
@@ -111,6 +118,16 @@ USE_ROOTS = frozenset({"limits", "usage"})
 
 EXHAUSTED = "limits.exhausted"
 """The fact that names every grant and guard (`grant:name`, `guard:name`) a limit of which is used up."""
+
+EXPIRED = "grants.expired"
+"""The fact that names every time-bound grant that is not valid at the moment of the request."""
+
+APPROVED = "approvals.granted"
+"""The fact that holds the key of every requirement (`model.approval.Requirement.key`) that is approved for this request.
+Like `EXPIRED` it is read by `decide` itself and by no expression."""
+
+UNREADABLE = frozenset({EXPIRED, APPROVED})
+"""Facts that no expression may read: DESIGN section 5, combining (4)."""
 
 ROWS = "request.rows"
 """The fact how many customers the call is about."""

@@ -106,6 +106,15 @@ FAILURES: tuple[ReasonDefinition, ...] = (
             "Give its method, where its evidence lies, and its time, later than the opt-out's.",
         ),
     ),
+    row("APPROVAL_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该审批。", "There is no such approval."),
+    row(
+        "APPROVAL_CLOSED",
+        _O.CONFLICT,
+        500,
+        "该审批已结束：已使用、已拒绝、已撤销或已过期。",
+        "The approval is closed: used, rejected, revoked or expired.",
+        remedy=("请重新请求以取得新的审批。", "Ask again; that makes a new one."),
+    ),
     row(
         "PAGE_TOKEN_INVALID",
         _O.INVALID,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn, final
 
+from fujie.model.customer import StoreKey
 from fujie.model.data_class import DataClass
 from fujie.model.step import Step
 
@@ -39,6 +40,21 @@ class SealedRecord:
 
     def __reduce_ex__(self, protocol: object, /) -> NoReturn:
         raise TypeError("a sealed record is neither copied nor pickled")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Fetched:
+    """One row of a store: the sealed fields that were asked for, and the attributes for facts.
+
+    `phone` is the row's own number in E.164 where the store maps one and it normalises, else empty:
+    it finds what the ledger knows of the same person under the number. `attributes` holds raw
+    values of the columns that were asked for; a column that is not mapped is absent.
+    """
+
+    key: StoreKey
+    record: SealedRecord
+    attributes: Mapping[str, object]
+    phone: str = ""
 
 
 def open_for_masking(record: SealedRecord) -> Mapping[str, object]:

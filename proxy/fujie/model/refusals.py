@@ -179,7 +179,28 @@ REFUSALS: tuple[ReasonDefinition, ...] = (
         "The field is not granted.",
         basis=("PIPL-6",),
     ),
-    row("APPROVAL_REQUIRED", _O.APPROVAL, 400, "此操作需要审批。", "This needs an approval."),
+    row(
+        "APPROVAL_REQUIRED",
+        _O.APPROVAL,
+        400,
+        "此操作需要审批。",
+        "This needs an approval.",
+        remedy=(
+            "请在审批通过后，附上审批编号再次请求。",
+            "Ask again with the approval's name once it is approved.",
+        ),
+    ),
+    row(
+        "SELF_APPROVAL",
+        _O.REFUSED,
+        401,
+        "任何人都不能审批自己的请求。",
+        "Nobody decides on his own request.",
+        remedy=(
+            "请由另一位审批人处理；申请人可以撤销。",
+            "Let another approver decide; the requester may revoke.",
+        ),
+    ),
     # What a consent rests on.
     row(
         "NOTICE_UNKNOWN",

@@ -55,7 +55,7 @@ class BatchLookupCustomersRequest(_message.Message):
     def __init__(self, customers: _Optional[_Iterable[_Union[_types_pb2.CustomerRef, _Mapping]]] = ..., store: _Optional[str] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., read_mask: _Optional[_Union[_field_mask_pb2.FieldMask, _Mapping]] = ..., strict: bool = ...) -> None: ...
 
 class CustomerResult(_message.Message):
-    __slots__ = ("index", "customer", "treatments", "decision", "reasons")
+    __slots__ = ("index", "customer", "treatments", "decision", "reasons", "approval")
     class TreatmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -68,12 +68,14 @@ class CustomerResult(_message.Message):
     TREATMENTS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     index: int
     customer: _struct_pb2.Struct
     treatments: _containers.MessageMap[str, _types_pb2.Treatment]
     decision: _types_pb2.DecisionSummary
     reasons: _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]
-    def __init__(self, index: _Optional[int] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ...) -> None: ...
+    approval: str
+    def __init__(self, index: _Optional[int] = ..., customer: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., approval: _Optional[str] = ...) -> None: ...
 
 class BatchLookupCustomersResponse(_message.Message):
     __slots__ = ("results",)

@@ -54,7 +54,7 @@ class RuleTrace(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., part: _Optional[str] = ..., outcome: _Optional[str] = ..., place: _Optional[str] = ..., clauses: _Optional[_Iterable[_Union[Clause, _Mapping]]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("effect", "reasons", "treatments", "rules", "decision")
+    __slots__ = ("effect", "reasons", "treatments", "rules", "decision", "suggestions", "untold", "suggestions_cut")
     class TreatmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -67,12 +67,36 @@ class ExplainResponse(_message.Message):
     TREATMENTS_FIELD_NUMBER: _ClassVar[int]
     RULES_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTIONS_FIELD_NUMBER: _ClassVar[int]
+    UNTOLD_FIELD_NUMBER: _ClassVar[int]
+    SUGGESTIONS_CUT_FIELD_NUMBER: _ClassVar[int]
     effect: _types_pb2.Effect
     reasons: _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]
     treatments: _containers.MessageMap[str, _types_pb2.Treatment]
     rules: _containers.RepeatedCompositeFieldContainer[RuleTrace]
     decision: _types_pb2.DecisionSummary
-    def __init__(self, effect: _Optional[_Union[_types_pb2.Effect, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., rules: _Optional[_Iterable[_Union[RuleTrace, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+    suggestions: _containers.RepeatedCompositeFieldContainer[Suggestion]
+    untold: _containers.RepeatedCompositeFieldContainer[Suggestion]
+    suggestions_cut: bool
+    def __init__(self, effect: _Optional[_Union[_types_pb2.Effect, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., rules: _Optional[_Iterable[_Union[RuleTrace, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., suggestions: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., untold: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., suggestions_cut: bool = ...) -> None: ...
+
+class Suggestion(_message.Message):
+    __slots__ = ("changes", "lacks")
+    CHANGES_FIELD_NUMBER: _ClassVar[int]
+    LACKS_FIELD_NUMBER: _ClassVar[int]
+    changes: _containers.RepeatedCompositeFieldContainer[Change]
+    lacks: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, changes: _Optional[_Iterable[_Union[Change, _Mapping]]] = ..., lacks: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Change(_message.Message):
+    __slots__ = ("part", "value", "evidence")
+    PART_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    part: str
+    value: str
+    evidence: str
+    def __init__(self, part: _Optional[str] = ..., value: _Optional[str] = ..., evidence: _Optional[str] = ...) -> None: ...
 
 class GetBundleRequest(_message.Message):
     __slots__ = ("context",)
@@ -91,11 +115,15 @@ class PolicyDocument(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., file: _Optional[str] = ...) -> None: ...
 
 class GetBundleResponse(_message.Message):
-    __slots__ = ("digest", "documents", "decision")
+    __slots__ = ("digest", "documents", "decision", "revision", "signers")
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     DOCUMENTS_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    SIGNERS_FIELD_NUMBER: _ClassVar[int]
     digest: str
     documents: _containers.RepeatedCompositeFieldContainer[PolicyDocument]
     decision: _types_pb2.DecisionSummary
-    def __init__(self, digest: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[PolicyDocument, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+    revision: int
+    signers: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, digest: _Optional[str] = ..., documents: _Optional[_Iterable[_Union[PolicyDocument, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., revision: _Optional[int] = ..., signers: _Optional[_Iterable[str]] = ...) -> None: ...

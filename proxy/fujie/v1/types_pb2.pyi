@@ -89,14 +89,16 @@ class DecisionSummary(_message.Message):
     def __init__(self, decision_id: _Optional[str] = ..., effect: _Optional[_Union[Effect, str]] = ..., bundle: _Optional[str] = ..., warnings: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ...) -> None: ...
 
 class DecisionDetail(_message.Message):
-    __slots__ = ("decision", "reasons", "prompt")
+    __slots__ = ("decision", "reasons", "prompt", "approval")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     REASONS_FIELD_NUMBER: _ClassVar[int]
     PROMPT_FIELD_NUMBER: _ClassVar[int]
+    APPROVAL_FIELD_NUMBER: _ClassVar[int]
     decision: DecisionSummary
     reasons: _containers.RepeatedCompositeFieldContainer[Reason]
     prompt: ConsentPrompt
-    def __init__(self, decision: _Optional[_Union[DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., prompt: _Optional[_Union[ConsentPrompt, _Mapping]] = ...) -> None: ...
+    approval: str
+    def __init__(self, decision: _Optional[_Union[DecisionSummary, _Mapping]] = ..., reasons: _Optional[_Iterable[_Union[Reason, _Mapping]]] = ..., prompt: _Optional[_Union[ConsentPrompt, _Mapping]] = ..., approval: _Optional[str] = ...) -> None: ...
 
 class ConsentPrompt(_message.Message):
     __slots__ = ("token", "purpose", "notice_id", "notice_version", "text", "digest")

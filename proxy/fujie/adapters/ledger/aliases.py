@@ -23,9 +23,8 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger.database import Query, next_change, one_of
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.tables import alias, subject, subject_link
-from fujie.model.customer import CustomerRef, Phone
+from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.errors import LedgerError
-from fujie.ports import Identity
 
 MOST_SHARERS: Final = 50
 """How many sids one number links. A family or an office shares a number; one that thousands have is a

@@ -29,9 +29,8 @@ from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.subjects import Subjects
 from fujie.adapters.ledger.suppressions import copy_suppressions
 from fujie.adapters.ledger.tables import alias, subject, subject_link
-from fujie.model.customer import Correction, CustomerRef, StoreKey
+from fujie.model.customer import Correction, CustomerRef, Identity, StoreKey
 from fujie.model.errors import RequestError
-from fujie.ports import Identity
 
 _MERGE: Final = "merge"
 _SPLIT: Final = "split"

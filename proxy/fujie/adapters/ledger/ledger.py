@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from fujie.adapters.ledger.approvals import Approvals
 from fujie.adapters.ledger.checkpoints import Checkpoints
 from fujie.adapters.ledger.consents import Consents
 from fujie.adapters.ledger.corrections import Corrections
@@ -12,23 +13,24 @@ from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
 from fujie.adapters.ledger.migrate import upgrade
 from fujie.adapters.ledger.notices import Notices
-from fujie.adapters.ledger.once import Once
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.principals import Principals
+from fujie.adapters.ledger.recall import Recall
 from fujie.adapters.ledger.server import URL_ALONE, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, error_name, file_of
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
 from fujie.adapters.ledger.suppressions import Suppressions
 from fujie.adapters.ledger.usage import Usage
+from fujie.model.approval import Approval, ApprovalFilter, Ending
 from fujie.model.consent import ConsentEvent
-from fujie.model.customer import Correction, CustomerRef, Phone
+from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.errors import StartError
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
 from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-from fujie.ports import Identifiers, Identity
+from fujie.ports import Identifiers
 
 
 class SQLLedger:
@@ -49,9 +51,10 @@ class SQLLedger:
         self.checkpoints = Checkpoints(database)
         self._subjects = Subjects(database, index, identifiers, new_wrapped_key)
         self._consents = Consents(database)
+        self._recall = Recall(database, self._subjects)
         self._suppressions = Suppressions(database)
         self._corrections = Corrections(database, self._subjects)
-        self._once = Once(database)
+        self._approvals = Approvals(database)
         self._usage = Usage(database)
         self._observer = Observer(database, index)
         self._notices = Notices(database)
@@ -63,6 +66,15 @@ class SQLLedger:
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
         """See `ports.Ledger.enrol`."""
         return await self._subjects.enrol(refs, now)
+
+    async def recall(
+        self, refs: Sequence[CustomerRef], purpose: str, now: datetime
+    ) -> tuple[Identity, Sequence[ConsentEvent]]:
+        """See `ports.Ledger.recall`."""
+        if purpose and refs and (known := await self._recall.known(refs, purpose)):
+            return known
+        identity = await self._subjects.enrol(refs, now)
+        return identity, await self._consents.consent_events(identity.sids, purpose)
 
     async def number(self, phone: Phone, now: datetime) -> Identity:
         """See `ports.Ledger.number`."""
@@ -90,6 +102,10 @@ class SQLLedger:
         """See `ports.Ledger.suppression`."""
         return await self._suppressions.suppression(suppression_id)
 
+    async def has_suppressed(self, actor: str, request_id: str, *, lifted: bool = False) -> bool:
+        """See `ports.Ledger.has_suppressed`."""
+        return await self._suppressions.has_suppressed(actor, request_id, lifted=lifted)
+
     async def suppression_page(self, asked: SuppressionFilter, part: Slice) -> Page[Suppression]:
         """See `ports.Ledger.suppression_page`."""
         return await self._suppressions.suppression_page(asked, part)
@@ -100,9 +116,9 @@ class SQLLedger:
         """See `ports.Ledger.add_suppression`."""
         return await self._suppressions.add_suppression(given, request_id, request_digest)
 
-    async def lift_suppression(self, lifted: Suppression, actor: str, request_id: str) -> Suppression:
+    async def lift_suppression(self, lifted: Suppression, request_id: str) -> Suppression:
         """See `ports.Ledger.lift_suppression`."""
-        return await self._suppressions.lift_suppression(lifted, actor, request_id)
+        return await self._suppressions.lift_suppression(lifted, request_id)
 
     async def consent_events(self, sids: Sequence[str], purpose: str) -> Sequence[ConsentEvent]:
         """See `ports.Ledger.consent_events`."""
@@ -138,9 +154,27 @@ class SQLLedger:
         """See `ports.Ledger.watch`."""
         self._observer.watch(look)
 
-    async def take_once(self, kind: str, digest: bytes, expires_at: datetime, now: datetime) -> bool:
-        """See `ports.Ledger.take_once`."""
-        return await self._once.take(kind, digest, expires_at, now)
+    async def approval(self, approval_id: str) -> Approval | None:
+        """See `ports.Ledger.approval`."""
+        return await self._approvals.approval(approval_id)
+
+    async def approval_page(self, asked: ApprovalFilter, part: Slice) -> Page[Approval]:
+        """See `ports.Ledger.approval_page`."""
+        return await self._approvals.approval_page(asked, part)
+
+    async def ask_approval(self, wanted: Approval) -> Approval:
+        """See `ports.Ledger.ask_approval`."""
+        return await self._approvals.ask_approval(wanted)
+
+    async def vote(
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+    ) -> Approval:
+        """See `ports.Ledger.vote`."""
+        return await self._approvals.vote(approval_id, principal, roles, now)
+
+    async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
+        """See `ports.Ledger.end_approval`."""
+        return await self._approvals.end_approval(approval_id, ending)
 
     async def check_keys(self, keys: Sequence[ConfiguredKey]) -> None:
         """Refuse to go on with other keys than the ledger was written under; see `keycheck.check_keys`."""

@@ -28,9 +28,9 @@ from fujie.adapters.ledger.aliases import (
 from fujie.adapters.ledger.database import Database, Query, members, next_change, padded_size
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.tables import alias, subject
-from fujie.model.customer import CustomerRef, Phone
+from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.errors import LedgerError
-from fujie.ports import Identifiers, Identity
+from fujie.ports import Identifiers
 
 __all__ = ["IndexKey", "Subjects"]
 

@@ -195,9 +195,12 @@ suppression = sa.Table(
     sa.Column("request_id", sa.Text),
     _text("request_digest"),
     _change_seq(),
+    sa.Column("entry_origin", sa.Text),
+    sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
 )
-"""Opt-outs, append-only. An empty `purpose`, `channel` or `brand` stands for all of them."""
+"""Opt-outs, append-only. An empty `purpose`, `channel` or `brand` stands for all of them. `entry_origin` and
+`entry_index` are as in `consent_event`, here and in `suppression_lift`; a copy that a split made has none."""
 
 sa.Index(None, suppression.c.sid)
 
@@ -212,6 +215,8 @@ suppression_lift = sa.Table(
     _text("actor"),
     sa.Column("request_id", sa.Text),
     _change_seq(),
+    sa.Column("entry_origin", sa.Text),
+    sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
 )
 """What lifted an opt-out: a confirmed act of the customer. Append-only, one at most for each."""
@@ -245,6 +250,43 @@ principal = sa.Table(
 
 sa.Index(None, principal.c.is_administrator, principal.c.employment)
 
+approval = sa.Table(
+    "approval",
+    metadata,
+    sa.Column("approval_id", sa.Text, primary_key=True),
+    _text("requester"),
+    _text("parties"),
+    _text("action"),
+    _text("purpose"),
+    _text("basis"),
+    _text("store"),
+    _text("fields"),
+    sa.Column("rows", sa.Integer, nullable=False),
+    _text("request_digest"),
+    _text("ballots"),
+    _instant("created_at"),
+    _instant("expires_at"),
+    sa.Column("ended_as", sa.Text),
+    sa.Column("ended_by", sa.Text),
+    _instant("ended_at", nullable=True),
+    sa.Column("decision_id", sa.Text),
+    _change_seq(),
+)
+"""Approvals. `ballots` holds each requirement with its votes, `expires_at` follows from it at every vote. The end of one
+(`ended_as` to `decision_id`) is written once; NULL until then. No customer stands here, only in `request_digest`."""
+
+sa.Index(None, approval.c.requester, approval.c.request_digest)
+
+approval_role = sa.Table(
+    "approval_role",
+    metadata,
+    sa.Column("approval_id", sa.Text, sa.ForeignKey("approval.approval_id"), primary_key=True),
+    sa.Column("role", sa.Text, primary_key=True),
+)
+"""The roles that may vote on an approval; written with it and never changed, so that it needs no `change_seq`."""
+
+sa.Index(None, approval_role.c.role)
+
 key_check = sa.Table(
     "key_check",
     metadata,
@@ -272,7 +314,7 @@ usage_count = sa.Table(
 )
 """One counter of one principal: `key` says whose and of what, `counts` how much in which period (see `usage`).
 
-This and the next three tables change with nearly every look-up and are followed by nobody: no
+This and the next two tables change with nearly every look-up and are followed by nobody: no
 `change_seq`, whose counter would make every writer of the company take turns.
 """
 
@@ -298,14 +340,3 @@ usage_trace = sa.Table(
 """Keyed digests of the references that a principal asked for within the hour, and of their neighbours."""
 
 sa.Index(None, usage_trace.c.seen_at)
-
-used_once = sa.Table(
-    "used_once",
-    metadata,
-    sa.Column("kind", sa.Text, primary_key=True),
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
-    _instant("expires_at"),
-)
-"""Single-use tokens that were used, by the digest of each; kept until a day after they expire."""
-
-sa.Index(None, used_once.c.expires_at)

@@ -12,9 +12,8 @@ from fujie.adapters.stores.table import PhoneFormat, StoreTable, spellings
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StoreError
 from fujie.model.phone import NotAPhoneNumber, normalise
-from fujie.model.record import SealedRecord
+from fujie.model.record import Fetched, SealedRecord
 from fujie.model.vocabulary import KeyKind
-from fujie.ports import Fetched
 
 STATEMENTS = 512
 """Statements that are kept, compiled by us and prepared by the driver; ever new sets of fields only cost compilation."""

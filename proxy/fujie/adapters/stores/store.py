@@ -11,7 +11,8 @@ from fujie.adapters.stores.statement import Statements
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StartError, StoreError
-from fujie.ports import Clock, Fetched
+from fujie.model.record import Fetched
+from fujie.ports import Clock
 
 _LAST_FOUR = re.compile(r"[0-9]{4}", re.ASCII)
 

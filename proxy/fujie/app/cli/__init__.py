@@ -6,11 +6,16 @@ import typer
 
 from fujie.app.cli import (
     answers,
+    approvals,
     consents,
     customers,
     demo,
     lookups,
     offline,
+    policy_bundle,
+    policy_check,
+    policy_replay,
+    policy_test,
     principals,
     server,
     suppressions,
@@ -50,13 +55,28 @@ def build() -> typer.Typer:
     customer = _group(app, "customer", "Who is who, corrected with evidence.")
     customer.command("merge")(customers.merge)
     customer.command("split")(customers.split)
+    approval = _group(app, "approval", "What others have to agree to.")
+    approval.command("list")(approvals.list_)
+    approval.command("show")(approvals.show_)
+    approval.command("approve")(approvals.approve)
+    approval.command("reject")(approvals.reject)
+    approval.command("revoke")(approvals.revoke)
     config = _group(app, "config", "The configuration.")
     config.command("check")(offline.config_check)
     config.command("show")(offline.config_show)
     keys = _group(app, "keys", "The keys.")
     keys.command("init")(offline.keys_init)
     policy = _group(app, "policy", "The policies.")
-    policy.command("check")(offline.policy_check)
+    policy.command("check")(policy_check.policy_check)
+    policy.command("schema")(policy_check.policy_schema)
+    policy.command("test")(policy_test.policy_test)
+    policy.command("replay")(policy_replay.policy_replay)
+    policy.command("keygen")(policy_bundle.policy_keygen)
+    policy.command("build")(policy_bundle.policy_build)
+    policy.command("sign")(policy_bundle.policy_sign)
+    policy.command("verify")(policy_bundle.policy_verify)
+    policy.command("diff")(policy_bundle.policy_diff)
+    policy.command("push")(policy_bundle.policy_push)
     policy.command("explain")(lookups.explain)
     audit = _group(app, "audit", "The evidence log.")
     audit.command("verify")(offline.audit_verify)

@@ -170,5 +170,11 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
                 f"{prompt.text.zh} | {prompt.text.en}"
             )
             details["then"] = f"fujie consent record --given|--refused --freely --prompt {prompt.token}"
+    if detail.detail and detail.detail.approval:
+        details["approval"] = detail.detail.approval
+        if output is Format.TABLE:
+            details["then"] = (
+                f"the same again with --approval {detail.detail.approval}, once it is approved"
+            )
     message = detail.message or detail.code.name
     fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)

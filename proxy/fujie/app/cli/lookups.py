@@ -9,6 +9,7 @@ from fujie.app.cli.arguments import ByPhone, Customer, Purpose, Store, customer_
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.messages import plain
 from fujie.app.cli.output import Format, show, show_json
+from fujie.app.cli.suggestions import print_suggestions
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
     from fujie.v1 import types_pb2 as types_v1
@@ -18,7 +19,9 @@ Evidence = Annotated[
     str, typer.Option("--basis-evidence", help="Evidence for the basis, an order id for example.")
 ]
 Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that this serves.")]
+ByApproval = Annotated[str, typer.Option("--approval", help="Approval that others gave: approvals/<id>.")]
 FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas between.")]
+Strict = Annotated[bool, typer.Option("--strict", help="Refuse when any field would be withheld.")]
 
 
 @calls_server
@@ -33,9 +36,8 @@ def lookup(
     ticket: Ticket = "",
     *,
     phone: ByPhone = False,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse when any field would be withheld.")
-    ] = False,
+    approval: ByApproval = "",
+    strict: Strict = False,
 ) -> None:
     """Look up fields of one customer, masked as the policy says.
 
@@ -44,6 +46,7 @@ def lookup(
     from google.protobuf import json_format
 
     context = _context(purpose, basis, basis_evidence, ticket)
+    context.approval = approval
     with server.stubs() as stubs:
         reply = stubs.customers.LookupCustomer(
             _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=strict)
@@ -71,16 +74,17 @@ def explain(
     ticket: Ticket = "",
     *,
     phone: ByPhone = False,
+    strict: Strict = False,
     every: Annotated[
         bool, typer.Option("--all", help="Also rules that are for other roles, or do not apply.")
     ] = False,
 ) -> None:
-    """Say what a look-up would decide, and why, clause by clause. Releases nothing."""
+    """Say what a look-up would decide, why, clause by clause, and what would open it. Releases nothing."""
     from fujie.v1 import policy_service_pb2 as policy_v1
     from fujie.v1 import types_pb2 as types_v1
 
     context = _context(purpose, basis, basis_evidence, ticket)
-    ask = _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=False)
+    ask = _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=strict)
     with server.stubs() as stubs:
         reply = stubs.policy.Explain(policy_v1.ExplainRequest(lookup=ask, principal=principal))
     if server.output is Format.JSON:
@@ -90,6 +94,7 @@ def explain(
     codes = ", ".join(reason.code for reason in reply.reasons)
     rules = [rule for rule in reply.rules if every or _matters(rule)]
     show(server.output, None, (effect, codes, ""), _trace_rows(rules))
+    print_suggestions(reply)
 
 
 def _matters(rule: Any) -> bool:

@@ -1,4 +1,4 @@
-"""The commands that work on files alone: config, keys, policy check, audit verify."""
+"""The commands that work on files alone: config, keys, audit verify."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ KEYS = ("ledger_index", "store_index", "token", "seal", "log")
 
 
 @contextmanager
-def _listing(output: Format) -> Iterator[None]:
+def listing(output: Format) -> Iterator[None]:
     """End with every problem and exit code 5 when the block finds any."""
     try:
         yield
@@ -35,7 +35,7 @@ def config_check(config: Config = CONFIG, output: Output = Format.TABLE) -> None
     """Check the configuration with its FUJIE__ variables; list every problem. Opens no key and no database."""
     from fujie.app.settings import load_settings
 
-    with _listing(output):
+    with listing(output):
         settings = load_settings(config, os.environ)
         unsafe = [name for name, is_on in settings.unsafe.items() if is_on]
         fields: dict[str, Any] = {"config": str(config), "valid": True, "unsafe": unsafe}
@@ -46,7 +46,7 @@ def config_show(config: Config = CONFIG, output: Output = Format.TABLE) -> None:
     """Print the configuration in force, defaults and FUJIE__ variables included, without passwords."""
     from fujie.app.settings import load_settings
 
-    with _listing(output):
+    with listing(output):
         shown = load_settings(config, os.environ).shown()
         if output is Format.JSON:
             show_json(shown)
@@ -63,7 +63,7 @@ def keys_init(
     """Make the five keys of a new ledger. Never overwrites one: keep a copy elsewhere, a lost key closes the gate."""
     from fujie.adapters.keyfiles import create_keys
 
-    with _listing(output):
+    with listing(output):
         paths = create_keys(directory, KEYS)
         keys = {name: {"id": "k1", "file": str(path)} for name, path in zip(KEYS, paths, strict=True)}
         if output is Format.JSON:
@@ -72,26 +72,6 @@ def keys_init(
             typer.echo("keys:")
             for name, key in keys.items():
                 typer.echo(f"  {name}: {{id: {key['id']}, file: {key['file']}}}")
-
-
-def policy_check(
-    paths: Annotated[list[Path], typer.Argument(help="Files, or directories of *.yaml and *.yml.")],
-    output: Output = Format.TABLE,
-) -> None:
-    """Check policies as the server would; list every problem at its place. Exit code 5 when there are any."""
-    from fujie.app.policies import compiled, read_files
-
-    with _listing(output):
-        bundle = compiled(read_files(paths))
-        fields = {
-            "bundle": bundle.digest,
-            "documents": len(bundle.documents),
-            "grants": len(bundle.grants),
-            "guards": len(bundle.guards),
-            "purposes": sorted(bundle.purposes),
-            "stores": sorted(bundle.stores),
-        }
-        show_fields(output, fields)
 
 
 def audit_verify(

@@ -80,7 +80,10 @@ def _store(refs: Sequence[CustomerRef], asked: str) -> str:
 def _result(index: int, answer: LookupReply | Refusal) -> customer_v1.CustomerResult:
     if isinstance(answer, Refusal):
         return customer_v1.CustomerResult(
-            index=index, decision=render.summary(answer.summary), reasons=map(render.reason, answer.reasons)
+            index=index,
+            decision=render.summary(answer.summary),
+            reasons=map(render.reason, answer.reasons),
+            approval=answer.approval,
         )
     told = render.lookup(answer)
     return customer_v1.CustomerResult(

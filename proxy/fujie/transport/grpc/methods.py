@@ -2,7 +2,15 @@
 
 from typing import Any, Final
 
-from fujie.transport.grpc import consent_evidence, corrections, lists, lookups, services, suppressions
+from fujie.transport.grpc import (
+    approvals,
+    consent_evidence,
+    corrections,
+    lists,
+    lookups,
+    services,
+    suppressions,
+)
 from fujie.transport.grpc.services import Method
 
 METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
@@ -12,5 +20,6 @@ METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
     *suppressions.METHODS,
     *corrections.METHODS,
     *lists.METHODS,
+    *approvals.METHODS,
 )
 """Each row is checked by its own types where it stands; this tuple only collects."""

@@ -25,6 +25,7 @@ from fujie.model.consent import ConsentEvent
 from fujie.model.decision import FieldOutcome, ReasonHit, RuleTrace
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.reason import LocalizedText
+from fujie.model.suggestion import Suggestion
 from fujie.model.vocabulary import Effect
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -128,13 +129,16 @@ def offboarded(reply: PrincipalReply) -> directory_v1.OffboardPrincipalResponse:
 
 
 def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
-    """Return what a look-up would have decided, rule by rule."""
-    decision = reply.explanation.decision
+    """Return what a look-up would have decided, rule by rule, and what would open it."""
+    decision, suggestions = reply.explanation.decision, reply.explanation.suggestions
     response = policy_v1.ExplainResponse(
         effect=_EFFECTS[decision.effect],
         reasons=map(reason, decision.reasons),
         rules=map(_rule, reply.explanation.rules),
         decision=summary(reply.summary),
+        suggestions=map(_suggestion, suggestions.open),
+        untold=map(_suggestion, suggestions.untold),
+        suggestions_cut=suggestions.is_cut,
     )
     _treat(response.treatments, decision.fields)
     return response
@@ -149,7 +153,17 @@ def bundle(reply: BundleReply) -> policy_v1.GetBundleResponse:
             for document in reply.documents
         ),
         decision=summary(reply.summary),
+        revision=reply.revision,
+        signers=reply.signers,
     )
+
+
+def _suggestion(found: Suggestion) -> policy_v1.Suggestion:
+    changes = (
+        policy_v1.Change(part=change.part, value=change.value, evidence=change.evidence)
+        for change in found.changes
+    )
+    return policy_v1.Suggestion(changes=changes, lacks=found.lacks)
 
 
 def _localized(given: LocalizedText) -> types_v1.LocalizedText | None:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from fujie.flows import (
     aliases,
+    approvals,
     batch,
     consent,
     consent_events,
@@ -28,6 +29,8 @@ from fujie.flows.consent import Answer, ConsentQuery
 from fujie.flows.consent_events import EventsQuery
 from fujie.flows.gate import Gate
 from fujie.flows.reply import (
+    ApprovalReply,
+    ApprovalsReply,
     BatchReply,
     BundleReply,
     ConsentEventsReply,
@@ -71,6 +74,7 @@ _Consented = Awaitable[ConsentReply | Refusal]
 _Directed = Awaitable[PrincipalReply | Refusal]
 _OptedOut = Awaitable[SuppressionReply | Refusal]
 _Corrected = Awaitable[CorrectionReply | Refusal]
+_Approval = Callable[[Gate, Credential, RequestContext, str], Awaitable[ApprovalReply | Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,13 @@ class Flows:
     list_principals: Callable[
         [Gate, Credential, RequestContext, PrincipalFilter, Slice], Awaitable[PrincipalsReply | Refusal]
     ] = directory.list_principals
+    get_approval: _Approval = approvals.get_approval
+    list_approvals: Callable[
+        [Gate, Credential, RequestContext, Slice, bool], Awaitable[ApprovalsReply | Refusal]
+    ] = approvals.list_approvals
+    approve: _Approval = approvals.approve
+    reject: _Approval = approvals.reject
+    revoke_approval: _Approval = approvals.revoke_approval
     refuse_input: Callable[[Gate, Credential, Action, RequestError], Awaitable[Refusal]] = (
         refuse.refuse_input
     )

@@ -62,9 +62,13 @@ def refused(refusal: Refusal) -> Failure:
     primary = refusal.reasons[0]
     decision_id, bundle = refusal.summary.decision_id, refusal.summary.bundle
     code = CODES[_outcome(primary, refusal.summary.effect)]
-    status = _status(code, primary.code, primary.message, {"decision_id": decision_id, "bundle": bundle})
+    metadata = {"decision_id": decision_id, "bundle": bundle}
+    if refusal.approval:
+        metadata["approval"] = refusal.approval
+    status = _status(code, primary.code, primary.message, metadata)
     _name_field(status, refusal.field)
-    room = MOST_DETAIL_BYTES - status.ByteSize() - 160  # 160: what Any and the summary themselves take
+    # 160: what Any and the summary themselves take; the approval's name stands in both.
+    room = MOST_DETAIL_BYTES - status.ByteSize() - 160 - len(refusal.approval)
     first = render.reason(primary)
     prompt = render.prompt(refusal.prompt) if refusal.prompt else None
     if (
@@ -81,7 +85,10 @@ def refused(refusal: Refusal) -> Failure:
         bundle=bundle,
         warnings=warnings,
     )
-    status.details.add().Pack(types_v1.DecisionDetail(decision=told, reasons=reasons, prompt=prompt))
+    detail = types_v1.DecisionDetail(
+        decision=told, reasons=reasons, prompt=prompt, approval=refusal.approval
+    )
+    status.details.add().Pack(detail)
     return _failure(code, status, ((DECISION_ID_KEY, decision_id),))
 
 

@@ -1,0 +1,225 @@
+"""Approvals: a row each, that takes votes while it is open and ends once, whoever comes first."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.instant import from_micros, to_micros
+from fujie.adapters.ledger.pages import Keyed, read_page
+from fujie.adapters.ledger.tables import approval as table
+from fujie.adapters.ledger.tables import approval_role
+from fujie.model.approval import (
+    OPEN,
+    Approval,
+    ApprovalFilter,
+    ApprovalState,
+    Ballot,
+    Ending,
+    Requirement,
+    Vote,
+)
+from fujie.model.errors import RequestError
+from fujie.model.page import Page, Slice
+
+MOST_OPEN: Final = 200
+"""Open approvals of one requester: two whole batches. More would bury those who decide, and what they overlook."""
+
+_C = table.c
+_COLUMNS = (
+    _C.approval_id, _C.requester, _C.parties, _C.action, _C.purpose, _C.basis, _C.store, _C.fields, _C.rows,
+    _C.request_digest, _C.ballots, _C.created_at, _C.ended_as, _C.ended_by, _C.ended_at, _C.decision_id,
+)  # fmt: skip
+
+
+def _approval(row: Sequence[Any]) -> Approval:
+    return Approval(
+        id=row[0],
+        requester=row[1],
+        parties=frozenset(json.loads(row[2])),
+        action=row[3],
+        purpose=row[4],
+        basis=row[5],
+        store=row[6],
+        fields=tuple(json.loads(row[7])),
+        rows=row[8],
+        request_digest=row[9],
+        ballots=tuple(map(_ballot, json.loads(row[10]))),
+        created_at=from_micros(row[11]),
+        ending=Ending(ApprovalState(row[12]), row[13], from_micros(row[14]), row[15]) if row[12] else None,
+    )
+
+
+def _ballot(stored: dict[str, Any]) -> Ballot:
+    requirement = Requirement(
+        stored["guard"],
+        stored["validation"],
+        tuple(stored["roles"]),
+        stored["count"],
+        timedelta(seconds=stored["valid_for_s"]),
+    )
+    return Ballot(requirement, tuple(Vote(who, from_micros(when)) for who, when in stored["votes"]))
+
+
+def _ballots(approval: Approval) -> str:
+    stored = [
+        {
+            "guard": ballot.requirement.guard,
+            "validation": ballot.requirement.validation,
+            "roles": ballot.requirement.roles,
+            "count": ballot.requirement.count,
+            "valid_for_s": int(ballot.requirement.valid_for.total_seconds()),
+            "votes": [(vote.principal, to_micros(vote.time)) for vote in ballot.votes],
+        }
+        for ballot in approval.ballots
+    ]
+    return json.dumps(stored)
+
+
+def _values(approval: Approval) -> dict[str, object]:
+    return {
+        "approval_id": approval.id,
+        "requester": approval.requester,
+        "parties": json.dumps(sorted(approval.parties)),
+        "action": approval.action,
+        "purpose": approval.purpose,
+        "basis": approval.basis,
+        "store": approval.store,
+        "fields": json.dumps(approval.fields),
+        "rows": approval.rows,
+        "request_digest": approval.request_digest,
+        "ballots": _ballots(approval),
+        "created_at": to_micros(approval.created_at),
+        "expires_at": to_micros(approval.expires_at),
+    }
+
+
+_BY_ID = Query(sa.select(*_COLUMNS).where(_C.approval_id == sa.bindparam("approval_id")), _approval)
+_IS_OPEN = (_C.ended_as.is_(None), _C.expires_at > sa.bindparam("now", type_=sa.BigInteger))
+_SAME = Query(
+    sa.select(*_COLUMNS)
+    .where(
+        _C.requester == sa.bindparam("requester"),
+        _C.request_digest == sa.bindparam("request_digest"),
+        *_IS_OPEN,
+    )
+    .order_by(_C.approval_id),
+    _approval,
+)
+_OPEN_OF = sa.select(sa.func.count()).where(_C.requester == sa.bindparam("requester"), *_IS_OPEN)
+
+
+def _keyed(row: Sequence[Any]) -> Keyed[Approval]:
+    return row[0], _approval(row)
+
+
+@lru_cache(maxsize=32)
+def _listed(count: int, with_closed: bool) -> Query[Keyed[Approval]]:  # noqa: FBT001 - part of a cache key
+    asked = _C.requester == sa.bindparam("principal")
+    if count:
+        decides = sa.select(approval_role.c.approval_id).where(one_of(approval_role.c.role, count))
+        asked = sa.or_(asked, _C.approval_id.in_(decides))
+    select = sa.select(*_COLUMNS).where(_C.approval_id > sa.bindparam("after", type_=sa.Text), asked)
+    if not with_closed:
+        select = select.where(*_IS_OPEN)
+    return Query(select.order_by(_C.approval_id).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
+
+
+class Approvals:
+    """What was asked of others, and what they said."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def approval(self, approval_id: str) -> Approval | None:
+        """See `ports.Ledger.approval`."""
+        found = await self._database.rows(_BY_ID, {"approval_id": approval_id})
+        return found[0] if found else None
+
+    async def approval_page(self, asked: ApprovalFilter, part: Slice) -> Page[Approval]:
+        """See `ports.Ledger.approval_page`."""
+        roles = sorted(asked.roles)
+        query = _listed(padded_size(len(roles)) if roles else 0, asked.with_closed)
+        values = {
+            **(members(roles) if roles else {}),
+            "principal": asked.principal,
+            "now": to_micros(asked.now),
+            "after": part.after,
+        }
+        return await read_page(self._database, query, values, part)
+
+    async def ask_approval(self, wanted: Approval) -> Approval:
+        """See `ports.Ledger.ask_approval`."""
+        values = _values(wanted)
+        now = {"now": values["created_at"]}
+
+        def work(connection: Connection) -> Approval:
+            same = {"requester": wanted.requester, "request_digest": wanted.request_digest, **now}
+            for standing in _SAME.within(connection, same):
+                if standing.keys == wanted.keys and standing.parties == wanted.parties:
+                    return standing
+            opened = connection.execute(_OPEN_OF, {"requester": wanted.requester, **now}).scalar_one()
+            if opened >= MOST_OPEN:
+                raise RequestError(code="LIMIT_EXCEEDED")
+            connection.execute(sa.insert(table), {**values, "change_seq": next_change(connection)})
+            roles = [{"approval_id": wanted.id, "role": role} for role in sorted(wanted.roles)]
+            connection.execute(sa.insert(approval_role), roles)
+            return wanted
+
+        return await self._database.write(work)
+
+    async def vote(
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+    ) -> Approval:
+        """See `ports.Ledger.vote`."""
+
+        def work(connection: Connection) -> Approval:
+            known = _known(connection, approval_id)
+            if known.state(now) not in OPEN or principal in known.parties:
+                return known
+            voted = known.voted(principal, roles, now)
+            if voted != known:
+                changed = {"ballots": _ballots(voted), "expires_at": to_micros(voted.expires_at)}
+                _change(connection, approval_id, changed)
+            return voted
+
+        return await self._database.write(work)
+
+    async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
+        """See `ports.Ledger.end_approval`."""
+        allowed = {ApprovalState.APPROVED} if ending.state is ApprovalState.USED else OPEN
+
+        def work(connection: Connection) -> Approval:
+            known = _known(connection, approval_id)
+            if known.state(ending.time) not in allowed:
+                return known
+            changed = {
+                "ended_as": ending.state.value,
+                "ended_by": ending.principal,
+                "ended_at": to_micros(ending.time),
+                "decision_id": ending.decision_id,
+            }
+            _change(connection, approval_id, changed)
+            return replace(known, ending=ending)
+
+        return await self._database.write(work)
+
+
+def _known(connection: Connection, approval_id: str) -> Approval:
+    for known in _BY_ID.within(connection, {"approval_id": approval_id}):
+        return known
+    raise RequestError(code="APPROVAL_NOT_FOUND", field="name")
+
+
+def _change(connection: Connection, approval_id: str, changed: dict[str, Any]) -> None:
+    """Change an approval that has not ended, as `write` guarantees; an ended one is left as it is all the same."""
+    row = {**changed, "change_seq": next_change(connection)}
+    connection.execute(
+        sa.update(table).where(_C.approval_id == approval_id, _C.ended_as.is_(None)).values(row)
+    )

@@ -1,0 +1,140 @@
+"""Approvals on the way of a look-up: what others agreed to opens one request, once.
+
+1. What the asker names is read from the ledger. It counts when he asked for it himself, for exactly this request about
+   this customer, when it is open, and when every requirement has enough votes of people who hold a role and
+   employment for it now. Whatever is lacking, it is as if he had named none: the answer never tells what.
+2. After ALLOW, after the limits and before the entry it is used up, by one of all who try. Who comes too late
+   decides anew, without it.
+3. Then those who voted are looked up once more: to use it up took a while.
+4. A look-up that lacks an approval asks for one, or finds the open one that this very request asked for before.
+"""
+
+import hmac
+from collections.abc import Iterable, Sequence
+
+from fujie.audit.canon import canonical
+from fujie.decision.decide import granted
+from fujie.decision.plan import Plan
+from fujie.flows.evidence import request_digest
+from fujie.flows.gate import Case, Gate
+from fujie.model.approval import Approval, ApprovalState, Ballot, Ending, id_of
+from fujie.model.customer import CustomerRef, StoreKey
+from fujie.model.decision import Decision
+from fujie.model.facts import APPROVED, Facts
+from fujie.model.vocabulary import Action, Effect, State
+
+_NOBODY = b"fujie.dev/approval-of-nobody/v1"
+
+
+class Agreement:
+    """What one look-up about `ref` may rest on because others agreed. One that only explains rests on nothing."""
+
+    def __init__(self, case: Case, plan: Plan, ref: CustomerRef) -> None:
+        self._case = case
+        self._ref = ref
+        self._is_read = APPROVED in plan.reads
+        self._id = "" if case.request.action is Action.EXPLAIN else id_of(case.context.approval)
+        self._approval: Approval | None = None
+        self.used = ""
+        """Id of the approval that was used up; empty as long as none was."""
+
+    async def known(self, facts: Facts, sid: str) -> Facts:
+        """Return the facts with what others agreed to, now, for the customer `sid` (empty: nobody)."""
+        return _with(facts, await self._granted(sid)) if self._is_read else facts
+
+    async def take(self, decision: Decision, facts: Facts) -> Facts | None:
+        """Use up what an ALLOW rests on; return None when the decision stands, else the facts to decide anew on.
+
+        An approval of less than is needed by now is none: the next one is of all, since a look-up names one.
+        """
+        approval, case = self._approval, self._case
+        if decision.effect is Effect.APPROVAL_REQUIRED:
+            return self._without(facts) if granted(facts) else None
+        if decision.effect is not Effect.ALLOW or not decision.uses or self.used:
+            return None
+        if approval is None:
+            return self._without(facts)
+        ending = Ending(ApprovalState.USED, case.asker, case.gate.clock.now(), case.decision_id)
+        ended = await case.gate.ledger.end_approval(approval.id, ending)
+        case.watch.lap("approval")
+        if ended.ending != ending:
+            return self._without(facts)
+        self.used = approval.id
+        return None
+
+    def _without(self, facts: Facts) -> Facts:
+        self._approval, self._id = None, ""
+        return _with(facts, ())
+
+    async def _granted(self, sid: str) -> Iterable[str]:
+        """Return the keys of its requirements when all of them are met: part of an approval is none."""
+        gate, approval = self._case.gate, self._approval
+        if approval is None and self._id:
+            approval = await gate.ledger.approval(self._id)
+        if approval is None or not self._is_for(approval, sid):
+            return ()
+        (standing,) = await as_they_stand(gate, [approval])
+        self._case.watch.lap("approval")
+        if standing.state(gate.clock.now()) is not ApprovalState.APPROVED:
+            return ()
+        self._approval = approval
+        return approval.keys
+
+    def _is_for(self, approval: Approval, sid: str) -> bool:
+        digest = _digest(self._case, self._ref, sid)
+        return approval.requester == self._case.asker and approval.request_digest == digest
+
+
+async def ask_approval(case: Case, decision: Decision, ref: CustomerRef, sid: str) -> Approval:
+    """Return the open approval of what a look-up about `ref` lacks; `sid` is the customer's (empty: nobody).
+
+    Raises:
+        RequestError: LIMIT_EXCEEDED when the asker has too many open ones.
+
+    """
+    request, caller = case.request, case.caller
+    wanted = Approval(
+        id=case.gate.ids.new_id(),
+        requester=case.asker,
+        parties=frozenset({case.asker, caller.subject, caller.workload} - {""}),
+        action=request.action.value,
+        purpose=request.purpose,
+        basis=request.basis,
+        store=request.store,
+        fields=request.fields,
+        rows=1,
+        request_digest=_digest(case, ref, sid),
+        ballots=tuple(Ballot(need) for need in decision.needs),
+        created_at=case.gate.clock.now(),
+    )
+    asked = await case.gate.ledger.ask_approval(wanted)
+    case.watch.lap("approval")
+    return asked
+
+
+async def as_they_stand(gate: Gate, approvals: Sequence[Approval]) -> list[Approval]:
+    """Return the approvals with only those votes counting whose principals are ACTIVE and hold a role for them now."""
+    holders: dict[str, frozenset[str]] = {}
+    for voter in sorted(frozenset[str]().union(*(approval.voters for approval in approvals))):
+        principal = await gate.directory.get(voter)
+        if principal is not None and principal.employment is State.ACTIVE:
+            holders[voter] = principal.roles
+    return [approval.counted(holders) for approval in approvals]
+
+
+def _digest(case: Case, ref: CustomerRef, sid: str) -> str:
+    """Return what an approval is bound to: the request digest, about one customer.
+
+    Others who share his number come and go between two tries, so only his own sid is in it. Who asks about somebody
+    who is not there is told the same, so there an approval is for the reference: keyed, since numbers can be tried.
+    """
+    return request_digest(case, case.request, (sid or _nobody(case, ref),))
+
+
+def _nobody(case: Case, ref: CustomerRef) -> str:
+    said = {"store": ref.store, "id": ref.customer_id} if isinstance(ref, StoreKey) else {"phone": ref.e164}
+    return hmac.digest(case.gate.tokeniser.key, _NOBODY + canonical(said), "sha256").hex()
+
+
+def _with(facts: Facts, keys: Iterable[str]) -> Facts:
+    return Facts({**facts.values, APPROVED: tuple(sorted(keys))})

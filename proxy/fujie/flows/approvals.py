@@ -1,0 +1,154 @@
+"""Approvals, by those who decide on them: read, agree, reject, revoke.
+
+Who sees one: the principal that asked for it, and whoever holds one of the roles that may decide on a part of it; for
+everybody else, administrators too, there is none. Nobody decides on a request that he had a hand in.
+"""
+
+from collections.abc import Awaitable, Callable
+
+from fujie.audit.entry import EntryKind
+from fujie.flows.agreement import as_they_stand
+from fujie.flows.evidence import APPROVAL_ID, Subject, record
+from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.pages import Query, opened, sealed, shown
+from fujie.flows.refuse import guarded, permitted, refused
+from fujie.flows.reply import ApprovalReply, ApprovalsReply, Refusal
+from fujie.model.approval import OPEN, Approval, ApprovalFilter, ApprovalState, Ending
+from fujie.model.errors import RequestError
+from fujie.model.page import Page, Slice
+from fujie.model.principal import Credential
+from fujie.model.request import Request, RequestContext
+from fujie.model.vocabulary import Action, Effect
+
+_Act = Callable[[Case, Approval, frozenset[str]], Awaitable[Approval]]
+"""What is done to an approval by the asker, who has these roles."""
+
+
+async def get_approval(
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+) -> ApprovalReply | Refusal:
+    """Return an approval as it stands now: votes of people who lost their role are shown, and do not count."""
+    case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
+
+    async def steps(case: Case) -> ApprovalReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        approval, _ = await _visible(case, approval_id)
+        (standing,) = await as_they_stand(gate, [approval])
+        subject = Subject(facts={APPROVAL_ID: approval.id})
+        summary = await record(case, EntryKind.DECISION, decision, subject)
+        case.watch.stop()
+        return ApprovalReply(summary, standing, case.now)
+
+    return await guarded(case, steps)
+
+
+async def list_approvals(
+    gate: Gate,
+    caller: Credential,
+    context: RequestContext,
+    part: Slice,
+    with_closed: bool,  # noqa: FBT001 - as it stands in the request
+) -> ApprovalsReply | Refusal:
+    """Return one page of the approvals that the asker sees; its entry says how many there were."""
+    case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
+
+    async def steps(case: Case) -> ApprovalsReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        roles = await _roles(case)
+        query = Query("ListApprovals", (with_closed,))
+        asked = ApprovalFilter(case.asker, roles, case.now, with_closed)
+        page = await gate.ledger.approval_page(asked, opened(query, part))
+        standing = Page(tuple(await as_they_stand(gate, page.rows)), page.next)
+        summary = await record(case, EntryKind.DECISION, decision, Subject(facts=shown(page)))
+        case.watch.stop()
+        return ApprovalsReply(summary, sealed(query, standing), case.now)
+
+    return await guarded(case, steps)
+
+
+async def approve(
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+) -> ApprovalReply | Refusal:
+    """Agree, on every part that a role of the asker may decide. A repeat changes nothing."""
+
+    async def vote(case: Case, approval: Approval, roles: frozenset[str]) -> Approval:
+        voted = await gate.ledger.vote(approval.id, case.asker, roles, case.now)
+        if voted.state(case.now) not in OPEN:
+            raise RequestError(code="APPROVAL_CLOSED", field="name")
+        return voted
+
+    return await _act(gate, caller, context, (approval_id, "approve"), vote)
+
+
+async def reject(
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+) -> ApprovalReply | Refusal:
+    """Say no, for good. One no is enough, also after others agreed, as long as it was not used."""
+    return await _act(gate, caller, context, (approval_id, "reject"), _ending(ApprovalState.REJECTED))
+
+
+async def revoke_approval(
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+) -> ApprovalReply | Refusal:
+    """Take an approval back that was not used yet: whoever may decide on it, and the requester too."""
+    return await _act(gate, caller, context, (approval_id, "revoke"), _ending(ApprovalState.REVOKED))
+
+
+async def _act(
+    gate: Gate, caller: Credential, context: RequestContext, what: tuple[str, str], act: _Act
+) -> ApprovalReply | Refusal:
+    """Do something to an open approval, with an admission before and an outcome after it."""
+    case = open_case(gate, caller, context, Request(Action.APPROVAL_DECIDE))
+    approval_id, verb = what
+
+    async def steps(case: Case) -> ApprovalReply | Refusal:
+        decision = await permitted(case)
+        if decision.effect is not Effect.ALLOW:
+            return await refused(case, decision)
+        approval, roles = await _visible(case, approval_id)
+        if verb != "revoke" and case.asker in approval.parties:
+            raise RequestError(code="SELF_APPROVAL", field="name")
+        facts = {APPROVAL_ID: approval.id, "approval.act": verb, "target.principal": approval.requester}
+        summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
+        (after,) = await as_they_stand(gate, [await act(case, approval, roles)])
+        outcome = Subject(facts={**facts, "approval.state": after.state(case.now).value})
+        await record(case, EntryKind.OUTCOME, decision, outcome)
+        case.watch.stop()
+        return ApprovalReply(summary, after, case.now)
+
+    return await guarded(case, steps)
+
+
+def _ending(state: ApprovalState) -> _Act:
+    async def end(case: Case, approval: Approval, _roles: frozenset[str]) -> Approval:
+        ending = Ending(state, case.asker, case.now, case.decision_id)
+        ended = await case.gate.ledger.end_approval(approval.id, ending)
+        if ended.state(case.now) is not state:  # it ended in another way, or expired
+            raise RequestError(code="APPROVAL_CLOSED", field="name")
+        return ended
+
+    return end
+
+
+async def _visible(case: Case, approval_id: str) -> tuple[Approval, frozenset[str]]:
+    """Return the approval and the asker's roles.
+
+    Raises:
+        RequestError: APPROVAL_NOT_FOUND, alike for what is not there and for what is not his.
+
+    """
+    roles = await _roles(case)
+    approval = await case.gate.ledger.approval(approval_id)
+    if approval is None or (case.asker != approval.requester and roles.isdisjoint(approval.roles)):
+        raise RequestError(code="APPROVAL_NOT_FOUND", field="name")
+    return approval, roles
+
+
+async def _roles(case: Case) -> frozenset[str]:
+    """Return the roles that the directory gives the asker: a bootstrap administrator has none in it, and decides nothing."""
+    principal = await case.gate.directory.get(case.asker)
+    return principal.roles if principal is not None else frozenset()

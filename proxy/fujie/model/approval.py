@@ -1,0 +1,208 @@
+"""What somebody else must agree to before an action goes ahead: requirements, as a decision states them, and approvals."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """What a validation with `outcome: approval` asks for.
+
+    `count` different principals (1 to 10), each with one of `roles` (sorted) and none of them the one who
+    asks, agree; what they agreed to may be used once within `valid_for`.
+    """
+
+    guard: str
+    validation: str
+    roles: tuple[str, ...]
+    count: int
+    valid_for: timedelta
+
+    @property
+    def key(self) -> str:
+        """What an approval is bound to: guard, validation and a digest of the terms, so that a policy that
+        asks for more later is not satisfied by what was agreed to before."""
+        terms = f"{','.join(self.roles)}|{self.count}|{int(self.valid_for.total_seconds())}"
+        return f"{self.guard}/{self.validation}#{hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+
+
+class ApprovalState(StrEnum):
+    """Where an approval stands. The last four are final."""
+
+    PENDING = "PENDING"
+    APPROVED = "APPROVED"
+    REJECTED = "REJECTED"
+    REVOKED = "REVOKED"
+    EXPIRED = "EXPIRED"
+    USED = "USED"
+
+
+_COLLECTION = "approvals/"
+_NAME = re.compile(_COLLECTION + "([0-9a-f]{32})")
+
+OPEN = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
+"""The states in which an approval can still become another."""
+
+PENDING_FOR = timedelta(days=7)
+"""How long an approval waits for votes: a week has every weekday in it, so whoever is away for days still sees it, and
+the business reason for a look-up is rarely older."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """That a principal agreed, and when. `counts`: he has, as far as is known, still the role and the employment."""
+
+    principal: str
+    time: datetime
+    counts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Ballot:
+    """One requirement and who agreed to it, one vote each, in order of time."""
+
+    requirement: Requirement
+    votes: tuple[Vote, ...] = ()
+
+    @property
+    def is_met(self) -> bool:
+        """Tell whether enough votes count."""
+        return sum(vote.counts for vote in self.votes) >= self.requirement.count
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When what was agreed to ends: `valid_for` after the vote that was needed last; None before it.
+
+        A vote that counts no more still starts the time: that an approver left never makes an approval last longer.
+        """
+        if len(self.votes) < self.requirement.count:
+            return None
+        return self.votes[self.requirement.count - 1].time + self.requirement.valid_for
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an approval ended: `state` is REJECTED, REVOKED or USED, `principal` who did it. `decision_id` finds the entry."""
+
+    state: ApprovalState
+    principal: str
+    time: datetime
+    decision_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """What somebody asked others to agree to: one request, every requirement of it, their votes.
+
+    `requester` is who asked; `parties` are all who had a hand in it (he, who called for him, the workload
+    that carried the call), and none of them may vote. `request_digest` binds it to the request and its customer, who
+    is not named here. `rows` is of how many customers data would leave. There is at least one ballot.
+    """
+
+    id: str
+    requester: str
+    parties: frozenset[str]
+    action: str
+    purpose: str
+    basis: str
+    store: str
+    fields: tuple[str, ...]
+    rows: int
+    request_digest: str
+    ballots: tuple[Ballot, ...]
+    created_at: datetime
+    ending: Ending | None = None
+
+    @property
+    def name(self) -> str:
+        """What a caller names it by."""
+        return f"{_COLLECTION}{self.id}"
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The keys of its requirements."""
+        return frozenset(ballot.requirement.key for ballot in self.ballots)
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles of everybody who may vote on any part of it."""
+        return frozenset[str]().union(*(ballot.requirement.roles for ballot in self.ballots))
+
+    @property
+    def voters(self) -> frozenset[str]:
+        """Everybody who voted."""
+        return frozenset(vote.principal for ballot in self.ballots for vote in ballot.votes)
+
+    @property
+    def expires_at(self) -> datetime:
+        """When it ends by itself: with the first of its parts that ends, or when the time to wait is over."""
+        ends = [ballot.ends_at for ballot in self.ballots]
+        agreed = [end for end in ends if end is not None]
+        return min(agreed if len(agreed) == len(ends) else (self.created_at + PENDING_FOR, *agreed))
+
+    def state(self, now: datetime) -> ApprovalState:
+        """Return where it stands at `now`."""
+        if self.ending is not None:
+            return self.ending.state
+        if now >= self.expires_at:
+            return ApprovalState.EXPIRED
+        met = all(ballot.is_met for ballot in self.ballots)
+        return ApprovalState.APPROVED if met else ApprovalState.PENDING
+
+    def voted(self, principal: str, roles: frozenset[str], now: datetime) -> "Approval":
+        """Return it with the vote of `principal` on every part that his `roles` may decide; nobody votes twice on one."""
+        vote = Vote(principal, now)
+        ballots = tuple(
+            replace(ballot, votes=tuple(sorted((*ballot.votes, vote), key=lambda each: each.time)))
+            if roles.intersection(ballot.requirement.roles) and principal not in _principals(ballot)
+            else ballot
+            for ballot in self.ballots
+        )
+        return replace(self, ballots=ballots)
+
+    def counted(self, holders: Mapping[str, frozenset[str]]) -> "Approval":
+        """Return it as it stands if only those of `holders` (principal to roles) vote: each needs a role of the part still."""
+        ballots = tuple(
+            replace(
+                ballot,
+                votes=tuple(
+                    replace(vote, counts=self._may_vote(vote.principal, holders, ballot.requirement))
+                    for vote in ballot.votes
+                ),
+            )
+            for ballot in self.ballots
+        )
+        return replace(self, ballots=ballots)
+
+    def _may_vote(
+        self, principal: str, holders: Mapping[str, frozenset[str]], requirement: Requirement
+    ) -> bool:
+        roles = holders.get(principal, frozenset())
+        return principal not in self.parties and not roles.isdisjoint(requirement.roles)
+
+
+def id_of(name: str) -> str:
+    """Return the id in an approval's name; empty for a text that names none."""
+    named = _NAME.fullmatch(name)
+    return named[1] if named else ""
+
+
+def _principals(ballot: Ballot) -> frozenset[str]:
+    return frozenset(vote.principal for vote in ballot.votes)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalFilter:
+    """Which approvals are listed: those that `principal` asked for, and those that one of `roles` may decide.
+
+    Unless `with_closed`, only those that are neither ended nor expired at `now`.
+    """
+
+    principal: str
+    roles: frozenset[str]
+    now: datetime
+    with_closed: bool = False
