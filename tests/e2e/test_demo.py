@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from fujie.app.demo.customers import customers
 from fujie.app.demo.server import running
 from fujie.app.demo.site import Site, create_site
 from fujie.app.demo.story import ADMIN, DESK, MARKETER, OFFICER, ROLES, SUPPORT, scenes
@@ -19,6 +20,7 @@ from support.answers import shipped_notice
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text("utf-8")
+GUIDE = (ROOT / "docs" / "policy-guide.md").read_text("utf-8")
 FUJIE = [sys.executable, "-m", "fujie"]
 
 
@@ -186,6 +188,30 @@ def test_explain_shows_the_clause_and_hides_personal_values(desk: Desk) -> None:
     assert "NO_GRANT" in done.stdout
     detailed = desk.fujie(OFFICER, "policy", "explain", "C00002", "--store", "crm", "--fields", "name", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "o", "--ticket", "t", "--principal", SUPPORT, "--all")  # fmt: skip
     assert "(personal)" in detailed.stdout
+
+
+def test_explain_says_what_would_open_and_it_does(desk: Desk) -> None:
+    other = next(str(row[0]) for row in customers(200) if row[-1] != "east" and not row[-2])
+    asked = (other, "--store", "crm", "--fields", "name", "--purpose", "after_sales", "--basis", "contract")
+    explain = ("policy", "explain", *asked, "--principal", SUPPORT)
+    said = desk.fujie(OFFICER, *explain)
+    assert said.stdout.endswith(
+        "it would be allowed\n└── with a ticket, and with evidence for the basis (order_id)\n"
+    ), said
+    (shown,) = re.findall(r"^```text explain\n(.*?)^```$", GUIDE, re.DOTALL | re.MULTILINE)
+    for line in shown.splitlines():
+        cells = [cell for cell in re.split(r"  +|\.\.\.", line) if cell]
+        assert any(all(cell in printed for cell in cells) for printed in said.stdout.splitlines()), line
+    told = json.loads(desk.fujie(OFFICER, *explain, "--output", "json").stdout)
+    (suggestion,) = told["suggestions"]
+    assert [change["part"] for change in suggestion["changes"]] == ["ticket", "basis_evidence"]
+    assert desk.fujie(SUPPORT, "lookup", *asked).returncode == 4
+    assert (
+        desk.fujie(SUPPORT, "lookup", *asked, "--ticket", "T-1", "--basis-evidence", "order-7").returncode
+        == 0
+    )
+    allowed = desk.fujie(OFFICER, *explain, "--ticket", "T-1", "--basis-evidence", "order-7")
+    assert "allowed" not in allowed.stdout
 
 
 @pytest.mark.parametrize(

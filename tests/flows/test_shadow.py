@@ -1,6 +1,8 @@
 """A shadow is asked and never obeyed: whatever it says, raises or takes, no answer changes."""
 
 import asyncio
+import gc
+import weakref
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -12,7 +14,7 @@ from fujie.decision.anew import Seen
 from fujie.decision.plan import Planner
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import LookupReply, Refusal
-from fujie.flows.shadow import ERROR, MOST_PENDING, UNDECIDABLE, Shadow
+from fujie.flows.shadow import ERROR, MOST_PENDING, SHARE, UNDECIDABLE, Shadow
 from fujie.model.decision import Decision
 from fujie.model.facts import Facts, FactValue
 from fujie.model.request import LookupAsk, Request
@@ -71,7 +73,7 @@ def shadowed(house: House, *documents: str, bundle: Bundle | None = None) -> tup
     counts = Counts()
     shadow = Shadow(counts, monotonic)
     files = {f"own{number}.yaml": each.encode() for number, each in enumerate(documents)}
-    shadow.use(bundle or bundle_of(files))
+    shadow.use(Planner(bundle or bundle_of(files)))
     log: Any = Noted(house.log, counts)
     return replace(house, gate=replace(house.gate, shadow=shadow, log=log)), shadow, counts
 
@@ -157,7 +159,7 @@ async def test_a_new_bundle_is_asked_at_once(house: House) -> None:
     other, shadow, counts = shadowed(house, NARROWER)
     for bundle in (None, bundle_of(), bundle_of({"own.yaml": CLOSED.encode()})):
         if bundle:
-            shadow.use(bundle)
+            shadow.use(Planner(bundle))
         await told(other, ASKS[0])
         await settled(shadow)
     answers = [each for each in counts.events if each != "append"]
@@ -183,7 +185,7 @@ def question(number: int) -> Seen:
 async def test_a_shadow_that_can_not_keep_up_drops_and_counts() -> None:
     counts = Counts()
     shadow = Shadow(counts, monotonic)
-    shadow.use(compiled(grant()))
+    shadow.use(Planner(compiled(grant())))
     denied = Decision(Effect.DENY, "sha256:0")
     seen = question(0)
     for number in range(MOST_PENDING + 7):  # nothing gives it time to work
@@ -199,8 +201,49 @@ async def test_a_closed_shadow_and_one_without_a_bundle_are_asked_nothing() -> N
     shadow = Shadow(counts, monotonic)
     denied = Decision(Effect.DENY, "sha256:0")
     assert shadow.ask(question(1), denied, NOW) == {}
-    shadow.use(compiled(grant()))
+    shadow.use(Planner(compiled(grant())))
     shadow.ask(question(1), denied, NOW)
     await shadow.close()
     assert shadow.ask(question(1), denied, NOW) == {}
     assert (shadow.pending, counts.events) == (0, [])
+
+
+async def test_a_bundle_that_is_no_longer_in_force_does_not_stay_in_the_memory_of_the_shadow() -> None:
+    shadow = Shadow(Counts(), monotonic)
+    shadow.use(Planner(compiled(grant())))
+    denied = Decision(Effect.DENY, "sha256:0")
+    old = question(1)
+    engine = weakref.ref(old.plan.bundle.engine)
+    shadow.ask(old, denied, NOW)
+    await settled(shadow)
+    del old
+    assert engine() is not None, "it is beside the bundle in force, whose answers it keeps"
+    shadow.ask(question(1), denied, NOW)
+    await settled(shadow)
+    gc.collect()
+    assert engine() is None
+    await shadow.close()
+
+
+async def test_what_breaks_in_the_shadow_takes_its_share_of_time_and_no_more() -> None:
+    counts, clock = Counts(), iter(range(1, 100))
+    shadow = Shadow(counts, lambda: next(clock) * 1e-4)  # every evaluation takes 0.1 ms
+    broken: Any = BrokenEngine()
+    shadow.use(Planner(replace(compiled(grant(condition="principal.department != ''")), engine=broken)))
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay: float) -> None:
+        pauses.append(delay)
+        await sleep(0)
+
+    denied = Decision(Effect.DENY, "sha256:0")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("fujie.flows.shadow.asyncio.sleep", noted)
+        for number in range(3):
+            shadow.ask(question(number), denied, NOW)
+        while shadow.pending:  # noqa: ASYNC110 - it tells nobody when it is done
+            await sleep(0)
+    assert counts.events == [("DENY", ERROR)] * 3
+    assert pauses == pytest.approx([0.0, *[(SHARE - 1) * 1e-4] * 2])
+    await shadow.close()

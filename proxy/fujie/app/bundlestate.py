@@ -30,6 +30,8 @@ class BundleState:
         """
         self._directory = directory
         self._may_go_back = may_go_back
+        self._newest: tuple[int, str] | None = None
+        """Revision and note of what this process kept: who loses the file while it runs gains nothing."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -53,7 +55,11 @@ class BundleState:
                 then nothing says what is older.
 
         """
-        content = None if self._may_go_back else self.last()
+        if self._may_go_back:
+            return
+        if self._newest is not None:
+            _check_newer(archive, *self._newest)
+        content = self.last()
         if content is None:
             return
         try:
@@ -62,16 +68,7 @@ class BundleState:
             said = "the bundle that is kept was altered, so that nothing says which revision was the last"
             remedy = f"Restore {_NAME} in policy.state_dir, or set policy.unsafe_downgrade for one start."
             raise CannotStart([Problem("POLICY_STATE_INVALID", said, remedy=remedy)]) from None
-        revision, last = archive.manifest.revision, kept.manifest.revision
-        if revision < last:
-            said = f"revision {revision} is older than {last}, which was in force"
-            raise CannotStart(
-                [Problem("BUNDLE_OLDER", said, remedy="Give it out under a higher revision.")]
-            )
-        if revision == last and archive.note != kept.note:
-            said = f"revision {revision} was in force with another content"
-            remedy = "Give it out under a higher revision."
-            raise CannotStart([Problem("BUNDLE_REVISION_REUSED", said, remedy=remedy)])
+        _check_newer(archive, kept.manifest.revision, kept.note)
 
     def keep(self, archive: Archive) -> None:
         """Make a bundle the last good one, durable on disk; checked once more, for another worker may have been faster.
@@ -86,6 +83,7 @@ class BundleState:
                 if self.last() != archive.encoded:
                     self._write(archive.encoded)
                     os.fsync(directory)
+                self._newest = (archive.manifest.revision, archive.note)
         except OSError as error:
             raise _unusable(error) from None
 
@@ -106,6 +104,16 @@ class BundleState:
             yield directory
         finally:
             os.close(directory)  # which unlocks
+
+
+def _check_newer(archive: Archive, last: int, note: str) -> None:
+    revision, remedy = archive.manifest.revision, "Give it out under a higher revision."
+    if revision < last:
+        said = f"revision {revision} is older than {last}, which was in force"
+        raise CannotStart([Problem("BUNDLE_OLDER", said, remedy=remedy)])
+    if revision == last and archive.note != note:
+        said = f"revision {revision} was in force with another content"
+        raise CannotStart([Problem("BUNDLE_REVISION_REUSED", said, remedy=remedy)])
 
 
 def _unusable(error: OSError) -> CannotStart:

@@ -10,8 +10,8 @@ from fujie.adapters.metrics import PrometheusMetrics
 from fujie.app.logs import log_event
 from fujie.app.policies import Attributes, Files, check_stores, compiled, giving_way, read_files, shown
 from fujie.app.problems import CannotStart, Problem
+from fujie.decision.plan import Planner
 from fujie.flows.shadow import Shadow
-from fujie.policy.bundle import Bundle
 
 
 @dataclass(slots=True)
@@ -22,8 +22,8 @@ class ShadowFiles:
     attributes: Attributes
     _seen: Files | None = None
 
-    def changed(self) -> Bundle | None:
-        """Return the bundle of the files when they are not those seen last. Blocks: not for the loop.
+    def changed(self) -> Planner | None:
+        """Return a planner of the files when they are not those seen last. Blocks: not for the loop.
 
         Raises:
             CannotStart: the files are bad, which is said once, or not there.
@@ -35,8 +35,8 @@ class ShadowFiles:
         self._seen = files
         with giving_way():
             bundle = compiled(shown(files, self.paths))
-        check_stores(bundle, self.attributes)
-        return bundle
+            check_stores(bundle, self.attributes)
+            return Planner(bundle)
 
 
 async def follow_shadow(
@@ -53,11 +53,11 @@ async def follow_shadow(
             if problems != told:
                 told = problems
                 _refused(problems, metrics)
-        elif bundle := reading.result():
+        elif planner := reading.result():
             told = ()
-            shadow.use(bundle)
-            metrics.shadow_loaded(bundle.digest)
-            log_event("shadow_loaded", digest=bundle.digest)
+            shadow.use(planner)
+            metrics.shadow_loaded(planner.bundle.digest)
+            log_event("shadow_loaded", digest=planner.bundle.digest)
         await asyncio.sleep(every_s)
 
 

@@ -19,6 +19,9 @@ from fujie.app.problems import CannotStart, Problem
 from fujie.app.signedbundle import Trust, parsed, trusted, unpacked
 from fujie.decision.decider import Decider
 
+_MENDED = ("POLICY_STATE", "BUNDLE_EXPIRED")
+"""Refusals that may pass while the bundle stays as it is: the state is repaired, a clock that ran ahead is set back."""
+
 
 class SignedPolicies:
     """`flows.gate.Policies` over one source of signed bundles. `attributes` holds what each configured store maps."""
@@ -95,7 +98,7 @@ class SignedPolicies:
             with giving_way():
                 decider = self._taken(found.content)
         except CannotStart as refused:
-            if any(problem.code.startswith("POLICY_STATE") for problem in refused.problems):
+            if any(problem.code.startswith(_MENDED) for problem in refused.problems):
                 self._seen = b""  # the next look tries again
             before, self._refused = self._refused, refused.problems
             if before == refused.problems:

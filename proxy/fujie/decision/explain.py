@@ -4,9 +4,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fujie.decision.decide import Outcome, decide, guard_hits, outcomes
+from fujie.decision.decide import Outcome, decide, granted, guard_hits, outcomes
 from fujie.decision.limits import used_up
 from fujie.decision.plan import Plan, rule_set, rules_of
+from fujie.decision.validity import out_of_validity
+from fujie.model.approval import Requirement
 from fujie.model.decision import Clause, Explanation, RuleTrace
 from fujie.model.facts import Facts, FactType, FactValue, Unknown
 from fujie.model.request import Request
@@ -48,6 +50,9 @@ def _grant(plan: Plan, grant: Grant, request: Request, facts: Facts) -> Iterator
             shown = f"not matched: {', '.join(sorted(asked)) or 'none'} is not among {', '.join(sorted(allowed))}"
             yield RuleTrace("grant", grant.name, part, shown, grant.where)
             return
+    if grant.name in out_of_validity(plan, facts):
+        yield RuleTrace("grant", grant.name, "validity", _bounds(grant), grant.where)
+        return
     matched = _USED_UP if grant.counted_as in used_up(plan, facts) else "matched"
     if grant.condition is None:
         yield RuleTrace("grant", grant.name, "match", matched, grant.where)
@@ -73,13 +78,14 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
         applies = guard_hits(guard, verdicts, facts) is not None
         names = [f"matchConditions[{name}]" for name, _ in guard.conditions]
         names += [f"validations[{validation.name}]" for validation in guard.validations]
-        for name, rule, verdict in zip(names, rules_of(guard), verdicts, strict=True):
+        wanted = [*(None for _ in guard.conditions), *(v.approval for v in guard.validations)]
+        for name, rule, verdict, approval in zip(names, rules_of(guard), verdicts, wanted, strict=True):
             if not applies and (verdict is False or name.startswith("validations")):
                 outcome = "does not apply"
             elif verdict is True:
                 outcome = "held"
             else:
-                outcome = "refused" if verdict is False else _broken(verdict)
+                outcome = _lacking(approval, facts) if verdict is False else _broken(verdict)
             yield RuleTrace("guard", guard.name, name, outcome, rule.where, _clauses(plan, rule, facts))
         if guard.limits:
             outcome = _USED_UP if guard.counted_as in limited else "within its limits"
@@ -135,6 +141,20 @@ def _text(value: FactValue) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(str, value))}]"
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _lacking(approval: Requirement | None, facts: Facts) -> str:
+    if approval is None:
+        return "refused"
+    if approval.key in granted(facts):
+        return "approved"
+    return f"needs approval by {approval.count} of {', '.join(approval.roles)}"
+
+
+def _bounds(grant: Grant) -> str:
+    bounds = (("from", grant.valid_from), ("until", grant.valid_until))
+    said = " ".join(f"{word} {instant.isoformat()}" for word, instant in bounds if instant)
+    return f"not matched: valid {said}"
 
 
 def _broken(outcome: Outcome) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
-from fujie.decision.consent import consent_of
+from fujie.decision.consent import Consent, consent_of
 from fujie.decision.suppression import suppressed
 from fujie.decision.validity import expired_at
 from fujie.model.consent import ConsentEvent
@@ -12,10 +12,11 @@ from fujie.model.facts import EXPIRED, LONGEST, ROWS, Facts, FactType, FactValue
 from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.suppression import Suppression
-from fujie.model.vocabulary import ANY_CHANNEL
+from fujie.model.vocabulary import ANY_CHANNEL, State
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
+_NEVER_ASKED = Consent(State.NONE)
 _NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
 _NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
 _NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
@@ -76,17 +77,23 @@ def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now:
     """Return the facts of `asker` with those of the customer in `raw`: what `derive` would give for it."""
     values = dict(asker.values)
     if raw.events is not None:
-        purpose = bundle.purposes.get(request.purpose)
-        ttl = purpose.consent_ttl if purpose else None
-        consent = consent_of(raw.events, raw.sid, ANY_CHANNEL, now, ttl)
+        consent = _NEVER_ASKED
+        if raw.events:
+            purpose = bundle.purposes.get(request.purpose)
+            ttl = purpose.consent_ttl if purpose else None
+            consent = consent_of(raw.events, raw.sid, ANY_CHANNEL, now, ttl)
         values["consent.state"] = consent.state
         values["consent.explicit"] = consent.explicit
         values["consent.separate"] = consent.separate
     if raw.suppressions is not None:
         values["suppression.in_force"] = suppressed(raw.suppressions, request.purpose)
-    for name, fact_type in bundle.customer_attributes.items():
-        value = _NO_CUSTOMER if raw.attributes is None else raw.attributes.get(name, _NOT_MAPPED)
-        values[f"customer.{name}"] = _typed(value, fact_type)
+    if raw.attributes is None:
+        for name in bundle.customer_attributes:
+            values["customer." + name] = _NO_CUSTOMER
+    else:
+        known = raw.attributes.get
+        for name, fact_type in bundle.customer_attributes.items():
+            values["customer." + name] = _typed(known(name, _NOT_MAPPED), fact_type)
     return Facts(values)
 
 
@@ -120,4 +127,6 @@ def _typed(value: object, fact_type: FactType) -> FactValue:
 
 def _is_text(text: str) -> bool:
     # The engine cuts at NUL and dies at a lone surrogate (cel-expr-python 0.1.3).
-    return len(text) <= LONGEST and "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+    if len(text) > LONGEST or "\0" in text:
+        return False
+    return text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text)

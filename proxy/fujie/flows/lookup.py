@@ -179,7 +179,8 @@ async def judge(
     meter = Meter(case, plan, principal.id, ask.customer)
     if not closed and meter.is_needed:
         asker = await meter.attempt(asker)
-        closed = precheck(plan, request, asker)
+        if meter.is_short:
+            closed = precheck(plan, request, asker)
         if closed:
             meter.watched(closed, "")
     if closed:

@@ -1,7 +1,11 @@
 """The policies in force, and what they would say."""
 
+import asyncio
+
 from fujie.audit.entry import EntryKind
+from fujie.decision.anew import Seen
 from fujie.decision.explain import explain as explain_decision
+from fujie.decision.suggestions import suggest
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case, principal_of
 from fujie.flows.lookup import judge, request_of
@@ -40,7 +44,10 @@ async def explain(
         asked = request_of(ask)
         judged = await judge(case, asked, principal, ask, _TIMEOUT_S)
         traced = explain_decision(judged.plan, asked, judged.facts)
-        explanation = Explanation(judged.decision, traced.rules)
+        await asyncio.sleep(0)  # the trace took tens of milliseconds, and so may what follows: others first
+        seen = Seen(judged.plan, asked, judged.facts, judged.seen.raw.events is None, len(judged.seen.rows))
+        suggestions = suggest(case.decider.plan, seen, judged.decision)
+        explanation = Explanation(judged.decision, traced.rules, suggestions)
         case.watch.lap("explain")
         subject = Subject(
             judged.seen.identity.sids if judged.seen.identity else (),
@@ -72,6 +79,9 @@ async def get_bundle(gate: Gate, caller: Credential, context: RequestContext) ->
             for document in case.decider.bundle.documents
         )
         case.watch.stop()
-        return BundleReply(summary, documents)
+        release = case.decider.bundle.release
+        return BundleReply(
+            summary, documents, release.revision if release else 0, release.signers if release else ()
+        )
 
     return await guarded(case, steps)

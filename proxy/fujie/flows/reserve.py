@@ -41,6 +41,11 @@ class Meter:
         """Tell whether anything that is decided here depends on use."""
         return self._watches or EXHAUSTED in self._plan.reads
 
+    @property
+    def is_short(self) -> bool:
+        """Tell whether any limit is known to be used up: else the first check stands, which took none to be."""
+        return bool(self._full)
+
     async def attempt(self, facts: Facts) -> Facts:
         """Count the attempt; return the facts with the limits that are used up whoever the customer is."""
         limits = [charge for charge in self._plan.limits if charge.limit is not _PER_CUSTOMER]

@@ -70,19 +70,21 @@ class Shadow:
         self._metrics = metrics
         self._monotonic = monotonic
         self._planner: Planner | None = None
+        self._in_force: Bundle | None = None
         self._scopes: dict[tuple[object, ...], _Scope] = {}
         self._kept = 0
         self._waiting: deque[_Question] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._pause_s = 0.0
 
     @property
     def pending(self) -> int:
         """Number of questions that wait."""
         return len(self._waiting)
 
-    def use(self, bundle: Bundle) -> None:
-        """Ask this bundle from now on."""
-        self._planner = Planner(bundle)
+    def use(self, planner: Planner) -> None:
+        """Ask the bundle of this planner from now on. Making one takes 4 ms for 1,000 grants: not for the loop."""
+        self._planner = planner
         self._forget()
         self._waiting.clear()
 
@@ -93,6 +95,7 @@ class Shadow:
         """
         if self._planner is None:
             return _NOTHING
+        self._stand_beside(seen.plan.bundle)
         scope = self._scopes.get(_place(seen))
         answer = scope.answers.get(_key(scope.plan, seen, now)) if scope else None
         if answer is not None:
@@ -134,12 +137,16 @@ class Shadow:
             self._task.add_done_callback(self._ended)
 
     async def _work(self) -> None:
-        await asyncio.sleep(0)  # the entry goes first
+        await asyncio.sleep(self._pause_s)  # the entry goes first
         while self._waiting:
             started = self._monotonic()
-            self._evaluate(self._waiting[0])
+            try:
+                self._evaluate(self._waiting[0])
+            finally:  # what breaks took its time too
+                self._pause_s = (self._monotonic() - started) * (SHARE - 1)
             self._waiting.popleft()
-            await asyncio.sleep((self._monotonic() - started) * (SHARE - 1))
+            await asyncio.sleep(self._pause_s)
+        self._pause_s = 0.0
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = None
@@ -152,6 +159,7 @@ class Shadow:
         if self._planner is None:
             return
         seen = question.seen
+        self._stand_beside(seen.plan.bundle)
         if self._kept >= _MOST_ANSWERS:
             self._forget()
         scope = self._scopes.get(_place(seen))
@@ -167,6 +175,12 @@ class Shadow:
             anew = decide_anew(scope.plan, seen, _expired(scope.plan, seen, question.now))
             answer = scope.answers[key] = anew.decision or UNDECIDABLE
         self._compared(question.decision, answer)
+
+    def _stand_beside(self, bundle: Bundle) -> None:
+        """Forget what was asked beside another bundle in force: it would stay in memory with its plans."""
+        if bundle is not self._in_force:
+            self._in_force = bundle
+            self._forget()
 
     def _forget(self) -> None:
         self._scopes.clear()

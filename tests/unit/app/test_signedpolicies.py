@@ -206,6 +206,30 @@ def test_a_kept_bundle_that_can_not_be_read_closes_since_nothing_says_what_is_ol
     assert take(policies) == 6, "tried again, since nothing is wrong with the bundle"
 
 
+def test_who_loses_the_kept_bundle_while_it_runs_takes_no_older_one(site: Site) -> None:
+    policies_ = site.start()
+    (site.state / "last.fujie").unlink()
+    site.put(bundle(4))
+    assert codes(policies_.changed) == ["BUNDLE_OLDER"]
+    site.put(bundle(5, policies("b")))
+    assert codes(policies_.changed) == ["BUNDLE_REVISION_REUSED"]
+    site.put(bundle(6))
+    assert take(policies_) == 6
+    assert BundleState(site.state).last() == bundle(6).encoded
+
+
+def test_a_good_bundle_that_a_clock_running_ahead_refused_is_taken_when_the_clock_is_right(
+    site: Site,
+) -> None:
+    policies_ = site.start()
+    site.put(bundle(6, expires=NOW + timedelta(days=5)))
+    site.time = NOW + timedelta(days=10)
+    assert codes(policies_.changed) == ["BUNDLE_EXPIRED"]
+    assert policies_.changed() is None, "said once"
+    site.time = NOW
+    assert take(policies_) == 6
+
+
 def test_a_state_directory_that_takes_nothing_keeps_the_bundle_before(site: Site) -> None:
     policies = site.start()
     shutil.rmtree(site.state)

@@ -16,6 +16,7 @@ from fujie.model.decision import Clause, Decision, Explanation, FieldOutcome, Re
 from fujie.model.principal import Principal
 from fujie.model.reason import LocalizedText
 from fujie.model.step import parse_step
+from fujie.model.suggestion import Change, Part, Suggestion, Suggestions
 from fujie.model.vocabulary import (
     CONSENT_STATES,
     EMPLOYMENT_STATES,
@@ -143,3 +144,22 @@ def test_an_explanation_carries_every_rule_and_clause() -> None:
     assert (response.effect, response.decision.effect) == (types_v1.EFFECT_DENY, types_v1.EFFECT_ALLOW)
     assert dict(response.rules[0].clauses[0].reads) == {"consent.state": "NONE"}
     assert [reason.code for reason in response.reasons] == ["CONSENT_MISSING"]
+
+
+def test_an_explanation_carries_what_would_open_and_what_can_not_be_told() -> None:
+    decision = Decision(Effect.DENY, "sha256:0", (ReasonHit("CONSENT_MISSING", 100),))
+    opens = Suggestion((Change(Part.BASIS, "contract", "order_id"), Change(Part.TICKET)))
+    untold = Suggestion((Change(Part.PURPOSE, "after_sales"),), ("consent.state",))
+    found = Suggestions((opens,), (untold,), is_cut=True)
+    response = render.explained(ExplainReply(ALLOWED, Explanation(decision, (), found)))
+    ((first, second),) = [one.changes for one in response.suggestions]
+    assert (first.part, first.value, first.evidence, second.part) == (
+        "basis",
+        "contract",
+        "order_id",
+        "ticket",
+    )
+    assert [(one.changes[0].value, list(one.lacks)) for one in response.untold] == [
+        ("after_sales", ["consent.state"])
+    ]
+    assert response.suggestions_cut

@@ -1,7 +1,7 @@
 import asyncio
 import re
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
 from fujie.flows.reply import (
+    ApprovalReply,
+    ApprovalsReply,
     BatchReply,
     BundleDocument,
     BundleReply,
@@ -29,6 +31,7 @@ from fujie.flows.reply import (
     SuppressionReply,
     SuppressionsReply,
 )
+from fujie.model.approval import Approval, Ballot, Requirement, Vote
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision, Explanation, ReasonHit
@@ -41,6 +44,7 @@ from fujie.model.vocabulary import Effect, State
 from fujie.transport.grpc import status
 from fujie.transport.grpc.methods import METHODS
 from fujie.transport.grpc.services import GRACE_S, Flows
+from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -57,6 +61,13 @@ EVENT = ConsentEvent("r-1", "s", "marketing", ConsentEventType.GIVEN, WHEN, WHEN
 OPT_OUT = Suppression("s-1", "s", SuppressionScope(), WHEN, WHEN, "anna")
 CONFIRMED = consent_v1.Confirmation(method="signed_letter", evidence_ref="letter-1")
 CONFIRMED.event_time.FromDatetime(WHEN)
+
+NEED = Requirement("four-eyes", "two", ("officer",), 2, timedelta(hours=1))
+APPROVAL = Approval(
+    "0" * 32, "anna", frozenset({"anna"}), "lookup", "care", "consent", "crm", ("phone",), 1, "digest",
+    (Ballot(NEED, (Vote("boss", WHEN, counts=False),)),), WHEN,
+)  # fmt: skip
+APPROVED = ApprovalReply(ALLOWED, APPROVAL, WHEN)
 
 KEY = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id="C1"))
 ASK = customer_v1.LookupCustomerRequest(customer=KEY, context=types_v1.RequestContext(on_behalf_of="boss"))
@@ -158,6 +169,19 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
         policy_v1.GetBundleRequest(),
         BundleReply(ALLOWED, (BundleDocument("Grant", "g", "g.yaml"),)),
     ),
+    "GetApproval": ("get_approval", approval_v1.GetApprovalRequest(name=APPROVAL.name), APPROVED),
+    "ListApprovals": (
+        "list_approvals",
+        approval_v1.ListApprovalsRequest(with_closed=True),
+        ApprovalsReply(ALLOWED, Page((APPROVAL,), "next"), WHEN),
+    ),
+    "Approve": ("approve", approval_v1.ApproveRequest(name=APPROVAL.name), APPROVED),
+    "Reject": ("reject", approval_v1.RejectRequest(name=APPROVAL.name), APPROVED),
+    "RevokeApproval": (
+        "revoke_approval",
+        approval_v1.RevokeApprovalRequest(name=APPROVAL.name),
+        APPROVED,
+    ),
 }
 
 
@@ -169,7 +193,7 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 
 
 def test_every_rpc_of_the_package_is_one_row_of_its_types() -> None:
-    files = (customer_v1, consent_v1, directory_v1, policy_v1)
+    files = (customer_v1, consent_v1, directory_v1, policy_v1, approval_v1)
     declared = {
         (service.full_name, method.name, method.input_type.full_name)
         for file in files
@@ -347,3 +371,30 @@ async def test_a_reply_that_does_not_render_releases_nothing(serve: Any) -> None
         told = await served.failure(LOOKUP, ASK.SerializeToString())
         assert grpc.StatusCode.INTERNAL is told.code()
         assert "138" not in repr((told.details(), list(told.trailing_metadata())))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "x", "approvals/", "approvals/1", "0" * 32, "approvals/" + "A" * 32, "approvals/" + "0" * 33],
+)
+async def test_a_name_that_names_no_approval_is_bad_input(name: str, serve: Any) -> None:
+    refusal = Refusal(DENIED, (ReasonHit("ARGUMENT_INVALID", 30),), field="name")
+    async with serve({"refuse_input": refusal}) as served:
+        request = approval_v1.ApproveRequest(name=name).SerializeToString()
+        error = await served.failure("/fujie.v1.ApprovalService/Approve", request)
+        assert grpc.StatusCode.INVALID_ARGUMENT is error.code()
+        ((_, args),) = served.script.calls
+        assert args[-1].field == "name"
+
+
+async def test_an_approval_is_told_as_it_stands_and_names_no_customer(serve: Any) -> None:
+    async with serve({"get_approval": APPROVED}) as served:
+        request = approval_v1.GetApprovalRequest(name=APPROVAL.name).SerializeToString()
+        raw = await served.call("/fujie.v1.ApprovalService/GetApproval", request)
+        told = approval_v1.GetApprovalResponse.FromString(raw).approval
+        assert (told.name, told.state) == (APPROVAL.name, approval_v1.APPROVAL_STATE_PENDING)
+        assert (told.requester, list(told.fields), told.rows) == ("anna", ["phone"], 1)
+        (need,) = told.requirements
+        assert (need.count, need.valid_for.seconds, list(need.roles)) == (2, 3600, ["officer"])
+        assert [(vote.principal, vote.counts) for vote in need.votes] == [("boss", False)]
+        assert "digest" not in str(told)

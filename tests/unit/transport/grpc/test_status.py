@@ -211,3 +211,22 @@ def test_reasons_of_usual_length_all_fit() -> None:
         details(status.refused(Refusal(DENIED, hits)))["fujie.v1.DecisionDetail"][0]
     )
     assert [h.code for h in hits] == [r.code for r in kept.reasons]
+
+
+def test_an_approval_that_is_lacking_is_named_in_detail_and_metadata_and_nothing_is_pushed_out() -> None:
+    name = "approvals/" + "0" * 32
+    summary = Summary("d-1", Effect.APPROVAL_REQUIRED, "sha256:" + "0" * 64)
+    long = [hit("X_OWN", guard="g" * 63, remedy=LocalizedText("补" * 200, "r" * 200)) for _ in range(20)]
+    for reasons in ([hit("APPROVAL_REQUIRED")], long):
+        failure = status.refused(Refusal(summary, tuple(reasons), approval=name))
+        assert failure.code is grpc.StatusCode.FAILED_PRECONDITION
+        assert decoded(failure).ByteSize() <= status.MOST_DETAIL_BYTES
+        found = details(failure)
+        (info,) = found["google.rpc.ErrorInfo"]
+        assert error_details_pb2.ErrorInfo.FromString(info).metadata["approval"] == name
+        (detail,) = found["fujie.v1.DecisionDetail"]
+        assert types_v1.DecisionDetail.FromString(detail).approval == name
+        assert types_v1.DecisionDetail.FromString(detail).reasons
+    other = status.refused(Refusal(DENIED, (hit("NO_GRANT"),)))
+    (info,) = details(other)["google.rpc.ErrorInfo"]
+    assert "approval" not in error_details_pb2.ErrorInfo.FromString(info).metadata
