@@ -120,6 +120,7 @@ def test_without_the_key_sealed_facts_stay_sealed(ended: Ended) -> None:
     assert code == 0
     assert said["flips"] == []
     assert {fact for row in said["unproven"] for fact in row["facts"]} == {"customer.minor SEALED"}
+    assert said["proven"] is False, "what was not repeated is not proven"
 
 
 def test_several_processes_say_what_one_says(ended: Ended) -> None:
@@ -157,6 +158,7 @@ def test_a_log_of_another_bundle_is_counted_not_guessed(ended: Ended) -> None:
     assert code == 0
     assert said["decisions"]["unknown_bundle"] >= CALLS
     assert said["decisions"]["same"] == said["decisions"]["flips"] == 0
+    assert said["proven"] is False, "nothing was reproduced"
 
 
 @pytest.mark.parametrize(
@@ -164,6 +166,7 @@ def test_a_log_of_another_bundle_is_counted_not_guessed(ended: Ended) -> None:
     [
         (("--recorded", "no-such-place", "--bundle", "policies"), 5),
         (("--recorded", "policies", "--bundle", "policies", "--zone", "Mars/Olympus"), 5),
+        (("--recorded", "policies:", "--bundle", "policies"), 5),  # no path is not this directory
     ],
 )
 def test_bad_input_is_refused_with_a_problem(

@@ -234,6 +234,14 @@ async def test_a_workload_that_carried_a_token_does_not_agree_either(eyes: House
     assert code(await approve(eyes.gate, CRM, NOTHING, id_of(name))) == "SELF_APPROVAL"
 
 
+async def test_nobody_who_agreed_carries_the_look_up_that_uses_it(eyes: House) -> None:
+    await hire(eyes, CRM.subject, "compliance_officer")
+    name = await asked_for(eyes)
+    await agreed(eyes, name, CRM)
+    assert not await opens(eyes, name, PHONE, replace(AGENT, workload=CRM.subject))
+    assert await opens(eyes, name)
+
+
 async def test_there_is_no_exception_for_administrators(eyes: House) -> None:
     name = await asked_for(eyes)
     for act in (get_approval, approve, reject, revoke_approval):
@@ -303,23 +311,30 @@ async def test_a_vote_counts_only_while_its_voter_could_vote(eyes: House, how: s
     assert await opens(eyes, name)
 
 
-async def test_an_approver_who_leaves_while_it_is_being_used_up_does_not_count(eyes: House) -> None:
+@pytest.mark.parametrize(
+    ("who", "told"),
+    [(EYES[0], "APPROVAL_REQUIRED"), (AGENT, "PRINCIPAL_OFFBOARDED")],
+    ids=["approver", "asker"],
+)
+async def test_who_leaves_while_it_is_being_used_up_neither_counts_nor_sees(
+    eyes: House, who: Credential, told: str
+) -> None:
     name = await asked_for(eyes)
     await agreed(eyes, name)
     ledger, directory = eyes.ledger, eyes.gate.directory
 
     class Slow:
-        """The ledger, in which the approver leaves just before the approval is used."""
+        """The ledger, in which somebody leaves just before the approval is used."""
 
         def __getattr__(self, attribute: str) -> object:
             return getattr(ledger, attribute)
 
         async def end_approval(self, *given: object) -> Approval:
-            await directory.offboard(EYES[0].subject, eyes.hands.now())
+            await directory.offboard(who.subject, eyes.hands.now())
             return await ledger.end_approval(*given)  # type: ignore[arg-type]  # passed on as they came
 
     slow = replace(eyes, gate=replace(eyes.gate, ledger=Slow()))  # type: ignore[arg-type]  # the rest is the ledger's
-    assert not await opens(slow, name)
+    assert code(await lookup(slow.gate, AGENT, with_approval(PHONE, name), 2.0)) == told
 
 
 async def test_who_may_not_decide_any_more_can_not_vote(eyes: House) -> None:

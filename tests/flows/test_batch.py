@@ -11,13 +11,14 @@ import pytest
 from fujie.adapters.stores.store import open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.audit.errors import LogUnavailable
+from fujie.decision.decider import Decider
 from fujie.flows.batch import AT_ONCE, MOST_FOUND, MOST_MATCHING, batch_lookup, search
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.record import Fetched
 from fujie.model.request import BatchAsk, LookupAsk, SearchAsk
-from support.house import House, RecordingLog, ask, caller
+from support.house import House, RecordingLog, ask, bundle_of, caller
 from support.stores import Spy
 
 FIELDS = ("name", "phone")
@@ -96,6 +97,32 @@ async def test_nothing_of_a_batch_leaves_when_one_entry_can_not_be_written(house
     gate = replace(house.gate, log=Failing(house.log))
     with pytest.raises(LogUnavailable):
         await batch_lookup(gate, caller("support-agent"), several(*numbered(10)), 2.0)
+
+
+class Reloaded:
+    """Policies that are reloaded as soon as a call has begun."""
+
+    def __init__(self, *deciders: Decider) -> None:
+        self._left = list(deciders)
+
+    @property
+    def current(self) -> Decider:
+        return self._left.pop(0) if len(self._left) > 1 else self._left[0]
+
+
+@pytest.mark.parametrize("is_search", [False, True])
+async def test_a_call_keeps_the_bundle_it_began_with_through_a_reload(
+    house: House, is_search: bool
+) -> None:
+    async with searchable(house) as gate:
+        before, after = gate.gate.policies.current, Decider(bundle_of())
+        moving = replace(gate, gate=replace(gate.gate, policies=Reloaded(before, after)))
+        if is_search:
+            await found(moving, "1234")
+        else:
+            await answers(moving, "support-agent", several("A1", "A2"))
+        assert len(gate.entries) >= 2
+        assert {entry.bundle for entry in gate.entries} == {before.bundle.digest}
 
 
 async def test_a_batch_never_asks_a_store_for_more_than_a_few_at_once(house: House) -> None:

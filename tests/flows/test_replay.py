@@ -101,6 +101,22 @@ async def test_what_no_policy_decided_is_told_as_such(house: House) -> None:
     assert verdicts(found) == {Verdict.OUTSIDE: 2}
 
 
+async def test_a_store_that_nobody_had_defined_may_be_one_that_the_candidate_names(house: House) -> None:
+    said = ask("phone", purpose="care", basis="consent")
+    said = replace(said, customer=StoreKey("elsewhere", "C00001"), store="elsewhere")
+    here, there = (
+        grant(store, roles=("support",), match={"stores": [store]}) for store in ("crm", "elsewhere")
+    )
+    before = compiled(here)
+    gate = replace(house.gate, policies=InForce(Decider(before)))
+    await lookup(gate, caller("support-agent"), said, 1.0)
+    (entry,) = house.entries
+    assert (entry.store, entry.reasons) == ("?", ("NO_GRANT",))
+    ((_, row),) = await replayed(house, compiled(here, there), before)
+    assert (row.verdict, row.facts) == (Verdict.UNDECIDABLE, ("request.store NOT_RECORDED",))
+    assert verdicts(await replayed(house, before, before)) == {Verdict.SAME: 1}
+
+
 async def test_an_altered_effect_reason_step_or_fact_is_not_reproduced(house: House) -> None:
     await lookup(house.gate, caller("support-agent"), ask("name", "phone"), 1.0)
     (entry,) = house.entries

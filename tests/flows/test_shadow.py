@@ -242,7 +242,7 @@ async def test_what_breaks_in_the_shadow_takes_its_share_of_time_and_no_more() -
         patch.setattr("fujie.flows.shadow.asyncio.sleep", noted)
         for number in range(3):
             shadow.ask(question(number), denied, NOW)
-        while shadow.pending:  # noqa: ASYNC110 - it tells nobody when it is done
+        while shadow.pending:
             await sleep(0)
     assert counts.events == [("DENY", ERROR)] * 3
     assert pauses == pytest.approx([0.0, *[(SHARE - 1) * 1e-4] * 2])

@@ -76,7 +76,10 @@ def exchange(ask: Ask, most_bytes: int, seconds: float) -> Answer:
 
 def _connection(scheme: str, host: str, port: int | None, seconds: float) -> HTTPConnection:
     if scheme == "https":
-        return HTTPSConnection(host, port, timeout=seconds, context=ssl.create_default_context())
+        # Not `create_default_context`: that writes the keys of the connection to where SSLKEYLOGFILE says.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs()
+        return HTTPSConnection(host, port, timeout=seconds, context=context)
     return HTTPConnection(host, port, timeout=seconds)
 
 

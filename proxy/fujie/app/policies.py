@@ -1,10 +1,12 @@
 """The policies in force, from files: checked whole, swapped whole, kept when the next ones are bad (promise 10)."""
 
 import asyncio
+import errno
 import gc
 import logging
 import os
 import random
+import stat
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ from fujie.app.problems import CannotStart, Problem, problem_at
 from fujie.decision.decider import Decider
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
+from fujie.policy.source import MAX_FILE_BYTES
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -262,7 +265,7 @@ def _read_once(paths: Sequence[Path]) -> Files:
     problems = []
     for path in paths:
         try:
-            found = {str(file): file.read_bytes() for file in _files(path)}
+            found = {str(file): _content(file) for file in _files(path)}
         except OSError as error:
             problems.append(Problem("POLICY_UNREADABLE", error.strerror or "", place=str(error.filename)))
             continue
@@ -280,6 +283,19 @@ def _read_once(paths: Sequence[Path]) -> Files:
     if problems:
         raise CannotStart(problems)
     return files
+
+
+def _content(file: Path) -> bytes:
+    """Return what a file holds, and no more of a huge one than shows that it is too large.
+
+    Raises:
+        OSError: it can not be read, or is no regular file: a pipe would be waited for until somebody writes.
+
+    """
+    with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(file))
+        return opened.read(MAX_FILE_BYTES + 1)
 
 
 def _files(path: Path) -> Iterator[Path]:

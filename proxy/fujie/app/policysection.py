@@ -94,9 +94,10 @@ class Policy(Section):
     @model_validator(mode="after")
     def _is_signed_or_plain(self) -> "Policy":
         if self.paths is not None:
-            if self.trusted_keys or self.state_dir or self.unsafe_downgrade:
+            if self.trusted_keys or self.signatures != 1 or self.state_dir or self.unsafe_downgrade:
                 raise PydanticCustomError(
-                    "setting_invalid", "trusted_keys, state_dir and unsafe_downgrade are for signed bundles"
+                    "setting_invalid",
+                    "trusted_keys, signatures, state_dir and unsafe_downgrade are for signed bundles",
                 )
         elif (self.bundle or self.url) and (self.state_dir is None or not self.trusted_keys):
             raise PydanticCustomError("setting_invalid", "a signed bundle needs state_dir and trusted_keys")

@@ -57,11 +57,13 @@ Evaluated = tuple[str, tuple[FactValue, ...]]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of all cases, in order. `crossed` is what both engines evaluated."""
+    """What came of all cases, in order. `crossed` is what both engines evaluated, `uncrossed` the rules (place, name)
+    of which no case had all facts, so that neither was asked."""
 
     results: tuple[CaseResult, ...]
     coverage: Coverage
     crossed: frozenset[Evaluated] = frozenset()
+    uncrossed: frozenset[tuple[str, str]] = frozenset()
     disagreements: tuple[Disagreement, ...] = ()
 
     @property
@@ -142,6 +144,7 @@ def _joined(shares: Sequence[Outcome]) -> Outcome:
             frozenset[Mark]().union(*(share.coverage.seen for share in shares)),
         ),
         frozenset[Evaluated]().union(*(share.crossed for share in shares)),
+        shares[0].uncrossed.intersection(*(share.uncrossed for share in shares)),
         tuple(reversed(first.values())),
     )
 
@@ -163,6 +166,7 @@ def run_cases(bundle: Bundle, cases: Sequence[Case], *, cross_check: bool = Fals
         tuple(results),
         Coverage(watch.required, frozenset(seen)),
         crossing.evaluated if crossing else frozenset(),
+        crossing.missed if crossing else frozenset(),
         tuple(disagreements),
     )
 
@@ -189,6 +193,12 @@ class CrossCheck:
     def evaluated(self) -> frozenset[Evaluated]:
         """Return what was compared."""
         return frozenset(self._done)
+
+    @property
+    def missed(self) -> frozenset[tuple[str, str]]:
+        """Return place and name of each rule that was not compared."""
+        done = {text for text, _ in self._done}
+        return frozenset((rule.where, name) for name, rule, _ in self._rules if rule.expanded not in done)
 
     def of_case(self, case: str, facts: Facts) -> Iterator[Disagreement]:
         """Yield where the engines differ on these facts. What reads an Unknown fact is evaluated by neither."""

@@ -99,7 +99,7 @@ def _differences(expected: Expected, decision: Decision) -> Iterator[Difference]
         ("treatments", _lines(expected.treatments), _steps(decision)),
         ("warnings", expected.warnings, _codes(decision.warnings)),
         ("shadow", expected.shadow, _codes(decision.shadow)),
-        ("needs", _sorted(expected.needs), _needs(decision)),
+        ("needs", _sorted(expected.needs), _needs(decision, expected.needs)),
     ):
         if wanted is not None and wanted != found:
             yield Difference(part, wanted, found)
@@ -119,8 +119,15 @@ def _lines(treatments: Mapping[str, str] | None) -> Names | None:
     return None if treatments is None else tuple(f"{name}: {step}" for name, step in treatments.items())
 
 
-def _needs(decision: Decision) -> Names:
-    return tuple(sorted(f"{need.guard}/{need.validation}" for need in decision.needs))
+def _needs(decision: Decision, expected: Names | None) -> Names:
+    """Return what must be approved; with its terms where some are expected of it."""
+    detailed = {name for name, _, terms in (each.partition(" ") for each in expected or ()) if terms}
+    return tuple(
+        sorted(
+            f"{need.name} by {need.terms}" if need.name in detailed else need.name
+            for need in decision.needs
+        )
+    )
 
 
 def _sorted(names: Names | None) -> Names | None:

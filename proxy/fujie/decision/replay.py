@@ -268,6 +268,8 @@ def _new_names(request: Request, before: Bundle, after: Bundle) -> frozenset[str
         found.add("request.purpose")
     if UNNAMED in request.fields and not after.fields.keys() <= before.fields.keys():
         found.add("request.fields")
+    if request.store == UNNAMED and not after.stores.keys() <= before.stores.keys():
+        found.add("request.store")
     return frozenset(found)
 
 

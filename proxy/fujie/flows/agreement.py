@@ -1,11 +1,11 @@
 """Approvals on the way of a look-up: what others agreed to opens one request, once.
 
 1. What the asker names is read from the ledger. It counts when he asked for it himself, for exactly this request about
-   this customer, when it is open, and when every requirement has enough votes of people who hold a role and
-   employment for it now. Whatever is lacking, it is as if he had named none: the answer never tells what.
+   this customer, through whom he calls now, when it is open, and when every requirement has enough votes of people who
+   hold a role and employment for it now. Whatever is lacking, it is as if he had named none: the answer never tells what.
 2. After ALLOW, after the limits and before the entry it is used up, by one of all who try. Who comes too late
    decides anew, without it.
-3. Then those who voted are looked up once more: to use it up took a while.
+3. Then those who voted, and he himself, are looked up once more: to use it up took a while.
 4. A look-up that lacks an approval asks for one, or finds the open one that this very request asked for before.
 """
 
@@ -82,7 +82,8 @@ class Agreement:
 
     def _is_for(self, approval: Approval, sid: str) -> bool:
         digest = _digest(self._case, self._ref, sid)
-        return approval.requester == self._case.asker and approval.request_digest == digest
+        is_his = approval.requester == self._case.asker and approval.parties == _parties(self._case)
+        return is_his and approval.request_digest == digest
 
 
 async def ask_approval(case: Case, decision: Decision, ref: CustomerRef, sid: str) -> Approval:
@@ -92,11 +93,11 @@ async def ask_approval(case: Case, decision: Decision, ref: CustomerRef, sid: st
         RequestError: LIMIT_EXCEEDED when the asker has too many open ones.
 
     """
-    request, caller = case.request, case.caller
+    request = case.request
     wanted = Approval(
         id=case.gate.ids.new_id(),
         requester=case.asker,
-        parties=frozenset({case.asker, caller.subject, caller.workload} - {""}),
+        parties=_parties(case),
         action=request.action.value,
         purpose=request.purpose,
         basis=request.basis,
@@ -120,6 +121,12 @@ async def as_they_stand(gate: Gate, approvals: Sequence[Approval]) -> list[Appro
         if principal is not None and principal.employment is State.ACTIVE:
             holders[voter] = principal.roles
     return [approval.counted(holders) for approval in approvals]
+
+
+def _parties(case: Case) -> frozenset[str]:
+    """Return who has a hand in the request. At its use they are whom it was asked by: else one of those who agreed could
+    be the workload that carries it then."""
+    return frozenset({case.asker, case.caller.subject, case.caller.workload} - {""})
 
 
 def _digest(case: Case, ref: CustomerRef, sid: str) -> str:

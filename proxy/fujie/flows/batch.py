@@ -18,7 +18,7 @@ from fujie.audit.entry import EntryKind
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import Subject, record
-from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.gate import Case, Gate, Kept, open_case
 from fujie.flows.lookup import judge, lookup, request_of
 from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
@@ -66,7 +66,7 @@ async def batch_lookup(
         if closed is not None:
             return await refused(case, closed)
         _check_no_approval(ask.context)
-        return BatchReply(await _each(gate, caller, asks, timeout_s))
+        return BatchReply(await _each(case, asks, timeout_s))
 
     return await guarded(case, steps)
 
@@ -107,7 +107,7 @@ async def search(gate: Gate, caller: Credential, ask: SearchAsk, timeout_s: floa
         if closed is not None:
             return await refused(whole, closed)
         asks = [replace(each, rows=len(asks)) for each in asks]
-        answers = await _each(gate, caller, asks, timeout_s)
+        answers = await _each(case, asks, timeout_s)
         return SearchReply(summary, tuple(each for each in answers if isinstance(each, LookupReply)))
 
     return await guarded(case, steps)
@@ -181,9 +181,10 @@ async def _attempted(case: Case) -> Decision | None:
 
 
 async def _each(
-    gate: Gate, caller: Credential, asks: Sequence[LookupAsk], timeout_s: float
+    case: Case, asks: Sequence[LookupAsk], timeout_s: float
 ) -> tuple[LookupReply | Refusal, ...]:
-    calls = (lookup(gate, caller, ask, timeout_s, may_prompt=False) for ask in asks)
+    gate = replace(case.gate, policies=Kept(case.decider))
+    calls = (lookup(gate, case.caller, ask, timeout_s, may_prompt=False) for ask in asks)
     return tuple(await _few_at_a_time(calls))
 
 

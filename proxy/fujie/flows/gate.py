@@ -25,6 +25,13 @@ class Policies(Protocol):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Kept:
+    """`Policies` that no reload changes: one call decides by one bundle, however often it decides."""
+
+    current: Decider
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;

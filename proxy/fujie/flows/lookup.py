@@ -122,7 +122,8 @@ async def _judged(case: Case, ask: LookupAsk, timeout_s: float) -> Judged | Deci
     while not isinstance(principal, Decision):
         read_at = case.gate.clock.monotonic()
         judged = await judge(case, case.request, principal, ask, timeout_s)
-        if case.gate.clock.monotonic() - read_at <= LATELY_S:
+        # To use an approval up is a write that waits for every other: before it is not lately.
+        if not judged.approval and case.gate.clock.monotonic() - read_at <= LATELY_S:
             return judged
         before, principal = principal, await standing(case)
         if principal == before:

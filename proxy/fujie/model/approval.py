@@ -1,6 +1,7 @@
 """What somebody else must agree to before an action goes ahead: requirements, as a decision states them, and approvals."""
 
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,9 +26,21 @@ class Requirement:
     @property
     def key(self) -> str:
         """What an approval is bound to: guard, validation and a digest of the terms, so that a policy that
-        asks for more later is not satisfied by what was agreed to before."""
-        terms = f"{','.join(self.roles)}|{self.count}|{int(self.valid_for.total_seconds())}"
-        return f"{self.guard}/{self.validation}#{hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+        asks for more later is not satisfied by what was agreed to before. JSON, since a role may hold any character."""
+        terms = json.dumps([self.roles, self.count, int(self.valid_for.total_seconds())])
+        return f"{self.name}#{hashlib.sha256(terms.encode()).hexdigest()[:16]}"
+
+    @property
+    def name(self) -> str:
+        """What policy tests call it by: guard and validation."""
+        return f"{self.guard}/{self.validation}"
+
+    @property
+    def terms(self) -> str:
+        """Who must agree and for how long it holds, in hours or else minutes: `2 of lead or officer for 24h`."""
+        minutes = int(self.valid_for.total_seconds()) // 60
+        length = f"{minutes}m" if minutes % 60 else f"{minutes // 60}h"
+        return f"{self.count} of {' or '.join(self.roles)} for {length}"
 
 
 class ApprovalState(StrEnum):

@@ -55,7 +55,8 @@ class Expected:
     """What must come out. A part that is None is not compared.
 
     `reasons`, `warnings` and `shadow` are codes, each once, the first by priority first; `treatments` maps
-    every field asked for to its step (`omit` when withheld); `needs` are `guard/validation`.
+    every field asked for to its step (`omit` when withheld); `needs` are `guard/validation`, or that
+    with its terms: `guard/validation by 2 of lead for 24h`.
     """
 
     effect: Effect = Effect.DENY

@@ -17,7 +17,7 @@ from fujie.policy.lint_sheet import Sheet, read_sheets
 from fujie.policy.lint_subject import Subject
 from fujie.policy.source import Report
 
-_SILENCE = re.compile(r"([A-Z][A-Z_]+):\s*(\S.*)", re.DOTALL)
+_SILENCE = re.compile(r"([A-Z][A-Z_]+):.*[^\W_].*", re.DOTALL)  # a reason has a letter or digit
 
 _CHECKS: tuple[Callable[[Subject], Marks], ...] = (
     lint_rules.constants,

@@ -89,6 +89,7 @@ OF_OTHERS = frozenset(
         "CLASS_UNUSED",
         "ATTRIBUTE_UNUSED",
         "REASON_UNUSED",
+        "WORD_UNKNOWN",
         "APPROVER_WITHOUT_GRANT",
         "GUARD_WITHOUT_GRANT",
         "GRANT_SHADOWED",

@@ -61,11 +61,12 @@ def _is_tuned(text: str, variables: frozenset[str]) -> bool:
 
 
 def _condition(subject: Subject, written: Written, never: str) -> Marks:
+    """Look at a condition; an error is no match for a grant, and refuses for a guard."""
     possible = subject.possible.of(written.rule.expanded, written.scope)
-    if possible == {F}:
+    if possible == {F} or (never == "GRANT_NEVER_MATCHES" and T not in possible):
         yield (
             written.sheet,
-            Found(never, written.place, "this condition is false for every request of its scope"),
+            Found(never, written.place, "this condition is true for no request of its scope"),
         )
     elif possible == {T}:
         message = "this condition is true for every request of its scope"
@@ -80,7 +81,9 @@ def _validation(subject: Subject, sheet: Sheet, guard: Guard, validation: Valida
     if possible.of(f"!({given}) || {text}" if given else text, guard.match) == {T}:
         message = f"`{validation.name}` is true for every request that the guard matches"
         yield sheet, Found("VALIDATION_ALWAYS_TRUE", place, message)
-    elif T not in possible.of(f"{given} && {text}" if given else text, guard.match):
+    elif validation.approval is None and T not in possible.of(
+        f"{given} && {text}" if given else text, guard.match
+    ):  # one that may be approved may well ask always
         message = f"`{validation.name}` refuses every request that the guard matches"
         yield sheet, Found("VALIDATION_ALWAYS_FALSE", place, message)
 

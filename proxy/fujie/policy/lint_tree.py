@@ -96,7 +96,7 @@ def _compare(node: Any, found: dict[str, Comparison]) -> None:
 def _mentions_of_items(loop: Any) -> Iterator[tuple[str, str]]:
     """Yield the path that a loop runs over with the literals that its items are compared with."""
     path = path_of(loop.iter_range)
-    for node in _nodes(loop.loop_step) if path else ():
+    for node in _nodes_about(loop.loop_step, loop.iter_var) if path else ():
         if path is None or _kind(node) != "call_expr" or node.call_expr.function not in _EQUALITY | {"@in"}:
             continue
         sides = list(node.call_expr.args)
@@ -139,6 +139,15 @@ def _nodes(node: Any) -> Iterator[Any]:
     yield node
     for child in _children(node):
         yield from _nodes(child)
+
+
+def _nodes_about(node: Any, variable: str) -> Iterator[Any]:
+    """Yield the nodes in which a loop variable is the one that is meant, not one of the same name further in."""
+    yield node
+    loop = node.comprehension_expr if _kind(node) == "comprehension_expr" else None
+    shadowed = loop is not None and variable in (loop.iter_var, loop.iter_var2)
+    for child in [loop.iter_range] if loop is not None and shadowed else _children(node):
+        yield from _nodes_about(child, variable)
 
 
 def _children(node: Any) -> Iterator[Any]:

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Iterator
 
 from fujie.model.facts import BUILT_IN_FACTS
-from fujie.model.vocabulary import Action, Basis, KeyKind
+from fujie.model.limit import Limit
+from fujie.model.vocabulary import ADMINISTRATOR, Action, Basis, KeyKind
 from fujie.policy.bundle import Bundle
 from fujie.policy.lint_finding import Found
 from fujie.policy.lint_sheet import Sheet
@@ -83,7 +84,12 @@ def unknown(subject: Subject) -> Marks:
 
 
 def _vocabularies(bundle: Bundle) -> dict[str, Collection[str]]:
-    limited = [rule.counted_as for rules in (bundle.grants, bundle.guards) for rule in rules]
+    limited = [
+        rule.counted_as
+        for rules in (bundle.grants, bundle.guards)
+        for rule in rules
+        if rule.limits.keys() - {Limit.ROWS_PER_REQUEST}
+    ]
     found: dict[str, Collection[str]] = {
         "request.action": frozenset(Action),
         "request.purpose": bundle.purposes.keys(),
@@ -97,7 +103,9 @@ def _vocabularies(bundle: Bundle) -> dict[str, Collection[str]]:
 
 
 def _roles(bundle: Bundle) -> frozenset[str]:
-    return frozenset(role for grant in bundle.grants for role in grant.roles)
+    """Return the roles that grants and approvals name. The directory may hold others, which mean nothing here."""
+    asked = (v.approval.roles for guard in bundle.guards for v in guard.validations if v.approval)
+    return frozenset({ADMINISTRATOR}).union(*(grant.roles for grant in bundle.grants), *asked)
 
 
 def approvers(subject: Subject) -> Marks:

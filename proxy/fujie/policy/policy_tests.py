@@ -4,8 +4,9 @@ A test that tests nothing is a problem and no success: a misspelt purpose, a row
 meets, a second row for the same cell. Whatever a matrix has and no row lists must come out DENY.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import product
 from types import MappingProxyType
@@ -26,6 +27,7 @@ MAX_CASES = 10_000
 
 _Cell = tuple[str, str, str]
 _OMIT = Step("omit")
+_TERMS = re.compile(r"\S+ by [1-9][0-9]* of .+ for [1-9][0-9]*[hm]")
 _AXES = ("principal", "customer", "request")
 
 
@@ -169,7 +171,7 @@ class _Document:
             treatments=self._treatments(row, request),
             warnings=self._listed(row, "warnings", codes, "UNKNOWN_REASON"),
             shadow=self._listed(row, "shadow", codes, "UNKNOWN_REASON"),
-            needs=self._listed(row, "needs", self._fixtures.requirements, "UNKNOWN_NAME"),
+            needs=self._needs(row),
         )
         for key, listed, among in (
             ("reasons", expected.reasons, (Effect.DENY, Effect.APPROVAL_REQUIRED)),
@@ -186,6 +188,19 @@ class _Document:
             return None
         items = row.texts(key, may_be_empty=True)
         closed(self._report, items, known, code, key.removesuffix("s"))
+        return tuple(item.text for item in items)
+
+    def _needs(self, row: Fields) -> Names | None:
+        """Return what must be approved, each with its terms where the row says them."""
+        if "needs" not in row:
+            return None
+        items = row.texts("needs", may_be_empty=True)
+        names = [replace(item, text=item.text.partition(" ")[0]) for item in items]
+        closed(self._report, names, self._fixtures.requirements, "UNKNOWN_NAME", "need")
+        for item in items:
+            if " " in item.text and not _TERMS.fullmatch(item.text):
+                message = "after the name stand its terms: `by 2 of lead or officer for 24h`"
+                self._report.problem(item.place, "TERMS_INVALID", message)
         return tuple(item.text for item in items)
 
     def _treatments(self, row: Fields, request: str | None) -> Mapping[str, str] | None:

@@ -41,7 +41,9 @@ MAX_DEPTH = 32
 _UNSEEN = re.compile(
     r"[^\t\n\r\x20-\x7e\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"  # control characters
     r"|\r(?!\n)|[\u2028\u2029]"  # line breaks to YAML, not to every editor
-    r"|[\u202a-\u202e\u2066-\u2069\ufeff]"  # they reorder what a reviewer sees (CVE-2021-42574)
+    r"|[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]"  # they reorder what a reviewer sees (CVE-2021-42574)
+    r"|[\xad\u034f\u180e\u200b-\u200d\u2060-\u2065\u206a-\u206f\ufe00-\ufe0f\ufff9-\ufffb]"  # nobody sees them:
+    r"|[\u115f\u1160\u2800\u3164\uffa0\U000e0000-\U000e0fff]"  # `owner != 'blocked<one of them>'` is always true
 )
 """What is refused in policy text: it would be read differently from how it looks."""
 
@@ -263,7 +265,11 @@ class Fields:
         return key in self._nodes
 
     def plain(self) -> object:
-        """Return the whole mapping as plain values, for the canonical content; tags make `1` and `"1"` differ."""
+        """Return the whole mapping as plain values, for the canonical content.
+
+        What is no text is a mapping from its tag, so that `1` differs from `"1"` and from every list: no place of the
+        language takes both a mapping and a number or a truth value.
+        """
         return _plain(self._node)
 
     def finish(self) -> None:
@@ -310,7 +316,9 @@ class Fields:
             self._report.problem(place, "WRONG_TYPE", f"{_MEANT[tag]} is meant, not {_shown(node)}{hint}")
             return None
         if _UNSEEN.search(node.value):
-            self._report.problem(place, "TEXT_INVALID", "control and direction characters are refused")
+            self._report.problem(
+                place, "TEXT_INVALID", "control, direction and invisible characters are refused"
+            )
             return None
         if not node.value.strip():
             self._report.problem(place, "EMPTY_TEXT", "an empty text says nothing: leave the key out")
@@ -323,9 +331,7 @@ def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
     """Yield the mappings of a YAML file, one per document; every problem goes to `report`."""
     place = Place(file, 1, 1)
     if len(content) > MAX_FILE_BYTES:
-        report.problem(
-            place, "FILE_TOO_LARGE", f"{len(content)} bytes; a file has at most {MAX_FILE_BYTES}"
-        )
+        report.problem(place, "FILE_TOO_LARGE", f"a file has at most {MAX_FILE_BYTES} bytes")
         return
     try:
         text = content.decode("utf-8-sig")
@@ -380,7 +386,7 @@ def _plain(node: yaml.Node) -> object:
         return {str(key.value): _plain(value) for key, value in node.value}
     if isinstance(node, yaml.SequenceNode):
         return [_plain(item) for item in node.value]
-    return node.value if node.tag == _TEXT else [node.tag, node.value]
+    return node.value if node.tag == _TEXT else {node.tag: node.value}
 
 
 def _shown(node: yaml.Node) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import shutil
 import sys
 import weakref
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from fujie.adapters.metrics import PrometheusMetrics
-from fujie.app.policies import PolicyFiles, announce, follow, giving_way, read_files, unmapped
+from fujie.app.policies import PolicyFiles, announce, compiled, follow, giving_way, read_files, unmapped
 from fujie.app.problems import CannotStart
+from fujie.policy.source import MAX_FILE_BYTES
 
 HEAD = "apiVersion: fujie.dev/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n"
 CATALOG = HEAD.format(kind="FieldCatalog", name="base") + (
@@ -268,3 +270,22 @@ def test_an_empty_file_is_a_half_written_one(directory: Path) -> None:
     (directory / "grant.yaml").write_bytes(b"")  # what an editor leaves between truncating and writing
     assert [code for code, _ in problems(policies.changed)] == ["POLICY_EMPTY"]
     assert policies.changed() is None, "said once"
+
+
+def test_a_pipe_is_refused_and_not_waited_for(directory: Path) -> None:
+    os.mkfifo(directory / "pipe.yaml")
+    with pytest.raises(CannotStart) as refusal:
+        read_files([directory])
+    assert [(problem.code, problem.message) for problem in refusal.value.problems] == [
+        ("POLICY_UNREADABLE", "not a regular file")
+    ]
+
+
+def test_no_more_of_a_huge_file_is_read_than_shows_that_it_is_too_large(directory: Path) -> None:
+    with (directory / "huge.yaml").open("wb") as huge:
+        huge.truncate(2**40)  # a hole: it takes no room on the disk
+    files = read_files([directory])
+    assert len(files[str(directory / "huge.yaml")]) == MAX_FILE_BYTES + 1
+    with pytest.raises(CannotStart) as refusal:
+        compiled(files)
+    assert {problem.code for problem in refusal.value.problems} == {"FILE_TOO_LARGE"}

@@ -146,7 +146,9 @@ def test_a_server_is_held_to_its_certificate_and_name(
     with answering(saying(answer(CONTENT)), context) as (port, seen):
         assert "Cert" in problem(lambda: fetch(url(port, "https", "localhost"), None, "")).message
         monkeypatch.setenv("SSL_CERT_FILE", str(root.files(tmp_path, "root")[0]))
+        monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "secrets"))
         assert fetch(url(port, "https", "localhost"), None, "").content == CONTENT
+        assert not (tmp_path / "secrets").exists(), "what protects the token is written nowhere"
         assert "Cert" in problem(lambda: fetch(url(port, "https"), None, "")).message
     assert len(seen) == 1, "who has the wrong name is not asked at all"
 

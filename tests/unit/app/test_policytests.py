@@ -116,6 +116,7 @@ def test_errors_agree_and_what_reads_an_unknown_fact_goes_to_neither_engine() ->
     outcome = run_tests(Wanted(files(grant(), guard("odd", *rules)), cross_check=True))
     assert outcome.disagreements == ()
     assert {text for text, _ in outcome.crossed} == {*rules[:2]}
+    assert {name for _, name in outcome.uncrossed} == {"guard odd validations[v2]"}, "and that is told"
 
 
 def test_without_being_asked_the_second_engine_is_not() -> None:

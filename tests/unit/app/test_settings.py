@@ -104,6 +104,10 @@ REFUSED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {("SETTING_INVALID", "policy.trusted_keys.0")},
     ),
     "a bundle without state": (policy(state_dir=None), {("SETTING_INVALID", "policy")}),
+    "four eyes on plain files": (
+        {"policy": {"paths": ["p"], "signatures": 2}},
+        {("SETTING_INVALID", "policy")},
+    ),
     "keys for plain files": (
         {"policy": {"paths": ["p"], "trusted_keys": [ALICE]}},
         {("SETTING_INVALID", "policy")},

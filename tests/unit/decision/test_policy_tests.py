@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -122,6 +123,38 @@ def test_a_case_about_nobody_reads_nothing_of_a_customer() -> None:
     bundle = compiled(grant(), guard("adults", "!customer.minor"))
     alone = replace(CASE, sample=None, expected=Expected(Effect.DENY, reasons=("FACT_MISSING",)))
     assert judge(alone, settle(Decider(bundle), alone)).differences == ()
+
+
+TERMS = "minors/adults by 2 of lead or officer for 24h"
+
+
+@pytest.mark.parametrize(
+    ("changed", "wanted", "passes"),
+    [
+        ({}, TERMS, True),
+        ({}, "minors/adults", True),
+        ({"count": 1}, "minors/adults", True),
+        ({"valid_for": "1d"}, TERMS, True),
+        ({"count": 1}, TERMS, False),
+        ({"roles": ["agent", "lead", "officer"]}, TERMS, False),
+        ({"valid_for": "30d"}, TERMS, False),
+        ({"valid_for": "61m"}, "minors/adults by 2 of lead or officer for 61m", True),
+    ],
+)
+def test_terms_that_an_expectation_says_are_those_that_are_asked(
+    changed: dict[str, object], wanted: str, passes: bool
+) -> None:
+    terms = {"roles": ["officer", "lead"], "count": 2, "valid_for": "24h"} | changed
+    validation = {
+        "name": "adults",
+        "expression": "!customer.minor",
+        "outcome": "approval",
+        "approval": terms,
+    }
+    spec = {"match": {"actions": ["lookup"]}, "validations": [validation]}
+    decider = Decider(compiled(grant(), document("Guard", "minors", spec)))
+    case = replace(CASE, expected=Expected(Effect.APPROVAL_REQUIRED, needs=(wanted,)))
+    assert judge(case, settle(decider, case)).is_passed is passes
 
 
 def test_an_approval_counts_when_it_is_listed_and_only_then() -> None:

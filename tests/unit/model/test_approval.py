@@ -69,3 +69,22 @@ def test_the_wait_for_votes_ends_and_a_role_of_another_part_is_no_vote() -> None
 def test_only_a_whole_name_names_one(name: str) -> None:
     assert id_of(name) == ""
     assert id_of(asked(1).name) == asked(1).id
+
+
+_texts = st.text(st.sampled_from('ab,|"[]\\ 1'), min_size=1, max_size=4)
+_terms = st.tuples(
+    st.lists(_texts, min_size=1, max_size=3, unique=True), st.integers(1, 10), st.integers(1, 99)
+)
+
+
+@given(_terms, _terms)
+def test_what_asks_for_other_terms_is_bound_to_another_key(
+    one: tuple[list[str], int, int], other: tuple[list[str], int, int]
+) -> None:
+    """A role may hold a comma: the approval of `a,b` is not one of `a` or `b`."""
+
+    def need(roles: list[str], count: int, minutes: int) -> Requirement:
+        return Requirement("guard", "rule", tuple(sorted(roles)), count, timedelta(minutes=minutes))
+
+    assert (need(*one).key == need(*other).key) == (need(*one) == need(*other))
+    assert need(["a,b"], 1, 1).key != need(["a", "b"], 1, 1).key

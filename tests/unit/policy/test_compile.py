@@ -4,7 +4,7 @@ import random
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fujie.policy.bundle import Bundle
@@ -52,12 +52,32 @@ CHANGED = {
     "another name": (BASE[0], guard("other", "true")),
     "a document more": (*BASE, guard("more", "true")),
     "a document less": BASE[:1],
+    "another validity": (grant(valid=("", "2026-12-01T00:00:00Z")), BASE[1]),
+    "an approval": (BASE[0], guard("guard", "true", approvable=(0,))),
+    "limits": (grant(limits={"rows_per_hour": 1}), BASE[1]),
 }
 
 
 @pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED.keys())
 def test_every_change_of_content_changes_the_digest(changed: tuple[str, ...]) -> None:
     assert compiled(*BASE).digest != compiled(*changed).digest
+
+
+TAGGED = st.sampled_from(("tag:yaml.org,2002:int", "tag:yaml.org,2002:bool", "0", "true"))
+PLAIN = st.sampled_from((0, 1, True, False)) | TAGGED | st.lists(TAGGED, min_size=1, unique=True)
+
+
+@given(PLAIN, PLAIN)
+@example(0, ["tag:yaml.org,2002:int", "0"])
+def test_two_values_have_one_digest_only_when_they_are_one_value(one: object, other: object) -> None:
+    """`(params.x + params.x) == params.x` is true of 0 and false of any list."""
+
+    def digest(value: object) -> str:
+        rule = {"name": "v", "expression": "[params.x] == [params.x]"}
+        spec = {"match": {"actions": ["lookup"]}, "params": {"x": value}, "validations": [rule]}
+        return compiled(document("Guard", "guard", spec)).digest
+
+    assert (digest(one) == digest(other)) == (repr(one) == repr(other))
 
 
 def test_the_digest_is_one_that_was_written_down() -> None:

@@ -14,6 +14,7 @@ from fujie.decision.plan import Planner
 from fujie.model.facts import LONGEST, Facts, Unknown
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action
+from fujie.policy import lint_scopes
 from fujie.policy.bundle import Bundle, Match
 from fujie.policy.cel import Checked, Engine, EvaluationError
 from fujie.policy.compile import compile_bundle
@@ -34,6 +35,7 @@ from support.bundles import (
     guards,
     requests,
 )
+from support.odd_bundles import odd_grants, odd_guards
 
 ROOT = Path(__file__).parents[3]
 TEXT = {"zh": "不行。", "en": "No."}
@@ -129,6 +131,22 @@ def test_a_validation_is_looked_at_where_the_conditions_hold() -> None:
     assert codes(guard("guard", "!customer.minor || request.has_ticket", conditions=conditions)) == []
 
 
+def test_a_condition_of_a_guard_that_takes_nothing_out_is_told() -> None:
+    assert codes(guard("g", "time.hour > 7", conditions=["request.rows > 0", "customer.minor"])) == [
+        "CONDITION_ALWAYS_TRUE"
+    ]
+
+
+def test_cases_without_end_are_given_up_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fujie.policy.lint_outcomes.MOST_TRIED", 10)
+    files = {"f": "\n---\n".join((*CATALOGUE, guard("g", "time.hour < 24"))).encode()}
+    bundle = compile_bundle(files)
+    assert isinstance(bundle, Bundle)
+    told = [f.code for f in lint(files, bundle, lambda _: ())]
+    assert "LINT_INCOMPLETE" in told
+    assert "VALIDATION_ALWAYS_TRUE" not in told
+
+
 def test_bases_that_no_purpose_of_the_scope_accepts_never_come() -> None:
     on_contract = ["request.basis == 'contract'"]
     marketing = {"purposes": ["marketing"]}
@@ -185,6 +203,24 @@ def test_variables_are_in_place_before_anything_is_called_constant() -> None:
         )
     )
     assert found == ["VALIDATION_ALWAYS_FALSE"]
+
+
+def test_an_approval_that_is_always_asked_for_is_no_mistake() -> None:
+    """Four eyes on every export: `false` asks, it does not refuse."""
+    asking = {"outcome": "approval", "approval": {"roles": ["officer"], "valid_for": "1h"}}
+    deciding = grant("deciding", actions=("approval.decide",), roles=("officer",), purposes=())
+    assert codes(spec_guard(validations=[validation("false", **asking)]), deciding) == []
+    assert codes(spec_guard(validations=[validation("true", **asking)]), deciding) == [
+        "VALIDATION_ALWAYS_TRUE"
+    ]
+
+
+@pytest.mark.parametrize("condition", ["1 / 0 > 0", "1 / 0 > 0 && request.has_ticket", "false"])
+def test_a_condition_of_a_grant_that_is_never_true_is_told_though_it_errs(condition: str) -> None:
+    """An error is no match. To a guard it is one: it applies, and refuses."""
+    assert codes(grant(condition=condition)) == ["GRANT_NEVER_MATCHES"]
+    of_guard = codes(guard("g", "time.hour > 7", conditions=[condition]))
+    assert ("GUARD_NEVER_MATCHES" in of_guard) == (condition == "false")
 
 
 def test_what_a_param_makes_constant_is_not_called_so() -> None:
@@ -271,6 +307,7 @@ def test_what_comes_of_an_expression_was_possible(text: str, known: list[Facts],
         "principal.roles.exists(r, r == 'clerk')",
         "request.key == 'telephone'",
         "'grant:nobody' in limits.exhausted",
+        "'guard:g' in limits.exhausted",
     ],
 )
 def test_a_literal_that_a_closed_vocabulary_does_not_have_is_told(expression: str) -> None:
@@ -280,12 +317,22 @@ def test_a_literal_that_a_closed_vocabulary_does_not_have_is_told(expression: st
 @pytest.mark.parametrize(
     "expression",
     ["request.basis == 'contract'", "request.purpose == ''", "'phone' in request.fields", "'agent' in principal.roles",
-     "request.store == 'whatever'", "customer.tags.exists(t, t == 'whatever')", "'grant:grant' in limits.exhausted"],
+     "request.store == 'whatever'", "customer.tags.exists(t, t == 'whatever')", "'grant:grant' in limits.exhausted",
+     "request.fields.exists(f, customer.tags.exists(f, f == 'whatever'))", "'administrator' in principal.roles"],
 )  # fmt: skip
 def test_a_literal_that_is_known_or_of_an_open_vocabulary_is_not(expression: str) -> None:
     assert (
         codes(grant(limits={"rows_per_hour": 1}), guard("g", f"({expression}) || request.has_ticket")) == []
     )
+
+
+def test_a_role_that_an_approval_names_is_known() -> None:
+    asked = validation(
+        "'officer' in principal.roles",
+        outcome="approval",
+        approval={"roles": ["officer"], "valid_for": "1h"},
+    )
+    assert codes(spec_guard(validations=[asked])) == ["APPROVER_WITHOUT_GRANT"]
 
 
 def test_what_is_defined_and_used_nowhere_is_told_at_its_place() -> None:
@@ -490,10 +537,13 @@ def test_a_finding_is_silenced_with_a_reason() -> None:
         ("VALIDATION_ALWAYS_FALSE", "SILENCE_INVALID"),
         ("VALIDATION_ALWAYS_FALSE:", "SILENCE_INVALID"),
         ("VALIDATION_ALWAYS_FALSE:  ;", "SILENCE_INVALID"),
+        ("VALIDATION_ALWAYS_FALSE: .", "SILENCE_INVALID"),
+        ("VALIDATION_ALWAYS_FALSE: --", "SILENCE_INVALID"),
         ("VALIDATION_ALWAYS_FLASE: a reason", "SILENCE_INVALID"),
         ("SILENCE_UNUSED: a reason", "SILENCE_INVALID"),
         ("GUARD_NEVER_MATCHES: a reason", "SILENCE_UNUSED"),
         ("GUARD_WITHOUT_GRANT: a reason", "SILENCE_IDLE"),
+        ("WORD_UNKNOWN: another pack defines the role", "SILENCE_IDLE"),
     ],
 )
 def test_a_silence_without_reason_code_or_need_is_a_finding_and_silences_nothing(
@@ -560,6 +610,23 @@ def test_every_finding_has_a_place_in_its_document_and_order_changes_none(docume
     assert found(documents) == found(documents[::-1])
 
 
+@settings(max_examples=60, deadline=None)
+@given(odd_grants("odd-grant"), odd_guards("odd-guard"))
+def test_whatever_loads_is_looked_at_without_a_crash(opening: str, closing: str) -> None:
+    """Every finding stands in a line that is there, also below a silence of any kind."""
+    sound = [text for text in (opening, closing) if loads(text)]
+    files = {"f": "\n---\n".join((*CATALOGUE, *sound)).encode()}
+    bundle = compile_bundle(files)
+    assert isinstance(bundle, Bundle)
+    for each in lint(files, bundle, lambda _: ("mobile",)):
+        assert each.source[each.column - 1 :]
+        assert (each.severity, each.remedy) == CODES[each.code]
+
+
+def loads(text: str) -> bool:
+    return isinstance(compile_bundle({"f": "\n---\n".join((*CATALOGUE, text)).encode()}), Bundle)
+
+
 def test_errors_block_and_warnings_block_when_it_is_strict_and_hints_never() -> None:
     error, warning, hint = (
         Finding(code, CODES[code][0], "f", 1, 1, "Guard g", "", "")
@@ -574,6 +641,23 @@ def test_many_grants_are_looked_at_without_comparing_each_with_each() -> None:
     many = [grant(f"grant-{i}", fields={"phone": "reveal"}, roles=("agent", f"r{i}")) for i in range(1_100)]
     found = [f.code for f in linted(*many)]
     assert found == ["LINT_INCOMPLETE"]
+
+
+def test_many_guards_are_looked_at_without_comparing_each_with_every_grant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Again by count: guards that no grant meets are those that are compared with all."""
+    monkeypatch.setattr(lint_scopes, "MOST_COMPARED", 50)
+    opening = [grant(f"grant-{i}", match={"stores": [f"s{i}"]}, roles=(f"r{i}",)) for i in range(10)]
+    closing = [guard(f"guard-{i}", "time.hour > 7", match={"stores": [f"t{i}"]}) for i in range(10)]
+    found = [f.code for f in linted(*opening, *closing) if f.code not in NOISE]
+    # The catalogue of these tests brings a grant of its own that opens every store to `lead`.
+    assert found == []
+    alone = {"f": "\n---\n".join((*CATALOGUE, *opening, *closing)).encode()}
+    bundle = compile_bundle(alone)
+    assert isinstance(bundle, Bundle)
+    told = [f.code for f in lint(alone, bundle, lambda _: ()) if f.document.startswith("Guard")]
+    assert [code for code in told if code not in NOISE] == ["GUARD_WITHOUT_GRANT"] * 4 + ["LINT_INCOMPLETE"]
 
 
 def test_codes_that_nothing_silences_are_codes() -> None:

@@ -8,10 +8,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fujie.model.facts import Facts, Known
+from fujie.policy.bundle import Bundle
 from fujie.policy.cel import MAX_EXPRESSION, Checked, Engine, evaluate_any
+from fujie.policy.compile import compile_bundle
 from fujie.policy.expression import expand
 from fujie.policy.params import literal
-from support.bundles import FACTS, compiled, document, guard, problems
+from support.bundles import CATALOGUE, FACTS, compiled, document, guard, problems
+from support.odd_bundles import odd_guards
 
 ENGINE = Engine(FACTS)
 THEIRS = celpy.Environment()  # here, not in a test: it raises the recursion limit
@@ -262,3 +265,15 @@ def test_a_huge_param_is_stopped_before_it_fills_the_memory() -> None:
     """Two hundred uses of a megabyte, in each of a thousand rules."""
     rule = " || ".join(["params.x == ''"] * 200)
     assert codes(tuned({"x": "a" * 1_000_000}, rule))[0] == "EXPRESSION_TOO_LONG"
+
+
+@settings(max_examples=60, deadline=None)
+@given(odd_guards("odd"))
+def test_values_and_variables_that_are_written_in_hide_no_fact_that_is_read(text: str) -> None:
+    """A fact that a rule reads without saying so would not refuse while it is Unknown."""
+    bundle = compile_bundle({"f": "\n---\n".join((*CATALOGUE, text)).encode()})
+    for found in bundle.guards if isinstance(bundle, Bundle) else ():
+        for rule in (*(rule for _, rule in found.conditions), *(v.rule for v in found.validations)):
+            whole = ENGINE.check(rule.expanded)
+            assert isinstance(whole, Checked)
+            assert (whole.reads, whole.uses) == (rule.reads, frozenset())

@@ -165,6 +165,10 @@ WRONG = (
     (", name: omit}", "}", "MISSING_KEY", "{phone: "),
     ("effect: DENY, reasons", "effect: ALLOW, reasons", "CONTRADICTION", "reasons"),
     ("warnings: []}", "needs: [minors/adults]}", "CONTRADICTION", "needs"),
+    ("warnings: []}", "needs: [minors/adult by 1 of lead for 24h]}", "UNKNOWN_NAME", "minors/adult by"),
+    ("warnings: []}", "needs: [minors/adults by 0 of lead for 24h]}", "TERMS_INVALID", "minors/adults by"),
+    ("warnings: []}", "needs: [minors/adults by 1 of lead for 1d]}", "TERMS_INVALID", "minors/adults by"),
+    ("warnings: []}", "needs: [minors/adults by 1 of lead]}", "TERMS_INVALID", "minors/adults by"),
     # What says nothing.
     ("requests: [look]", "requests: []", "EMPTY_LIST", "[]\n      expect"),
     ("- name: two", "- name: one", "DUPLICATE_NAME", "one\n      now"),

@@ -389,6 +389,18 @@ def test_a_grant_keeps_its_bounds_as_instants(start: str, end: str) -> None:
     assert found.valid_until == (datetime.fromisoformat(end) if end else None)
 
 
+@pytest.mark.parametrize(
+    "instant",
+    ["2026-01-01T00:00:00+08:60", "2026-01-01T00:00:00+08:99", "2026-01-01T00:00:00+24:00", "2026-06-30T23:59:60Z",
+     "2026-01-01T24:00:00Z", "2026-02-29T00:00:00Z", "9999-12-31T23:59:59Z", "1999-12-31T23:59:59Z",
+     "2026-01-01T00:00:00", "2026-01-01T00:00:00z", "2026-01-01 00:00:00Z", "2026-01-01T00:00:00.5Z", "2026-W01-1T00:00:00Z"],
+)  # fmt: skip
+def test_an_instant_that_no_clock_shows_is_refused(instant: str) -> None:
+    for key in ("valid_from", "valid_until"):
+        found = problems(document("Grant", "own", {**OPENING, key: instant}))
+        assert [problem.code for problem in found] == ["INSTANT_INVALID"]
+
+
 def test_a_date_is_refused_with_what_to_write_instead() -> None:
     (found,) = problems(document("Grant", "own", {**OPENING, "valid_until": "2026-12-31"}))
     assert '"2026-12-31T00:00:00+08:00"' in found.message

@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from jsonschema import Draft202012Validator
 
 from fujie.model.data_class import DEFAULT_LADDERS
+from fujie.policy.bundle import Bundle
 from fujie.policy.compile import KINDS, compile_bundle
 from fujie.policy.policy_tests import KIND as POLICY_TEST
 from fujie.policy.schema import EVERY, SCHEMAS, schema
 from support.bundles import CATALOGUE, document, rule_documents
+from support.odd_bundles import odd_grants, odd_guards
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "schemas"
@@ -72,6 +74,14 @@ def test_a_shipped_file_names_a_schema_that_is_there_and_is_valid_by_it(path: Pa
 @given(rule_documents())
 def test_what_loads_is_valid(documents: list[str]) -> None:
     for text in (*CATALOGUE, *documents):
+        assert faults(yaml.safe_load(text)) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(odd_grants("odd") | odd_guards("odd"))
+def test_what_nobody_would_write_and_loads_is_valid_too(text: str) -> None:
+    """A schema that refuses what the server takes sends its author after a mistake that is none."""
+    if isinstance(compile_bundle({"f": "\n---\n".join((*CATALOGUE, text)).encode()}), Bundle):
         assert faults(yaml.safe_load(text)) == []
 
 

@@ -276,6 +276,14 @@ approval = sa.Table(
 (`ended_as` to `decision_id`) is written once; NULL until then. No customer stands here, only in `request_digest`."""
 
 sa.Index(None, approval.c.requester, approval.c.request_digest)
+# Closed ones stay for ever; to count the open ones of a requester must not cost by what he closed.
+sa.Index(
+    "ix_approval_open",
+    approval.c.requester,
+    approval.c.expires_at,
+    sqlite_where=approval.c.ended_as.is_(None),
+    postgresql_where=approval.c.ended_as.is_(None),
+)
 
 approval_role = sa.Table(
     "approval_role",

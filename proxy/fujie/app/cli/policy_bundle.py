@@ -3,6 +3,7 @@
 import os
 from dataclasses import asdict
 from datetime import UTC, datetime
+from errno import EISDIR
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,8 +103,9 @@ def policy_verify(
         trust = Trust.of(sorted(set(trusted_key)), signatures)
     except CheckpointInvalid as error:
         fail(Exit.USAGE, str(error), code="KEY_INVALID", output=output)
-    if len({key.public for key in trust.keys}) != len(trust.keys):
-        said = "two names for one key: it would count twice"
+    keys = trust.keys
+    if len({key.public for key in keys}) != len(keys) or len({key.name for key in keys}) != len(keys):
+        said = "two of the trusted keys share a key or a name: one person could sign twice"
         fail(Exit.USAGE, said, code="KEY_TWICE", output=output)
     with listing(output):
         archive = parsed(_content(bundle, output), str(bundle))
@@ -192,6 +194,8 @@ def _content(path: Path, output: Format) -> bytes:
 
 def _write(path: Path, content: bytes, output: Format) -> None:
     """Write the whole file or none of it: a server may be reading it."""
+    if path.is_dir():  # `.` and `/` too, which have no name
+        fail(Exit.ERROR, f"{path}: {os.strerror(EISDIR)}", code="UNWRITABLE", output=output)
     new = path.with_name(f".{path.name}.new")
     try:
         new.write_bytes(content)

@@ -71,7 +71,7 @@ def policy_replay(
         fail(Exit.ERROR, str(error), code=error.code, output=output)
     outcome = Outcome(reports, digests[:-1], digests[-1], tally, time.perf_counter() - began)
     show_outcome(output, outcome)
-    raise typer.Exit(Exit.OK if outcome.is_proven else Exit.FINDINGS)
+    raise typer.Exit(Exit.OK if outcome.is_sound else Exit.FINDINGS)
 
 
 @contextmanager
@@ -102,6 +102,8 @@ def _question(
         ZoneInfo(named)
     except (ValueError, OSError, LookupError):
         raise StartError("SETTING_INVALID", "--zone is no zone of the IANA database") from None
+    if not all(each for paths in recorded for each in paths.split(os.pathsep)):
+        raise StartError("SETTING_INVALID", "--recorded has an empty path")
     of_recorded = tuple(_files([Path(each) for each in paths.split(os.pathsep)]) for paths in recorded)
     return Question(of_recorded, _files(candidate), named, settings)
 

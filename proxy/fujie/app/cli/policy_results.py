@@ -94,16 +94,25 @@ def _summary(outcome: Outcome, min_coverage: float, seconds: float, *, crossed: 
     share = f"{percent_of(coverage)} % of the policies seen"
     wanted = f", {min_coverage:g} % wanted" if min_coverage else ""
     yield Text(f"{share}{wanted}", style="" if is_enough else "bold red")
-    for mark in coverage.missing[: _MOST_MISSING if not is_enough else 0]:
-        yield Text.assemble(f"  {mark.rule}: ", (never(mark), "yellow"), "  ", (mark.place, "dim"))
+    if not is_enough:
+        yield from _missing(coverage.missing)
     if crossed:
         differ = len(outcome.disagreements)
         yield Text(
             f"{_counted(len(outcome.crossed), 'evaluation')} in two engines, {differ} differ",
             style="bold red" if differ else "",
         )
+    for place, name in sorted(outcome.uncrossed):
+        yield Text.assemble(f"  {name}: ", ("not compared", "yellow"), "  ", (place, "dim"))
     for each in outcome.disagreements:
         yield from _disagreement(each)
+
+
+def _missing(marks: Sequence[Mark]) -> Iterator[Text]:
+    for mark in marks[:_MOST_MISSING]:
+        yield Text.assemble(f"  {mark.rule}: ", (never(mark), "yellow"), "  ", (mark.place, "dim"))
+    if len(marks) > _MOST_MISSING:
+        yield Text(f"  and {len(marks) - _MOST_MISSING} more: see --coverage-report")
 
 
 def _disagreement(found: Disagreement) -> Iterator[Text]:
@@ -142,6 +151,7 @@ def plain(outcome: Outcome, min_coverage: float) -> dict[str, Any]:
         },
         "cross_check": {
             "evaluations": len(outcome.crossed),
+            "not_compared": [{"rule": name, "place": place} for place, name in sorted(outcome.uncrossed)],
             "disagreements": [asdict(each) for each in outcome.disagreements],
         },
     }

@@ -1,12 +1,12 @@
 """How a replay is told: what was proven, what flips, what could not be decided; examples by decision id."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rich.text import Text
 
-from fujie.app.cli.output import Format, console, show, show_json
+from fujie.app.cli.output import Format, console, show_json
 from fujie.app.replay import EXAMPLES, Tally
 from fujie.audit.verify import LogReport
 from fujie.decision.replay import Replayed, Verdict
@@ -33,9 +33,15 @@ class Outcome:
         )
 
     @property
-    def is_proven(self) -> bool:
+    def is_sound(self) -> bool:
         """Tell whether every entry was read, and every decision that could be repeated was reproduced."""
         return not (self.tally.unreadable or self.many(Verdict.DIFFERS))
+
+    @property
+    def is_proven(self) -> bool:
+        """Tell whether every decision of a policy was repeated and reproduced, and there was any."""
+        left = self.many(Verdict.UNPROVEN, Verdict.UNKNOWN_BUNDLE)
+        return self.is_sound and not left and self.many(*_DECIDED) > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +103,8 @@ def show_outcome(output: Format, outcome: Outcome) -> None:
         groups = _grouped(outcome.tally, table)
         if groups:
             talk.print(Text(f"\n{table.title}", style="bold"))
-            headings = ("decisions", *table.columns, "examples")
-            show(output, None, headings, [_cells(group) for group in groups])
+            for line in (line for group in groups for line in _lines(group)):
+                talk.print(line)
 
 
 def _summary(outcome: Outcome) -> str:
@@ -113,11 +119,13 @@ def _proof(outcome: Outcome, bundle: str) -> Text:
     proof = _of_bundle(outcome, bundle)
     if proof["differing"]:
         said = Text(f"{proof['differing']} decisions are NOT reproduced", style="bold red")
-    else:
+    elif proof["unproven"]:
+        said = Text(f"{proof['unproven']} could not be repeated", style="yellow")
+    elif proof["reproduced"]:
         said = Text("every one byte for byte", style="green")
-    unproven = f", {proof['unproven']} could not be repeated" if proof["unproven"] else ""
-    lead = f"{bundle}: {proof['reproduced']} decisions reproduced{unproven}, "
-    return Text.assemble(lead, said)
+    else:
+        said = Text("the log holds none of its decisions", style="yellow")
+    return Text.assemble(f"{bundle}: {proof['reproduced']} decisions reproduced, ", said)
 
 
 def _of_bundle(outcome: Outcome, bundle: str) -> dict[str, Any]:
@@ -163,5 +171,9 @@ def _grouped(tally: Tally, table: _Table) -> list[dict[str, Any]]:
     return [{"decisions": many, **said, "examples": list(ids)} for _, (said, many, ids) in largest]
 
 
-def _cells(group: Mapping[str, Any]) -> list[str]:
-    return ["\n".join(map(str, cell)) if isinstance(cell, list) else str(cell) for cell in group.values()]
+def _lines(group: Mapping[str, Any]) -> Iterator[Text]:
+    """Yield a group line by line: ten columns side by side are unreadable in a terminal of 80."""
+    yield Text(f"{group['decisions']} decision{'' if group['decisions'] == 1 else 's'}", style="bold")
+    for name, cell in group.items():
+        if cell and name != "decisions":
+            yield Text(f"  {name:<10} {', '.join(map(str, cell)) if isinstance(cell, list) else cell}")

@@ -331,3 +331,19 @@ def test_a_push_in_plain_text_or_with_a_password_in_the_address_is_refused(url: 
     refused = policy("push", out, url)
     assert refused.exit_code == 2
     assert "u:p" not in refused.stdout + refused.stderr
+
+
+@pytest.mark.parametrize("out", ["", ".", "/", "site"])
+def test_a_directory_is_no_place_for_a_bundle_and_nothing_is_left_beside_it(
+    out: str, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(site.parent)
+    ended = policy("build", site, "-o", out, "--revision", "1", *AT)
+    assert (ended.exit_code, json.loads(ended.stderr)["code"]) == (1, "UNWRITABLE")
+    assert [path.name for path in site.parent.iterdir()] == ["site"]
+
+
+def test_two_keys_under_one_name_are_refused_as_the_settings_do(made: Path, tmp_path: Path) -> None:
+    (_, first), (_, second) = (keygen(tmp_path / str(number), "alice") for number in range(2))
+    ended = policy("verify", made, "--trusted-key", first, "--trusted-key", second)
+    assert (ended.exit_code, json.loads(ended.stderr)["code"]) == (2, "KEY_TWICE")

@@ -202,6 +202,17 @@ def test_coverage_below_the_minimum_ends_with_6_and_names_what_was_not_seen(site
     assert Ended(site, "--run", "adults-only", "--min-coverage", "50").code == 0
 
 
+def test_what_was_not_seen_is_counted_where_it_is_too_much_to_list(site: Path) -> None:
+    clauses = " && ".join(f"customer.points != {n}" for n in range(30))
+    (site / "more.yaml").write_text(guard("many", clauses, match={"purposes": ["marketing"]}), "utf-8")
+    done = Ended(site, "--min-coverage", "100")
+    assert done.code == 6
+    listed = [line for line in done.out.splitlines() if ": never " in line]
+    missing = len(Ended(site, "--output", "json").json["coverage"]["missing"])
+    assert len(listed) == 20 < missing
+    assert f"  and {missing - 20} more: see --coverage-report" in done.out.splitlines()
+
+
 def test_the_report_shows_the_policies_with_marks(site: Path, tmp_path: Path) -> None:
     file = tmp_path / "coverage.txt"
     Ended(site, "--run", "adults-only", "--coverage-report", file)

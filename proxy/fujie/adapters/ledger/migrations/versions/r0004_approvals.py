@@ -32,6 +32,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("change_seq", name="uq_approval_change_seq"),
     )
     op.create_index("ix_approval_requester_request_digest", "approval", ["requester", "request_digest"])
+    is_open = sa.text("ended_as IS NULL")
+    op.create_index(
+        "ix_approval_open",
+        "approval",
+        ["requester", "expires_at"],
+        sqlite_where=is_open,
+        postgresql_where=is_open,
+    )
     op.create_table(
         "approval_role",
         sa.Column("approval_id", sa.Text(), nullable=False),
@@ -57,5 +65,6 @@ def downgrade() -> None:
     op.create_index("ix_used_once_expires_at", "used_once", ["expires_at"])
     op.drop_index("ix_approval_role_role", table_name="approval_role")
     op.drop_table("approval_role")
+    op.drop_index("ix_approval_open", table_name="approval")
     op.drop_index("ix_approval_requester_request_digest", table_name="approval")
     op.drop_table("approval")
