@@ -19,7 +19,7 @@
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from fujie.decision.limits import closed_to_all, taken, used_up, without_grant
@@ -28,11 +28,12 @@ from fujie.decision.validity import is_reachable, out_of_validity
 from fujie.model.approval import Requirement
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
 from fujie.model.facts import APPROVED, Facts, FactValue, Unknown
+from fujie.model.notice import NOTICE
 from fujie.model.reason import LocalizedText
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import Step
-from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
+from fujie.model.vocabulary import ANY_CHANNEL, CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
 from fujie.policy.bundle import Grant, Guard, Rule, Validation
 from fujie.policy.cel import Engine, EvaluationError, Result
 
@@ -162,10 +163,10 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
     return Decision(
         effect=effect,
         bundle=plan.bundle.digest,
-        reasons=_sorted(refusing or [validation.hit for validation in needed]),
+        reasons=_told(plan, request, refusing or [validation.hit for validation in needed]),
         fields=MappingProxyType(fields if is_open else {}),
         grants=tuple(grant.name for grant in grants),
-        warnings=_sorted(closing.warning),
+        warnings=_told(plan, request, closing.warning),
         shadow=_sorted(closing.shadow),
         read=_read(plan, facts),
         charges=taken(request.action, grants, closing.applicable) if plan.limits and is_open else (),
@@ -307,6 +308,20 @@ def _deny(plan: Plan, facts: Facts, hits: list[ReasonHit]) -> Decision:
 
 def _read(plan: Plan, facts: Facts) -> Mapping[str, FactValue]:
     return MappingProxyType({path: facts.get(path) for path in plan.reads})
+
+
+def _told(plan: Plan, request: Request, hits: list[ReasonHit]) -> tuple[ReasonHit, ...]:
+    """Return the hits in order, each remedy with the notice that it names."""
+    if not any(NOTICE in hit.remedy.en or NOTICE in hit.remedy.zh for hit in hits):
+        return _sorted(hits)
+    notice = plan.bundle.notice_for(request.purpose, ANY_CHANNEL)
+    name = f"{notice.id} {notice.version}" if notice else request.purpose
+
+    def named(hit: ReasonHit) -> ReasonHit:
+        zh, en = (text.replace(NOTICE, name) for text in (hit.remedy.zh, hit.remedy.en))
+        return replace(hit, remedy=LocalizedText(zh, en))
+
+    return _sorted([named(hit) for hit in hits])
 
 
 def _sorted(hits: list[ReasonHit]) -> tuple[ReasonHit, ...]:

@@ -11,6 +11,10 @@ from fujie.model.vocabulary import ANY_CHANNEL
 CONTROLLER = "{controller}"
 """The one placeholder of a notice: the name of the personal information handler (PIPL 17)."""
 
+NOTICE = "{notice}"
+"""The one placeholder of a remedy: id and version of the notice in force for the purpose of the request, or the purpose
+where it has none."""
+
 CHANNELS = frozenset({"sms", "voice", "email", "wechat", ANY_CHANNEL})
 """Closed, because a withdrawal for a misspelt channel would hold for nothing."""
 

@@ -22,6 +22,9 @@ LONGEST_PATTERN: Final = 200
 MOST_MATCHES: Final = 100
 """Matches in one text. Each costs a search of the rest of it, so this bounds the work to 101 passes."""
 
+MATCHES_NOTHING: Final = "the pattern matches the empty text"
+"""A fault of a pattern that hides something; one that a whole text is compared with may well do so."""
+
 _MOST_MEMORY: Final = (
     1 << 20
 )  # bytes of one compiled pattern; `((a{100}){100}){100}` is refused, not compiled
@@ -42,7 +45,7 @@ def fault_of(pattern: str) -> str:
     except re2.error as error:
         reason = error.args[0] if error.args else ""
         return f"not RE2: {reason.decode('utf-8', 'replace') if isinstance(reason, bytes) else reason}"
-    return "the pattern matches the empty text" if matches_nothing else ""
+    return MATCHES_NOTHING if matches_nothing else ""
 
 
 def matches(pattern: str, text: str) -> Sequence[tuple[int, int]] | None:

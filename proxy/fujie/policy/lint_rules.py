@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from fujie.model.facts import LONGEST, Kind
-from fujie.model.pattern import fault_of
+from fujie.model.pattern import MATCHES_NOTHING, fault_of
 from fujie.model.reason import LocalizedText
 from fujie.policy.bundle import Guard, Rule, Validation
 from fujie.policy.cel import MAX_ITERATIONS
@@ -13,6 +13,7 @@ from fujie.policy.lint_outcomes import F, T
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject, Written
 from fujie.policy.lint_tree import iterations, patterns
+from fujie.policy.params import literal
 from fujie.policy.source import Fields
 
 Recognise = Callable[[str], tuple[str, ...]]
@@ -22,6 +23,9 @@ Marks = Iterator[tuple[Sheet, Found]]
 
 _WORDLESS = frozenset({"GUARD_REFUSED", "APPROVAL_REQUIRED"})
 """Reasons that say only that a guard refused, or that it asks; the asker learns nothing."""
+
+
+_EVERY_SIGN = "".join(map(chr, range(32, 127))) + "中"
 
 
 def constants(subject: Subject) -> Marks:
@@ -133,8 +137,19 @@ def expression_patterns(subject: Subject) -> Marks:
             if pattern is None:
                 message = "the pattern comes from a fact; one that is not RE2 refuses when it is met"
                 yield written.sheet, Found("PATTERN_NOT_LITERAL", written.place, message)
-            elif fault := fault_of(pattern):
+            elif (fault := fault_of(pattern)) and (
+                fault != MATCHES_NOTHING or _matches_all(subject, pattern)
+            ):
                 yield written.sheet, Found("PATTERN_DOUBTFUL", written.place, f"matches(): {fault}")
+
+
+def _matches_all(subject: Subject, pattern: str) -> bool:
+    """Tell whether a pattern that matches the empty text also matches one with every sign of a keyboard in it:
+    `a*`, which is found everywhere, does, `^(east|west)?$` does not."""
+    (result,) = subject.bundle.engine.program([f"{literal(_EVERY_SIGN)}.matches({literal(pattern)})"]).run(
+        {}
+    )
+    return result is True
 
 
 def wordless(subject: Subject) -> Marks:

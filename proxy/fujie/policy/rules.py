@@ -8,6 +8,7 @@ from types import MappingProxyType
 from fujie.model.decision import ReasonHit
 from fujie.model.facts import CUSTOMER_ROOTS, USE_ROOTS, Kind, only_on_customers
 from fujie.model.limit import MAX_LIMIT, Limit
+from fujie.model.notice import NOTICE
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.approval import read_requirement
@@ -207,7 +208,7 @@ class Rules:
                 f"`{code}` is neither declared in Reasons nor a built-in refusal",
             )
         message = read_localized(entry, "message", self._report)
-        remedy = read_localized(entry, "remedy", self._report)
+        remedy = read_localized(entry, "remedy", self._report, filled=frozenset({NOTICE}))
         basis = tuple(item.text for item in entry.texts("basis"))
         definition = definition or self._catalogue.reasons[default]
         return ReasonHit(

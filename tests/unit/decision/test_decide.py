@@ -429,3 +429,20 @@ def test_a_plan_without_approvals_and_bounds_reads_neither() -> None:
     asking = Planner(compiled(grant(valid=("", "2026-12-01T00:00:00Z")), ASKING)).plan(ASKED, AGENT)
     assert {APPROVED, EXPIRED} <= set(asking.reads)
     assert asking.approvals == (requirement("asks", "v0"), requirement("asks", "v1"))
+
+
+# Words.
+
+
+@pytest.mark.parametrize(("with_notice", "named"), [(True, "care-notice 2"), (False, "care")])
+def test_a_remedy_names_the_notice_in_force_for_the_purpose(*, with_notice: bool, named: str) -> None:
+    words = {"zh": "{controller}告知：可以随时撤回。", "en": "{controller} asks. You can withdraw."}
+    withdrawal = {"zh": "可以随时撤回", "en": "You can withdraw"}
+    spec = {"version": "2", "purposes": ["care"], "explicit": True, "text": words, "withdrawal": withdrawal}
+    spec |= {"data_classes": ["mobile"], "storage": ["CN"]}
+    remedy = {"zh": "请出示{notice}。", "en": "Show {notice}."}
+    validation = {"name": "agreed", "expression": "consent.state == GIVEN", "remedy": remedy}
+    asks = document("Guard", "asks", {"match": {"actions": ["lookup"]}, "validations": [validation]})
+    notices = [document("Notice", "care-notice", spec)] if with_notice else []
+    (hit,) = decided(compiled(grant("g"), asks, *notices), consent_state=State.NONE).reasons
+    assert (hit.remedy.zh, hit.remedy.en) == (f"请出示{named}。", f"Show {named}.")

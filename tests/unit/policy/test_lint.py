@@ -486,6 +486,10 @@ def test_a_budget_that_is_told_really_runs_out() -> None:
         ("customer.owner.matches('^[a-z]+$')", None),
         ("customer.owner.matches('a*')", "PATTERN_DOUBTFUL"),
         ("customer.owner.matches('')", "PATTERN_DOUBTFUL"),
+        ("customer.owner.matches('^.*$')", "PATTERN_DOUBTFUL"),
+        ("customer.owner.matches('(east|west)?$')", "PATTERN_DOUBTFUL"),
+        ("customer.owner.matches('^(east|west)?$')", None),
+        ("customer.owner.matches('^[^@]*$')", None),
         ("customer.owner.matches(principal.department)", "PATTERN_NOT_LITERAL"),
     ],
 )
