@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -213,7 +214,9 @@ def cerbos(root: Path, binary: str, cores: str = "0") -> Iterator[str]:
     environment = {**os.environ, "GOMAXPROCS": str(len(cores.split(",")))}
     with (
         (root / "cerbos.log").open("wb") as log,
-        subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process,
+        subprocess.Popen(
+            command, stdout=log, stderr=log, env=environment, start_new_session=True
+        ) as process,
     ):
         try:
             until = monotonic() + 20
@@ -223,7 +226,9 @@ def cerbos(root: Path, binary: str, cores: str = "0") -> Iterator[str]:
                 sleep(0.05)
             yield f"127.0.0.1:{ports[1]}"
         finally:
-            process.terminate()
+            os.killpg(
+                process.pid, signal.SIGTERM
+            )  # the npm package starts the binary from a script of its own
 
 
 def cerbos_check() -> bytes:

@@ -47,7 +47,7 @@ than are worth the wait (few callers, each waiting for its answer), it is not tr
 PROVE_WITHIN_S, PROVE_AGAIN_S = 3.0, 0.1
 """How long a proof waits for the checkpoint that covers its entry, which comes within a second on a sound disk."""
 
-LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.8
+LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.6
 """How often the use of CPU is looked at, and the share of time from which on the loop has none to spare: it runs, or
 waits for a core that others have, so that a crowded host is not taken for an idle process."""
 
