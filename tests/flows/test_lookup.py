@@ -305,7 +305,9 @@ class TestEmployment:
         assert house.entries[-1].reasons == ("PRINCIPAL_OFFBOARDED",)
         assert len(store.fields_asked) == 1
 
-    async def test_who_loses_a_role_while_the_store_is_slow_is_judged_without_it(self, house: House) -> None:
+    async def test_who_loses_a_role_while_the_store_is_slow_is_judged_without_it(
+        self, house: House
+    ) -> None:
         async def moves() -> None:
             other = Principal("support-agent", roles=frozenset({"nothing"}), training=State.VALID)
             reply = await upsert_principal(house.gate, ADMIN, RequestContext(), other)
