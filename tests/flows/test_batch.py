@@ -2,11 +2,14 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fujie.adapters.stores.store import open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
@@ -17,8 +20,8 @@ from fujie.flows.lookup import lookup
 from fujie.flows.reply import BatchReply, LookupReply, Refusal, SearchReply
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.record import Fetched
-from fujie.model.request import BatchAsk, LookupAsk, SearchAsk
-from support.house import House, RecordingLog, ask, bundle_of, caller
+from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
+from support.house import House, RecordingLog, ask, bundle_of, caller, opened_house
 from support.stores import Spy
 
 FIELDS = ("name", "phone")
@@ -305,3 +308,68 @@ async def test_a_search_takes_nothing_from_a_limit_for_whom_it_does_not_show(hou
         for digits in ("1234", "5678"):
             assert isinstance(await found(gate, digits), SearchReply)
         assert codes(await found(gate, "0000")) == ["LIMIT_EXCEEDED"]
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory, crm: Path) -> Iterator[tuple[asyncio.Runner, House]]:
+    """One gate for all examples, and the loop that it lives in."""
+    with asyncio.Runner() as runner:
+        opened = opened_house(tmp_path_factory.mktemp("street"), crm)
+        house = runner.run(opened.__aenter__())
+        yield runner, house
+        runner.run(opened.__aexit__(None, None, None))
+
+
+CUSTOMERS: list[CustomerRef] = [
+    *(StoreKey("crm", name) for name in ("C00001", "C00002", "C00007", "C00020", "C00050", "C99999")),
+    Phone("+8613800131234"),
+    Phone("+8613900000000"),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    who=st.sampled_from(("support-agent", "marketer", "privacy-officer", "nobody-in-particular")),
+    customers=st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=8, unique=True),
+    fields=st.sets(st.sampled_from(("name", "phone", "id_card", "birthday", "email")), min_size=1),
+    purpose=st.sampled_from(("after_sales", "marketing", "identity_verification", "gossip")),
+    basis=st.sampled_from(("contract", "consent", "legal_duty", "folklore")),
+    said=st.tuples(st.sampled_from(("", "order-7")), st.sampled_from(("", "T-1")), st.booleans()),
+)
+def test_a_batch_is_its_single_look_ups(
+    street: tuple[asyncio.Runner, House],
+    who: str,
+    customers: list[CustomerRef],
+    fields: set[str],
+    purpose: str,
+    basis: str,
+    said: tuple[str, str, bool],
+) -> None:
+    runner, house = street
+    evidence, ticket, strict = said
+    context = RequestContext(purpose=purpose, basis=basis, basis_evidence=evidence, ticket=ticket)
+    names = tuple(sorted(fields))
+
+    def told(answer: LookupReply | Refusal) -> object:
+        if isinstance(answer, LookupReply):
+            return answer.customer, answer.treatments, answer.summary.warnings
+        return answer.reasons
+
+    async def both() -> tuple[list[object], list[object]]:
+        asked = BatchAsk(tuple(customers), "crm", context, names, strict)
+        reply = await batch_lookup(house.gate, caller(who), asked, 2.0)
+        whole = reply.answers if isinstance(reply, BatchReply) else [reply] * len(customers)
+        singles = [
+            await lookup(
+                house.gate,
+                caller(who),
+                LookupAsk(each, "crm", context, names, strict),
+                2.0,
+                may_prompt=False,
+            )
+            for each in customers
+        ]
+        return list(map(told, whole)), list(map(told, singles))
+
+    batched, alone = runner.run(both())
+    assert batched == alone
