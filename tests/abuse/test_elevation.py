@@ -355,7 +355,10 @@ def test_bad_policy_files_under_load_fail_no_call_and_the_last_good_bundle_stays
             file.write_bytes(content)
             wait_for(lambda n=number: reload_failures(target) == n)  # type: ignore[misc]  # mypy: lambda default
             load.wait(6)
+        loaded = len(target.server.events("policies_loaded"))
         file.unlink()
+        # Else the reload of this falls into the next test, and is taken there for that of a change.
+        target.server.wait_for("policies_loaded", loaded + 1)
         load.wait(6)
     assert set(load.answers) == {(digest, "138****1234")}
     assert target.server.metric("fujie_bundle_info", digest=digest) == 1
