@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
+from types import MappingProxyType
 from typing import Protocol
 
 from fujie.audit.sealing import SealKey
@@ -13,6 +14,7 @@ from fujie.model.principal import Credential, Principal
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
+from fujie.ports.messaging import Outbox, ProcessorRegister, Provider
 
 
 class Policies(Protocol):
@@ -32,11 +34,22 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Sending:
+    """What one worker needs to send. `providers` are in order of preference; `page_url` is the address of the
+    customers' own page, which the token of a link follows (empty: there is none)."""
+
+    outbox: Outbox
+    processors: ProcessorRegister
+    providers: Mapping[str, Provider] = field(default_factory=lambda: MappingProxyType({}))
+    page_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
-    customers' data keys; `shadow` is another bundle, asked and never obeyed."""
+    customers' data keys; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent."""
 
     directory: Directory
     ledger: Ledger
@@ -53,6 +66,7 @@ class Gate:
     controller: str = ""
     may_assert: frozenset[str] = frozenset()
     shadow: Shadow | None = None
+    sending: Sending | None = None
 
 
 class Stopwatch:

@@ -45,7 +45,8 @@ class Decision:
     `charges` is what an ALLOW takes from the limits of its grants and guards: nothing may be released
     before they are reserved.
     `needs` is what must be approved, when the effect is APPROVAL_REQUIRED; its approvals are used up by an ALLOW
-    that `uses` them.
+    that `uses` them. A refusal is `deferrable` when all that refuses is of validations that say so: it may
+    open later by the clock alone.
     """
 
     effect: Effect
@@ -59,6 +60,7 @@ class Decision:
     charges: tuple[Charge, ...] = ()
     needs: tuple[Requirement, ...] = ()
     uses: tuple[Requirement, ...] = ()
+    deferrable: bool = False
 
     @property
     def primary(self) -> str:

@@ -10,8 +10,12 @@ from enum import StrEnum
 from types import MappingProxyType
 
 from fujie.model.vocabulary import (
+    AGREEMENT_STATES,
+    ASSESSMENT_STATES,
+    CATEGORIES,
     CONSENT_STATES,
     EMPLOYMENT_STATES,
+    LINK_STATES,
     PRINCIPAL_KINDS,
     TRAINING_STATES,
     USAGE_STATES,
@@ -104,13 +108,43 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "usage.sequence": FactType(Kind.STATE, USAGE_STATES),
         "time.hour": _INT,
         "time.weekday": _INT,
+        "message.category": FactType(Kind.STATE, CATEGORIES),
+        "message.provider": _STRING,
+        "message.is_template": _BOOL,
+        "message.in_campaign": _BOOL,
+        "message.segments": _INT,
+        "message.has_signature": _BOOL,
+        "message.signature_registered": _BOOL,
+        "message.has_refusal": _BOOL,
+        "message.links": FactType(Kind.STATE, LINK_STATES),
+        "message.findings": _STRINGS,
+        "message.concerns": _STRINGS,
+        "message.personal_data": _STRINGS,
+        "message.variables_fit": _BOOL,
+        "recipient.hour": _INT,
+        "recipient.weekday": _INT,
+        "recipient.country": _STRING,
+        "frequency.exhausted": _STRINGS,
+        "processor.agreement": FactType(Kind.STATE, AGREEMENT_STATES),
+        "processor.filed": _BOOL,
+        "processor.clauses": _BOOL,
+        "processor.region": _STRING,
+        "processor.transfer": _BOOL,
+        "processor.assessment": FactType(Kind.STATE, ASSESSMENT_STATES),
     }
 )
 """Path to type of every fact that fujie establishes itself; the field catalogue adds
 `principal.<name>` and `customer.<name>`. `time.hour` is 0 to 23 and `time.weekday` 1 (Monday) to 7
-(ISO 8601), both in the zone of the settings."""
+(ISO 8601), both in the zone of the settings; `recipient.hour` and `recipient.weekday` are those where the
+recipient's number is. `message.*` is what the review of a message found: `findings` and `concerns` are categories of
+lexicons that deny and warn, `personal_data` kinds of `decision.findings`; what was not looked at is Unknown.
+`processor.*` is about the processor behind `message.provider`, `assessment` for the purpose of the request, `clauses`
+whether contact and ownership stand in its agreement; the `agreement` of what stays on this machine is NOT_NEEDED."""
 
-CUSTOMER_ROOTS = frozenset({"customer", "consent", "suppression"})
+SEND_ROOTS = frozenset({"message", "recipient", "frequency", "processor"})
+"""Roots that have a meaning for the action `send` alone."""
+
+CUSTOMER_ROOTS = frozenset({"customer", "consent", "suppression", "recipient", "frequency"})
 """Roots that tell something of the customer."""
 
 USE_ROOTS = frozenset({"limits", "usage"})
@@ -126,7 +160,13 @@ APPROVED = "approvals.granted"
 """The fact that holds the key of every requirement (`model.approval.Requirement.key`) that is approved for this request.
 Like `EXPIRED` it is read by `decide` itself and by no expression."""
 
-UNREADABLE = frozenset({EXPIRED, APPROVED})
+FREQUENT = "frequency.exhausted"
+"""The fact that names every guard whose cap on how often one person gets messages is used up. Read by `decide` itself."""
+
+AGREEMENT = "processor.agreement"
+"""The fact without which nothing is sent, whatever the policy says: VALID or NOT_NEEDED."""
+
+UNREADABLE = frozenset({EXPIRED, APPROVED, FREQUENT})
 """Facts that no expression may read: DESIGN section 5, combining (4)."""
 
 ROWS = "request.rows"

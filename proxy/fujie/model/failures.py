@@ -170,5 +170,69 @@ FAILURES: tuple[ReasonDefinition, ...] = (
     row("DEADLINE_EXCEEDED", _O.DEADLINE, 955, "未在期限内完成。", "The deadline passed."),
     row("NOT_IMPLEMENTED", _O.UNIMPLEMENTED, 956, "没有该方法。", "There is no such method."),
     row("INTERNAL", _O.INTERNAL, 999, "内部错误，按拒绝处理。", "An internal error; refused."),
+    # Messages.
+    row("CAMPAIGN_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该活动。", "There is no such campaign."),
+    row(
+        "CAMPAIGN_STATE",
+        _O.CONFLICT,
+        500,
+        "活动当前的状态不允许此操作。",
+        "The campaign is not in a state for this.",
+    ),
+    row("MESSAGE_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该信息。", "There is no such message."),
+    row("PROCESSOR_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该受托方。", "There is no such processor."),
+    row(
+        "MESSAGING_OFF",
+        _O.UNIMPLEMENTED,
+        500,
+        "没有配置短信服务商。",
+        "No provider of messages is configured.",
+        remedy=("请配置 messaging.providers。", "Configure messaging.providers."),
+    ),
+    row(
+        "UNKNOWN_PROVIDER", _O.INVALID, 30, "没有配置该服务商。", "No provider of this name is configured."
+    ),
+    row("UNKNOWN_TEMPLATE", _O.INVALID, 30, "策略中没有该模板。", "The policy defines no such template."),
+    row(
+        "TEMPLATE_PARAMS",
+        _O.INVALID,
+        30,
+        "模板变量缺失、多余或超长。",
+        "A variable of the message is missing, unknown or too long.",
+    ),
+    row(
+        "TEMPLATE_NEEDED",
+        _O.INVALID,
+        30,
+        "该服务商只接受已登记的模板。",
+        "The provider takes registered templates alone.",
+    ),
+    row("PHONE_MISSING", _O.CONFLICT, 500, "该客户没有可用的号码。", "The customer has no number."),
+    row(
+        "OPT_OUT_PENDING",
+        _O.UNAVAILABLE,
+        500,
+        "拒收已记录并生效；此前已发往服务商的一条信息尚无结果。",
+        "The opt-out is recorded and holds; one message that was on its way before has no outcome yet.",
+        remedy=(
+            "请用同一 request_id 重试以得到确认。",
+            "Repeat with the same request_id for the confirmation.",
+        ),
+    ),
+    row("CALLBACK_REFUSED", _O.UNAUTHENTICATED, 0, "回调未通过验证。", "The callback is not authentic."),
+    row(
+        "PROVIDER_FAILED",
+        _O.CONFLICT,
+        500,
+        "服务商没有接受该信息。",
+        "The provider did not take the message.",
+    ),
+    row(
+        "ABANDONED",
+        _O.CONFLICT,
+        500,
+        "进程在发送前结束，该信息没有发出。",
+        "The process ended before it was sent; it was not.",
+    ),
 )
 """Rows of `reasons.BUILT_IN_REASONS`."""

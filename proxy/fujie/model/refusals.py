@@ -255,5 +255,32 @@ REFUSALS: tuple[ReasonDefinition, ...] = (
         "The prompt is not valid: used, expired, somebody else's, or overtaken by the customer.",
         remedy=("请重新查询以取得新的征询凭据。", "Look the customer up again for a new prompt."),
     ),
+    # Messages.
+    row(
+        "PROCESSOR_NOT_VALID",
+        _O.REFUSED,
+        110,
+        "服务商没有有效的委托处理协议。",
+        "The provider has no processing agreement in force.",
+        basis=("PIPL-21",),
+        remedy=(
+            "请登记或续签协议，或改用其他服务商。",
+            "Register or renew the agreement, or use another provider.",
+        ),
+    ),
+    row(
+        "FREQUENCY_EXCEEDED",
+        _O.LIMITED,
+        120,
+        "该收件人在此期间收到的信息已达上限。",
+        "The recipient has had as many messages as the policy allows in this time.",
+    ),
+    row(
+        "MESSAGE_REPEATED",
+        _O.CONFLICT,
+        121,
+        "该号码已收到过此信息。",
+        "The number has this message already.",
+    ),
 )
 """Rows of `reasons.BUILT_IN_REASONS`."""

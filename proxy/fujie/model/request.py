@@ -12,7 +12,8 @@ class Request:
 
     Names (`purpose`, `basis`, `store`, `fields`) are as the caller gave them; `decide` refuses those
     that the bundle does not define. For actions that are not on customers they are empty.
-    `has_prompt` tells that a consent is the answer to a prompt of ours. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
+    `channel` and `brand` (the signature) are those of a message, empty for what is not narrowed to one: they say which
+    consents and opt-outs count. `has_prompt` tells that a consent is the answer to a prompt of ours. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
     customers the call asks for.
     """
 
@@ -28,6 +29,8 @@ class Request:
     delegated: bool = False
     rows: int = 1
     has_prompt: bool = False
+    channel: str = ""
+    brand: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -95,6 +95,13 @@ class State(StrEnum):
     SERVICE = "SERVICE"
     WITHIN = "WITHIN"
     EXCEEDED = "EXCEEDED"
+    MARKETING = "MARKETING"
+    TRANSACTIONAL = "TRANSACTIONAL"
+    VERIFICATION = "VERIFICATION"
+    LISTED = "LISTED"
+    UNLISTED = "UNLISTED"
+    SHORTENED = "SHORTENED"
+    NOT_NEEDED = "NOT_NEEDED"
 
 
 STATE_NUMBERS = {state: number for number, state in enumerate(State)}
@@ -113,6 +120,10 @@ EMPLOYMENT_STATES = (State.ACTIVE, State.SUSPENDED, State.OFFBOARDED)
 TRAINING_STATES = (State.VALID, State.LAPSED, State.NONE)
 USAGE_STATES = (State.WITHIN, State.EXCEEDED)
 PRINCIPAL_KINDS = (State.EMPLOYEE, State.SERVICE)
+CATEGORIES = (State.MARKETING, State.TRANSACTIONAL, State.VERIFICATION)
+LINK_STATES = (State.NONE, State.LISTED, State.UNLISTED, State.SHORTENED)
+AGREEMENT_STATES = (State.NONE, State.VALID, State.LAPSED, State.NOT_NEEDED)
+ASSESSMENT_STATES = (State.NONE, State.VALID, State.LAPSED)
 
 ADMINISTRATOR = "administrator"
 """The role whose first holders come from `bootstrap.admins` (promise 11)."""

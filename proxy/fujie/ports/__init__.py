@@ -11,7 +11,7 @@ from typing import Protocol
 from fujie.audit.proof import Proof
 from fujie.model.approval import Approval, ApprovalFilter, Ending
 from fujie.model.consent import ConsentEvent, EntryRef
-from fujie.model.customer import Correction, CustomerRef, Identity, Phone
+from fujie.model.customer import Correction, CustomerRef, Identity, Phone, StoreKey
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
@@ -45,6 +45,15 @@ class CustomerStore(Protocol):
         Raises:
             StoreError: STORE_UNAVAILABLE, or STORE_TIMEOUT after `timeout_s` seconds.
 
+        """
+        ...
+
+    async def fetch_many(
+        self, keys: Sequence[StoreKey], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Fetched]:
+        """Return the rows of at most 1,000 customers, those that are there, in no order; without any field.
+
+        By few statements, each of a shape that is compiled once. Raises like `fetch`.
         """
         ...
 

@@ -1,0 +1,347 @@
+"""What sending needs from the edges: the outbox of the ledger, the register of processors, providers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Protocol
+
+from fujie.model.campaign import Campaign, CampaignState, Lease
+from fujie.model.consent import ConsentEvent
+from fujie.model.customer import CustomerRef, Identity, Phone
+from fujie.model.message import (
+    NO_PARAMS,
+    Claim,
+    Claimed,
+    Message,
+    MessageState,
+    Planned,
+    SentMessage,
+    Settled,
+)
+from fujie.model.page import Page, Slice
+from fujie.model.processor import Processor
+from fujie.model.suppression import Suppression
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recalled:
+    """All that the ledger knows of one customer for one purpose; `sent` is what they got within 24 hours."""
+
+    identity: Identity
+    events: Sequence[ConsentEvent]
+    suppressions: Sequence[Suppression]
+    sent: Sequence[SentMessage]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Recollection:
+    """What was recalled, in the order that was asked for. `marker` is a change sequence: whatever is written later
+    has a higher one, so that `Outbox.claim` can tell whether it still holds."""
+
+    marker: int
+    customers: Sequence[Recalled]
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderLink:
+    """Whose page a link opens: the customer, what the message was for, and when it went out."""
+
+    intent_id: str
+    sid: str
+    purpose: str
+    signature: str
+    claimed_at: datetime
+
+
+class Incoming(StrEnum):
+    """What came of a receipt: it counted; it said what was known; it is of no message of ours."""
+
+    TAKEN = "taken"
+    REPEATED = "repeated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Receipt:
+    """What a provider says became of a message. `state` is DELIVERED, FAILED, or SUBMITTED (taken, no more known yet).
+
+    `provider_message_id` is what `Submission` gave; where that is one id for several numbers, `phone` tells which.
+    `intent_id` is there where the provider echoes ours. `code` is the provider's, of a bounded vocabulary.
+    """
+
+    provider: str
+    state: MessageState
+    provider_message_id: str = ""
+    phone: Phone | None = None
+    intent_id: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply:
+    """A message that a customer sent. `reply_id` is the same whenever the provider repeats it. `signature` is that of
+    the message replied to, where the provider says so."""
+
+    provider: str
+    reply_id: str
+    phone: Phone
+    text: str
+    at: datetime
+    signature: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeptReply:
+    """A reply that a person must look at: its text sealed under the data key of `sid`."""
+
+    reply_id: str
+    provider: str
+    sid: str
+    sealed: bytes
+    received_at: datetime
+    reviewed_at: datetime | None = None
+    reviewed_by: str = ""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Unresolved:
+    """An intent whose outcome the provider must be asked for."""
+
+    intent_id: str
+    sid: str
+    sealed: bytes
+    wrapped_key: bytes | None
+    provider: str
+    provider_message_id: str
+    claimed_at: datetime
+
+
+class Outbox(Protocol):
+    """Intents, campaigns and what became of them. Part of the ledger: every method raises LedgerError.
+
+    Whatever moves an intent is one transaction that no other write of the ledger overlaps, on any host.
+    """
+
+    async def enrol_many(self, refs: Sequence[CustomerRef], now: datetime) -> Sequence[Identity]:
+        """Do what `Ledger.enrol((ref,), now)` does for each of at most 1,000 refs, in one transaction."""
+        ...
+
+    async def recall_many(
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
+    ) -> Recollection:
+        """Return for each customer, given by all of their refs, what `Ledger.recall`, `Ledger.suppressions` and the
+        messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known."""
+        ...
+
+    async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:
+        """Append a DRAFT; a repeated `request_id` of its requester returns the first one (REQUEST_ID_REUSED)."""
+        ...
+
+    async def campaign(self, campaign_id: str) -> Campaign | None:
+        """Return one campaign with its tally; None when there is none of this id."""
+        ...
+
+    async def move_campaign(
+        self, campaign_id: str, to: CampaignState, now: datetime, approved: tuple[str, ...] = ()
+    ) -> Campaign:
+        """Move it along `MOVES`; nothing happens when it is there already. Its `approved` are set with RUNNING.
+        CANCELLED also cancels every PLANNED intent. Raises RequestError CAMPAIGN_NOT_FOUND or CAMPAIGN_STATE."""
+        ...
+
+    async def plan(self, campaign_id: str, planned: Sequence[Planned], now: datetime) -> int:
+        """Add at most 1,000 recipients to a DRAFT; return how many are new. Raises like `move_campaign`."""
+        ...
+
+    async def begin(
+        self, planned: Planned, holder: str, now: datetime, seconds: float, request: tuple[str, str]
+    ) -> tuple[Message, Lease | None]:
+        """Append one message alone and lease it; `request` is request_id (empty: none) and digest. A repeat returns
+        the first one as it is now, and no lease. Raises RequestError REQUEST_ID_REUSED."""
+        ...
+
+    async def lease(self, holder: str, now: datetime, seconds: float, most: int) -> Lease | None:
+        """Lease PLANNED intents of one RUNNING campaign that are due and that nobody holds; None when there are none.
+        A campaign that has no PLANNED or CLAIMED intent left becomes DONE."""
+        ...
+
+    async def claim(
+        self, lease: Lease, claims: Sequence[Claim], marker: int, requester: str, now: datetime
+    ) -> Claimed:
+        """Move to CLAIMED what is still leased to the holder and of a campaign that runs (or of none), whose `sids`,
+        number and `requester` nothing was written of after `marker`, and whose number has not got it yet.
+
+        Durable on return. After a LedgerError it may have been claimed: nothing may be submitted.
+        """
+        ...
+
+    async def settle(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
+        """Write what became of intents that `holder` leased or claimed; others are left alone. What is CLAIMED ends
+        as SUBMITTED, FAILED or UNKNOWN, or goes back to PLANNED; what is leased becomes REFUSED, or PLANNED again."""
+        ...
+
+    async def sweep(self, now: datetime, seconds: float) -> int:
+        """Make UNKNOWN what has been CLAIMED for longer than `seconds`: its process died, or hangs. Make FAILED what
+        was to be sent alone, and never claimed, whose lease has ended. Return how many."""
+        ...
+
+    async def claimed_of(self, sids: Sequence[str], phones: Sequence[Phone]) -> frozenset[str]:
+        """Return the ids of intents that are CLAIMED now, of any of these sids or numbers."""
+        ...
+
+    async def still_claimed(self, intent_ids: frozenset[str]) -> bool:
+        """Tell whether any of them is CLAIMED now."""
+        ...
+
+    async def message(self, message_id: str) -> Message | None:
+        """Return one message; None when there is none of this id."""
+        ...
+
+    async def receive(self, receipt: Receipt, now: datetime) -> Incoming:
+        """Write what a receipt says. It never leads back: DELIVERED and FAILED stay."""
+        ...
+
+    async def unresolved(self, provider: str, before: datetime, most: int) -> Sequence[Unresolved]:
+        """Return intents of the provider that are UNKNOWN, the longest unasked first, claimed before `before`; each is
+        given out again after a while."""
+        ...
+
+    async def link(self, digest: bytes) -> ProviderLink | None:
+        """Return whose page the token of this SHA-256 opens; None when there is none."""
+        ...
+
+    async def keep_reply(self, reply: KeptReply) -> bool:
+        """Queue a reply for review; False when it was there."""
+        ...
+
+    async def replies(self, part: Slice, *, with_reviewed: bool = False) -> Page[KeptReply]:
+        """Return replies in order of arrival."""
+        ...
+
+
+class ProcessorRegister(Protocol):
+    """Who handles customer data for us."""
+
+    async def processor(self, processor_id: str) -> Processor | None:
+        """Return one processor; None when there is none of this id."""
+        ...
+
+    async def upsert_processor(self, processor: Processor, now: datetime) -> Processor:
+        """Write the whole record; durable on return, and seen by the very next read."""
+        ...
+
+    async def processors(self, part: Slice) -> Page[Processor]:
+        """Return processors by id."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outgoing:
+    """One message for the wire. `text` is as the customer reads it, without the signature; `code` and `params` are for
+    a provider that knows the text under a template code of its own (`code` empty: free text)."""
+
+    intent_id: str
+    phone: Phone
+    signature: str
+    text: str
+    code: str = ""
+    params: Mapping[str, str] = NO_PARAMS
+
+
+class Acceptance(StrEnum):
+    """What a provider said to a message.
+
+    REFUSED: certainly not taken, and will not be. RETRY: certainly not taken, this time: no connection, throttled.
+    UNKNOWN: anything else. Only REFUSED and RETRY may go to another provider; UNKNOWN never.
+    """
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    RETRY = "retry"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What became of one submitted message. `code` is the provider's, or one of ours (`TIMEOUT`, `CONNECT`, `ANSWER`):
+    at most 64 of `[A-Za-z0-9_.:-]`, never a text. `is_opted_out`: the provider says that the customer opted out."""
+
+    acceptance: Acceptance
+    provider_message_id: str = ""
+    code: str = ""
+    is_opted_out: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Callback:
+    """An HTTP request of a provider. Header names are lower-case; `url` is the one that the provider called."""
+
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Called:
+    """What a callback said, and what the provider wants to hear. `skipped` counts items that could not be read."""
+
+    receipts: Sequence[Receipt] = ()
+    replies: Sequence[Reply] = ()
+    skipped: int = 0
+    body: bytes = b""
+    content_type: str = "application/json"
+
+
+class Provider(Protocol):
+    """A company that carries SMS, or a file that stands for one. Made by one event loop, used by it alone."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the settings."""
+        ...
+
+    @property
+    def processor(self) -> str:
+        """Id of its processor in the register; empty for what stays on this machine."""
+        ...
+
+    @property
+    def most(self) -> int:
+        """The most messages of one `submit`."""
+        ...
+
+    @property
+    def needs_template(self) -> bool:
+        """Tell whether it takes registered templates alone."""
+        ...
+
+    @property
+    def timeout_s(self) -> float:
+        """The longest that `submit` takes, whatever happens."""
+        ...
+
+    async def ready(self, count: int) -> bool:
+        """Wait until `count` messages may be submitted at once by its rate and concurrency; at most a second. False
+        when they may not yet, or when the circuit is open. Asked before the claim, so that no claim waits."""
+        ...
+
+    async def submit(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
+        """Submit at most `most` messages of one signature and one text or template, each to one number, once, without
+        any retry; return what became of each, in order. Never raises, but for cancellation."""
+        ...
+
+    async def query(self, sent: Unresolved, phone: Phone) -> Receipt | None:
+        """Ask what became of a message; None when the provider can not say (yet)."""
+        ...
+
+    async def poll(self) -> Called:
+        """Fetch receipts and replies from a provider that is asked for them, or has a line of its own; else nothing."""
+        ...
+
+    def callback(self, call: Callback) -> Called:
+        """Read a callback. Raises RequestError CALLBACK_REFUSED (not authentic) or ARGUMENT_INVALID."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        ...
