@@ -1,6 +1,9 @@
 """To explain says what would open, and is right about it on the live gate."""
 
+from dataclasses import replace
 from typing import Any
+
+from google.rpc.status_pb2 import Status
 
 from fujie.app.demo.customers import customers
 from fujie.flows.lookup import lookup
@@ -9,6 +12,8 @@ from fujie.flows.reply import ExplainReply, LookupReply, Refusal
 from fujie.model.request import LookupAsk, RequestContext
 from fujie.model.suggestion import Change, Part, Suggestions
 from fujie.model.vocabulary import Effect
+from fujie.transport.grpc import status
+from fujie.v1.policy_service_pb2 import ExplainResponse
 from support.house import House, ask, caller
 
 OFFICER = caller("privacy-officer")
@@ -92,3 +97,36 @@ async def test_whoever_may_not_explain_gets_no_suggestion(house: House) -> None:
     reply = await explain(house.gate, caller("support-agent"), RequestContext(), ask("name"), "")
     assert isinstance(reply, Refusal)
     assert [reason.code for reason in reply.reasons] == ["NO_GRANT"]
+
+
+async def test_a_refusal_explains_itself_to_who_may_explain_and_to_nobody_else(house: House) -> None:
+    asked = ask("name", customer=STRANGERS)
+    asked = replace(asked, context=replace(asked.context, explain=True))
+    mine = await lookup(house.gate, OFFICER, asked, 2.0)
+    theirs = await lookup(house.gate, caller("support-agent"), asked, 2.0)
+    assert isinstance(mine, Refusal)
+    assert isinstance(theirs, Refusal)
+    assert mine.explanation is not None
+    assert mine.explanation.decision.reasons == mine.reasons
+    assert theirs.explanation is None
+    told = [entry.facts.get("explained", False) for entry in house.entries[-2:]]
+    assert told == [True, False]
+
+
+async def test_an_explanation_in_a_refusal_fits_the_trailers_and_tells_what_opens_first(
+    house: House,
+) -> None:
+    asked = ask("name", customer=STRANGERS)
+    reply = await explain(house.gate, OFFICER, RequestContext(), asked, "support-agent")
+    assert isinstance(reply, ExplainReply)
+    refused = await refusal(house, asked)
+    whole = status.refused(replace(refused, explanation=reply.explanation))
+    packed = Status.FromString(dict(whole.trailing)[status.DETAILS_KEY])
+    assert packed.ByteSize() <= status.MOST_DETAIL_BYTES
+    (told,) = [
+        ExplainResponse.FromString(each.value)
+        for each in packed.details
+        if each.Is(ExplainResponse.DESCRIPTOR)
+    ]
+    assert [[change.part for change in one.changes] for one in told.suggestions] == [["ticket"]]
+    assert all(not rule.clauses for rule in told.rules)

@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from fujie.transport.grpc.status import DETAILS_KEY, DOMAIN
+from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 from fujie.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from fujie.v1.consent_service_pb2_grpc import ConsentServiceStub
@@ -53,7 +54,7 @@ class RefusalDetail:
     """What a failed call says. Empty texts where the server gave none (it may not be fujie at all).
 
     `decision_id` finds the entry in the log, `incident_id` the line in the server's own log;
-    `fields` are the paths in the request that are at fault; `detail` holds all reasons.
+    `fields` are the paths in the request that are at fault; `detail` holds all reasons, `explanation` what would open it where that was asked for.
     """
 
     code: grpc.StatusCode
@@ -65,6 +66,7 @@ class RefusalDetail:
     incident_id: str = ""
     fields: tuple[str, ...] = ()
     detail: types_v1.DecisionDetail | None = None
+    explanation: policy_v1.ExplainResponse | None = None
 
 
 def connect(
@@ -133,6 +135,8 @@ def _details(status: status_pb2.Status) -> dict[str, Any]:
             found["fields"] = tuple(violation.field for violation in bad.field_violations)
         elif packed.Is(types_v1.DecisionDetail.DESCRIPTOR):
             found["detail"] = types_v1.DecisionDetail.FromString(packed.value)
+        elif packed.Is(policy_v1.ExplainResponse.DESCRIPTOR):
+            found["explanation"] = policy_v1.ExplainResponse.FromString(packed.value)
     return found
 
 

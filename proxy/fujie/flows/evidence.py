@@ -41,6 +41,9 @@ NOBODY = Subject()
 APPROVAL_ID = "approval.id"
 """The fact of an entry that names an approval."""
 
+EXPLAINED = "explained"
+"""The fact of an entry that tells that the refusal went out with its explanation."""
+
 UNKNOWN = UNNAMED
 """Stands in an entry for a purpose, basis, store or field that nobody defined."""
 

@@ -23,7 +23,8 @@ from fujie.decision.mask import mask
 from fujie.decision.plan import Plan
 from fujie.decision.replay import FOUND
 from fujie.flows.agreement import Agreement, ask_approval
-from fujie.flows.evidence import APPROVAL_ID, Subject, record
+from fujie.flows.evidence import APPROVAL_ID, EXPLAINED, Subject, record
+from fujie.flows.explanation import explanation_of, may_explain
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import refs_of
 from fujie.flows.prompt import offer
@@ -31,7 +32,7 @@ from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.reply import LookupReply, Prompt, Refusal
 from fujie.flows.reserve import Meter
 from fujie.model.customer import Identity
-from fujie.model.decision import Decision
+from fujie.model.decision import Decision, Explanation
 from fujie.model.errors import StoreError
 from fujie.model.facts import Facts, Known
 from fujie.model.principal import Credential, Principal
@@ -82,7 +83,7 @@ def request_of(ask: LookupAsk) -> Request:
 async def lookup(
     gate: Gate, caller: Credential, ask: LookupAsk, timeout_s: float, *, may_prompt: bool = True
 ) -> LookupReply | Refusal:
-    """Answer one look-up within `timeout_s` seconds of store time. `may_prompt`: a refusal may carry a prompt.
+    """Answer one look-up within `timeout_s` seconds of store time. `may_prompt`: a refusal may carry a prompt, and its explanation.
 
     Raises:
         AuditError: evidence could not be written; nothing was released.
@@ -99,7 +100,11 @@ async def lookup(
             return await _unapproved(case, judged, ask)
         if decision.effect is not Effect.ALLOW:
             prompt = await _prompt(case, judged) if may_prompt else None
-            return await refused(case, decision, _subject(case, judged), prompt=prompt)
+            why = await _explanation(case, judged) if may_prompt and ask.context.explain else None
+            refusal = await refused(
+                case, decision, _subject(case, judged, is_explained=why is not None), prompt=prompt
+            )
+            return replace(refusal, explanation=why)
         subject = _subject(case, judged)
         summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
         fields = judged.plan.bundle.fields
@@ -131,15 +136,29 @@ async def _judged(case: Case, ask: LookupAsk, timeout_s: float) -> Judged | Deci
     return principal
 
 
-def _subject(case: Case, judged: Judged) -> Subject:
-    """Return whom the entry is about, with what a replay must know and what the shadow says."""
-    subject, seen = Subject.of(judged.seen.identity), judged.seen
+async def _explanation(case: Case, judged: Judged) -> Explanation | None:
+    """Return why the look-up is refused, to who could ask for it anyway."""
+    if not may_explain(case, judged.seen.raw.principal):
+        return None
+    return await explanation_of(case, seen_of(judged, case.request), judged.decision)
+
+
+def seen_of(judged: Judged, request: Request) -> Read:
+    """Return what a look-up had read when it was decided."""
+    seen = judged.seen
     is_closed = seen.raw.events is None
-    facts: dict[str, Known] = {} if is_closed or len(seen.rows) == 1 else {FOUND: len(seen.rows)}
+    return Read(judged.plan, request, judged.facts, is_closed, 1 if is_closed else len(seen.rows))
+
+
+def _subject(case: Case, judged: Judged, *, is_explained: bool = False) -> Subject:
+    """Return whom the entry is about, with what a replay must know and what the shadow says."""
+    subject = Subject.of(judged.seen.identity)
+    read = seen_of(judged, case.request)
+    facts: dict[str, Known] = {} if read.rows == 1 else {FOUND: read.rows}
     if case.gate.shadow is not None:
-        found = 1 if is_closed else len(seen.rows)
-        read = Read(judged.plan, case.request, judged.facts, is_closed, found)
         facts |= case.gate.shadow.ask(read, judged.decision, case.now)
+    if is_explained:
+        facts[EXPLAINED] = True
     if judged.approval:
         facts[APPROVAL_ID] = judged.approval
     return replace(subject, facts=facts) if facts else subject

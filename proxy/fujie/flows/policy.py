@@ -1,17 +1,12 @@
 """The policies in force, and what they would say."""
 
-import asyncio
-
 from fujie.audit.entry import EntryKind
-from fujie.decision.anew import Seen
-from fujie.decision.explain import explain as explain_decision
-from fujie.decision.suggestions import suggest
 from fujie.flows.evidence import Subject, record
+from fujie.flows.explanation import explanation_of
 from fujie.flows.gate import Case, Gate, open_case, principal_of
-from fujie.flows.lookup import judge, request_of
+from fujie.flows.lookup import judge, request_of, seen_of
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import BundleDocument, BundleReply, ExplainReply, Refusal
-from fujie.model.decision import Explanation
 from fujie.model.errors import RequestError
 from fujie.model.principal import Credential
 from fujie.model.request import LookupAsk, Request, RequestContext
@@ -43,12 +38,7 @@ async def explain(
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="principal")
         asked = request_of(ask)
         judged = await judge(case, asked, principal, ask, _TIMEOUT_S)
-        traced = explain_decision(judged.plan, asked, judged.facts)
-        await asyncio.sleep(0)  # the trace took tens of milliseconds, and so may what follows: others first
-        seen = Seen(judged.plan, asked, judged.facts, judged.seen.raw.events is None, len(judged.seen.rows))
-        suggestions = suggest(case.decider.plan, seen, judged.decision)
-        explanation = Explanation(judged.decision, traced.rules, suggestions)
-        case.watch.lap("explain")
+        explanation = await explanation_of(case, seen_of(judged, asked), judged.decision)
         subject = Subject(
             judged.seen.identity.sids if judged.seen.identity else (),
             facts={

@@ -38,7 +38,7 @@ class Refusal:
     """Nothing was released. `reasons` is what the asker may know, the primary one first, never empty.
 
     `field` is the path in the request message of an invalid argument, else empty. `approval` is the name of the
-    approval that waits for others, where that is what is missing.
+    approval that waits for others, where that is what is missing. `explanation` is there for who asked for it and may explain.
     """
 
     summary: Summary
@@ -46,6 +46,7 @@ class Refusal:
     field: str = ""
     prompt: Prompt | None = None
     approval: str = ""
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -100,7 +100,7 @@ class Recipient:
     """Who is to get it, and what stands in the variables for them. Values of `params` may be personal data."""
 
     customer: CustomerRef
-    params: Mapping[str, str] = NO_PARAMS
+    params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -48,6 +48,7 @@ class RequestContext:
     ticket: str = ""
     approval: str = ""
     on_behalf_of: str = ""
+    explain: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What sending needs from the edges: the outbox of the ledger, the register of processors, providers."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -245,7 +245,7 @@ class Outgoing:
     signature: str
     text: str
     code: str = ""
-    params: Mapping[str, str] = NO_PARAMS
+    params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
 
 
 class Acceptance(StrEnum):

@@ -146,6 +146,8 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
     """End with what the refusal says: as lines for people, as the message's own shape for programs."""
     from google.protobuf import json_format
 
+    from fujie.app.cli.suggestions import opening
+
     exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
     reasons = list(detail.detail.reasons) if detail.detail else []
     details: dict[str, Any] = {}
@@ -175,6 +177,13 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
         if output is Format.TABLE:
             details["then"] = (
                 f"the same again with --approval {detail.detail.approval}, once it is approved"
+            )
+    if detail.explanation is not None:
+        if output is Format.JSON:
+            details["explanation"] = json_format.MessageToDict(detail.explanation)
+        else:
+            details["would open it"] = (
+                "; ".join(opening(detail.explanation)) or "nothing that the asker has in hand"
             )
     message = detail.message or detail.code.name
     fail(exit_code, message, code=detail.reason or detail.code.name, details=details, output=output)

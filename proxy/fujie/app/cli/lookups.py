@@ -38,6 +38,10 @@ def lookup(
     phone: ByPhone = False,
     approval: ByApproval = "",
     strict: Strict = False,
+    why: Annotated[
+        bool,
+        typer.Option("--explain", help="When refused, say what would open it; needs the right to explain."),
+    ] = False,
 ) -> None:
     """Look up fields of one customer, masked as the policy says.
 
@@ -46,7 +50,7 @@ def lookup(
     from google.protobuf import json_format
 
     context = _context(purpose, basis, basis_evidence, ticket)
-    context.approval = approval
+    context.approval, context.explain = approval, why
     with server.stubs() as stubs:
         reply = stubs.customers.LookupCustomer(
             _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=strict)

@@ -38,6 +38,11 @@ def _trees(reply: "policy_v1.ExplainResponse") -> Iterator[Tree | Text]:
         yield Text("there are more changes than are tried; these may not be all", style="yellow")
 
 
+def opening(reply: "policy_v1.ExplainResponse") -> list[str]:
+    """Return what would open it, one line for each way."""
+    return [_said(suggestion) for suggestion in reply.suggestions]
+
+
 def _said(suggestion: "policy_v1.Suggestion") -> str:
     return ", and ".join(map(_words, suggestion.changes))
 

@@ -115,6 +115,7 @@ def context(given: types_v1.RequestContext) -> RequestContext:
         ticket=clean(given.ticket, "context.ticket", text.FREE),
         approval=clean(given.approval, "context.approval", text.NAME),
         on_behalf_of=clean(given.on_behalf_of, "context.on_behalf_of", text.IDENTITY),
+        explain=given.explain,
     )
 
 

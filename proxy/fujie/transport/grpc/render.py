@@ -5,6 +5,7 @@ them), SQL NULL is null, and a withheld field is absent.
 """
 
 from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import replace
 from datetime import datetime
 from math import isfinite
 
@@ -22,7 +23,7 @@ from fujie.flows.reply import (
     Summary,
 )
 from fujie.model.consent import ConsentEvent
-from fujie.model.decision import FieldOutcome, ReasonHit, RuleTrace
+from fujie.model.decision import Explanation, FieldOutcome, ReasonHit, RuleTrace
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.reason import LocalizedText
 from fujie.model.suggestion import Suggestion
@@ -142,6 +143,33 @@ def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
     )
     _treat(response.treatments, decision.fields)
     return response
+
+
+def excerpt(given: Explanation, room: int) -> policy_v1.ExplainResponse:
+    """Return what of an explanation fits into `room` bytes: what would open it, then which rules closed it."""
+    whole, suggestions = policy_v1.ExplainResponse(), given.suggestions
+    whole.suggestions_cut = suggestions.is_cut
+    closing = (_rule(replace(rule, clauses=())) for rule in given.rules if _closes(rule))
+    for into, parts in (
+        (whole.suggestions, map(_suggestion, suggestions.open)),
+        (whole.rules, closing),
+        (whole.untold, map(_suggestion, suggestions.untold)),
+    ):
+        for part in parts:
+            into.append(part)
+            if whole.ByteSize() > room:
+                into.pop()
+                break
+    return whole
+
+
+def _closes(rule: RuleTrace) -> bool:
+    if rule.kind == "grant":
+        return rule.part != "roles" and rule.outcome != "matched"
+    return rule.outcome not in _OPEN
+
+
+_OPEN = frozenset({"held", "does not apply", "tightens", "within its limits", "approved"})
 
 
 def bundle(reply: BundleReply) -> policy_v1.GetBundleResponse:

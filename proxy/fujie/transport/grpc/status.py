@@ -89,6 +89,9 @@ def refused(refusal: Refusal) -> Failure:
         decision=told, reasons=reasons, prompt=prompt, approval=refusal.approval
     )
     status.details.add().Pack(detail)
+    if refusal.explanation:  # 80: its type's name and lengths
+        room = MOST_DETAIL_BYTES - status.ByteSize() - 80
+        status.details.add().Pack(render.excerpt(refusal.explanation, max(room, 0)))
     return _failure(code, status, ((DECISION_ID_KEY, decision_id),))
 
 
