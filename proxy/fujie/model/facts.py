@@ -47,6 +47,7 @@ class UnknownWhy(StrEnum):
     WRONG_TYPE = "wrong_type"
     NO_CUSTOMER = "no_customer"
     NO_ATTRIBUTE = "no_attribute"
+    AMBIGUOUS = "ambiguous"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +151,10 @@ CUSTOMER_ROOTS = frozenset({"customer", "consent", "suppression", "recipient", "
 USE_ROOTS = frozenset({"limits", "usage"})
 """Roots that tell how much the principal has used: read after the first check of a request, before the customer."""
 
+LATE_ROOTS = CUSTOMER_ROOTS | USE_ROOTS | {"message"}
+"""Roots that are not known at the first check of a request. A message is written for one recipient: its text holds
+their variables, and where their number is decides on its segments."""
+
 EXHAUSTED = "limits.exhausted"
 """The fact that names every grant and guard (`grant:name`, `guard:name`) a limit of which is used up."""
 
@@ -161,7 +166,8 @@ APPROVED = "approvals.granted"
 Like `EXPIRED` it is read by `decide` itself and by no expression."""
 
 FREQUENT = "frequency.exhausted"
-"""The fact that names every guard whose cap on how often one person gets messages is used up. Read by `decide` itself."""
+"""The fact that names every guard (`guard:name`) whose cap on how often one person gets messages is used up. Read by
+`decide` itself."""
 
 AGREEMENT = "processor.agreement"
 """The fact without which nothing is sent, whatever the policy says: VALID or NOT_NEEDED."""

@@ -179,6 +179,13 @@ FAILURES: tuple[ReasonDefinition, ...] = (
         "活动当前的状态不允许此操作。",
         "The campaign is not in a state for this.",
     ),
+    row(
+        "CAMPAIGN_OF_ANOTHER",
+        _O.REFUSED,
+        500,
+        "只有发起人可以添加收件人或启动该活动。",
+        "Only its requester adds to a campaign or starts it: that is who is judged when it is sent.",
+    ),
     row("MESSAGE_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该信息。", "There is no such message."),
     row("PROCESSOR_NOT_FOUND", _O.NOT_FOUND, 500, "没有找到该受托方。", "There is no such processor."),
     row(
@@ -233,6 +240,15 @@ FAILURES: tuple[ReasonDefinition, ...] = (
         500,
         "进程在发送前结束，该信息没有发出。",
         "The process ended before it was sent; it was not.",
+    ),
+    # The customers' own page.
+    row("LINK_INVALID", _O.NOT_FOUND, 0, "链接无效或已过期。", "The link is not valid, or not any more."),
+    row(
+        "RESTORE_REFUSED",
+        _O.CONFLICT,
+        500,
+        "该拒收不能在此页面解除。",
+        "This refusal can not be taken back on this page.",
     ),
 )
 """Rows of `reasons.BUILT_IN_REASONS`."""

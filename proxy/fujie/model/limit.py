@@ -26,6 +26,18 @@ class Limit(StrEnum):
     LOOKUPS_PER_MINUTE = "lookups_per_minute"
 
 
+class Cap(StrEnum):
+    """How often one person may get messages of one category; the windows roll, a day is 24 hours.
+
+    `SAME_CONTENT_PER_DAY` counts the messages whose text is the same, links left out.
+    """
+
+    PER_MINUTE = "per_minute"
+    PER_HOUR = "per_hour"
+    PER_DAY = "per_day"
+    SAME_CONTENT_PER_DAY = "same_content_per_day"
+
+
 BUCKET_S: Mapping[Limit, int] = {Limit.ROWS_PER_HOUR: 60, Limit.LOOKUPS_PER_MINUTE: 1}
 """Seconds of a sub-bucket of the limits that roll."""
 

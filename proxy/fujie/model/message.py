@@ -3,8 +3,8 @@
 A message has one intent, written before anything goes out. Its state only ever moves forward:
 
     PLANNED -> CLAIMED -> SUBMITTED -> DELIVERED | FAILED
-                       -> FAILED | UNKNOWN -> DELIVERED | FAILED
-    PLANNED -> REFUSED | CANCELLED
+                       -> FAILED | UNKNOWN -> SUBMITTED | DELIVERED | FAILED
+    PLANNED -> REFUSED | CANCELLED | FAILED (given up without having been claimed)
 
 From CLAIMED back to PLANNED leads one way only: the provider said for certain that it took nothing.
 """
@@ -106,7 +106,7 @@ class Recipient:
 @dataclass(frozen=True, slots=True, repr=False)
 class Planned:
     """An intent to be. `sealed` is the recipient under the data key of `sid` (`flows.recipients`): the ledger holds no
-    number. One campaign has one intent for a `sid`."""
+    number. One campaign has one intent for a `sid`; `requester` to `signature` are those of the campaign, if any."""
 
     intent_id: str
     sid: str
@@ -115,6 +115,7 @@ class Planned:
     requester: str = ""
     purpose: str = ""
     category: Category = Category.MARKETING
+    signature: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -8,7 +8,12 @@ import unicodedata
 from functools import lru_cache
 
 import phonenumbers
+from phonenumbers import timezone
 
+COUNTRIES = frozenset(phonenumbers.SUPPORTED_REGIONS)
+"""ISO 3166 codes of the countries that a number can be of."""
+
+_NOWHERE = "Etc/Unknown"
 _SEPARATORS = frozenset(" -().\u00a0\u2010\u2011\u2012\u2013\u2014\t")
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
 
@@ -43,3 +48,20 @@ def normalise(text: str, region: str = "CN") -> str:
     if not phonenumbers.is_valid_number(number):
         raise NotAPhoneNumber("no numbering plan knows this phone number")
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
+
+
+@lru_cache(maxsize=65_536)
+def country_of(e164: str) -> str:
+    """Return the ISO 3166 country of a number as `normalise` returns it; empty for one of no country (+800)."""
+    country = phonenumbers.region_code_for_number(phonenumbers.parse(e164))
+    return country if country in COUNTRIES else ""
+
+
+@lru_cache(maxsize=65_536)
+def zones_of(e164: str) -> tuple[str, ...]:
+    """Return the names of the time zones that a number may be in, in order of name; empty when nobody can tell.
+
+    They are those of its prefix: one for a Chinese mobile, sixteen for a Russian one.
+    """
+    zones: tuple[str, ...] = timezone.time_zones_for_number(phonenumbers.parse(e164))
+    return tuple(sorted(set(zones) - {_NOWHERE}))

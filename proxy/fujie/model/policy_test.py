@@ -1,8 +1,9 @@
 """Tests of policies as values: who asks what about whom, and what must come of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 
 from fujie.model.consent import ConsentEvent
 from fujie.model.decision import RuleTrace
@@ -27,24 +28,47 @@ class Asker:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """How many messages of the category that is tested the customer got lately. Each count holds the one before it;
+    `same_content` of the last day had the same text."""
+
+    last_minute: int = 0
+    last_hour: int = 0
+    last_day: int = 0
+    same_content: int = 0
+
+
+NOTHING_SENT = Sent()
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """A named customer: raw attributes, consent events of all purposes, opt-outs.
 
-    `stated` maps a purpose whose consent the test states as it is, without events, to its facts.
+    `stated` maps a purpose whose consent the test states as it is, without events, to its facts. `recipient` holds what
+    is stated of where the number is; what is left out is as if the number were Chinese and in the zone of the test.
     """
 
     attributes: Mapping[str, AttributeValue]
     events: tuple[ConsentEvent, ...]
     stated: Mapping[str, Mapping[str, FactValue]]
     suppressions: tuple[Suppression, ...]
+    recipient: Mapping[str, FactValue] = field(default_factory=lambda: MappingProxyType({}))
+    sent: Sent = NOTHING_SENT
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A named request. `approved` holds the keys of the requirements that are approved for it."""
+    """A named request. `approved` holds the keys of the requirements that are approved for it.
+
+    `message` and `processor` are the facts of what is sent and through whom: None for no message, and for a message
+    that stays on this machine.
+    """
 
     request: Request
     approved: tuple[str, ...]
+    message: Mapping[str, FactValue] | None = None
+    processor: Mapping[str, FactValue] | None = None
 
 
 Names = tuple[str, ...]
@@ -56,7 +80,7 @@ class Expected:
 
     `reasons`, `warnings` and `shadow` are codes, each once, the first by priority first; `treatments` maps
     every field asked for to its step (`omit` when withheld); `needs` are `guard/validation`, or that
-    with its terms: `guard/validation by 2 of lead for 24h`.
+    with its terms: `guard/validation by 2 of lead for 24h`. `deferrable`: the refusal may open by the clock alone.
     """
 
     effect: Effect = Effect.DENY
@@ -65,6 +89,7 @@ class Expected:
     warnings: Names | None = None
     shadow: Names | None = None
     needs: Names | None = None
+    deferrable: bool | None = None
 
 
 NOT_LISTED = Expected()

@@ -1,8 +1,10 @@
 """What is asked: the parts of a request that a decision reads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from fujie.model.customer import CustomerRef
+from fujie.model.message import NO_PARAMS, Draft
 from fujie.model.vocabulary import Action, KeyKind
 
 
@@ -94,3 +96,13 @@ class SearchAsk:
     context: RequestContext
     fields: tuple[str, ...]
     strict: bool = False
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SendAsk:
+    """One message to one customer, as it came in. `params` stand in the variables of its text."""
+
+    customer: CustomerRef
+    draft: Draft
+    context: RequestContext
+    params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)

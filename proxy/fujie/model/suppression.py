@@ -70,3 +70,15 @@ class SuppressionFilter:
     purpose: str = ""
     channel: str = ""
     with_lifted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyScope:
+    """What a customer's "stop" to a message closes: these purposes, on every channel.
+
+    The refusal is the person's, not the signature's (AdLaw-43), so it holds for all of them, unless `by_signature`
+    narrows it to the one that was replied to, where the provider tells which.
+    """
+
+    purposes: tuple[str, ...] = ("marketing",)
+    by_signature: bool = False

@@ -11,71 +11,15 @@ from typing import Protocol
 from fujie.audit.proof import Proof
 from fujie.model.approval import Approval, ApprovalFilter, Ending
 from fujie.model.consent import ConsentEvent, EntryRef
-from fujie.model.customer import Correction, CustomerRef, Identity, Phone, StoreKey
+from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.limit import Charge, Reservation
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
 from fujie.model.principal import Credential, Principal, PrincipalFilter
-from fujie.model.record import Fetched
 from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-
-
-class CustomerStore(Protocol):
-    """A place that holds customer records."""
-
-    @property
-    def fields(self) -> frozenset[str]:
-        """Names of the catalogue's fields that this store maps."""
-        ...
-
-    @property
-    def attributes(self) -> frozenset[str]:
-        """Names of the catalogue's customer attributes that this store maps."""
-        ...
-
-    async def fetch(
-        self, ref: CustomerRef, fields: frozenset[str], attributes: frozenset[str], timeout_s: float
-    ) -> Sequence[Fetched]:
-        """Return the rows for `ref` by one SELECT: none, one, or two when a phone is not unique.
-
-        `fields` and `attributes` are subsets of what the store maps. Two rows are enough to know
-        that a number is ambiguous; more are never read.
-
-        Raises:
-            StoreError: STORE_UNAVAILABLE, or STORE_TIMEOUT after `timeout_s` seconds.
-
-        """
-        ...
-
-    async def fetch_many(
-        self, keys: Sequence[StoreKey], attributes: frozenset[str], timeout_s: float
-    ) -> Sequence[Fetched]:
-        """Return the rows of at most 1,000 customers, those that are there, in no order; without any field.
-
-        By few statements, each of a shape that is compiled once. Raises like `fetch`.
-        """
-        ...
-
-    @property
-    def can_search(self) -> bool:
-        """Tell whether the store has a column of last four digits, so that `search` can find anybody."""
-        ...
-
-    async def search(
-        self,
-        last_four: str,
-        fields: frozenset[str],
-        attributes: frozenset[str],
-        most: int,
-        timeout_s: float,
-    ) -> Sequence[Fetched]:
-        """Return the rows whose number ends with these four digits, by customer id; nothing without such a column.
-
-        At most `most` + 1 rows by one SELECT: one more than `most` tells that there are too many. Never a scan.
-        Raises like `fetch`.
-        """
-        ...
+from fujie.ports.metrics import Metrics as Metrics
+from fujie.ports.stores import CustomerStore as CustomerStore
 
 
 class Ledger(Protocol):
@@ -104,6 +48,12 @@ class Ledger(Protocol):
         sid: a phone also when others have it already, a store key only when it is unknown. No sid
         ever loses a ref, and none are merged: that needs evidence.
         """
+        ...
+
+    async def enrol_many(
+        self, customers: Sequence[Sequence[CustomerRef]], now: datetime
+    ) -> Sequence[Identity]:
+        """Do what `enrol` does for each of at most 1,000 customers, in order, by few statements and one transaction."""
         ...
 
     async def recall(
@@ -211,6 +161,17 @@ class Ledger(Protocol):
             RequestError: REQUEST_ID_REUSED when the actor's id came with another digest.
 
         """
+        ...
+
+    async def record_consents(
+        self, rows: Sequence[tuple[ConsentEvent, str, str]]
+    ) -> Sequence[ConsentEvent]:
+        """Do what `record_consent` does for each of at most 1,000 rows of event, request id and digest, in order: all of
+        them in one transaction, or none."""
+        ...
+
+    async def recorded(self, actor: str, request_ids: Sequence[str]) -> frozenset[str]:
+        """Return those of at most 1,000 request ids under which the actor recorded an event."""
         ...
 
     async def notice(self, notice_id: str, version: str) -> PrivacyNotice | None:
@@ -384,16 +345,4 @@ class Identifiers(Protocol):
 
     def nonce(self) -> bytes:
         """Return 12 fresh random bytes."""
-        ...
-
-
-class Metrics(Protocol):
-    """What flows report; label sets are bounded by the bundle."""
-
-    def decided(self, action: str, effect: str, reason: str) -> None:
-        """Count one decision by its primary reason."""
-        ...
-
-    def stage(self, name: str, seconds: float) -> None:
-        """Observe how long one stage of a flow took."""
         ...

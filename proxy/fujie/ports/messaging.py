@@ -43,15 +43,18 @@ class Recollection:
     customers: Sequence[Recalled]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class ProviderLink:
-    """Whose page a link opens: the customer, what the message was for, and when it went out."""
+    """Whose page a link opens: the recipient of the intent (`sealed` and `wrapped_key` are as in `Intent`), what the
+    message was for, and when it went out."""
 
     intent_id: str
     sid: str
     purpose: str
     signature: str
     claimed_at: datetime
+    sealed: bytes
+    wrapped_key: bytes | None
 
 
 class Incoming(StrEnum):
@@ -68,6 +71,7 @@ class Receipt:
 
     `provider_message_id` is what `Submission` gave; where that is one id for several numbers, `phone` tells which.
     `intent_id` is there where the provider echoes ours. `code` is the provider's, of a bounded vocabulary.
+    `is_opted_out` is as in `Submission`, and needs `phone`.
     """
 
     provider: str
@@ -76,6 +80,7 @@ class Receipt:
     phone: Phone | None = None
     intent_id: str = ""
     code: str = ""
+    is_opted_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -143,21 +148,34 @@ class Outbox(Protocol):
         ...
 
     async def move_campaign(
-        self, campaign_id: str, to: CampaignState, now: datetime, approved: tuple[str, ...] = ()
+        self,
+        campaign_id: str,
+        to: CampaignState,
+        now: datetime,
+        approved: tuple[str, ...] = (),
+        recipients: int | None = None,
     ) -> Campaign:
         """Move it along `MOVES`; nothing happens when it is there already. Its `approved` are set with RUNNING.
-        CANCELLED also cancels every PLANNED intent. Raises RequestError CAMPAIGN_NOT_FOUND or CAMPAIGN_STATE."""
+        CANCELLED also cancels every PLANNED intent. Raises RequestError CAMPAIGN_NOT_FOUND or CAMPAIGN_STATE; the
+        latter also when it has another number of recipients than `recipients`: the decision was on that many."""
         ...
 
     async def plan(self, campaign_id: str, planned: Sequence[Planned], now: datetime) -> int:
         """Add at most 1,000 recipients to a DRAFT; return how many are new. Raises like `move_campaign`."""
         ...
 
+    async def first(self, requester: str, request_id: str, request_digest: str) -> Message | None:
+        """Return the message that this request of the requester began before, as it is now; None when it began none.
+
+        Raises RequestError REQUEST_ID_REUSED."""
+        ...
+
     async def begin(
         self, planned: Planned, holder: str, now: datetime, seconds: float, request: tuple[str, str]
     ) -> tuple[Message, Lease | None]:
         """Append one message alone and lease it; `request` is request_id (empty: none) and digest. A repeat returns
-        the first one as it is now, and no lease. Raises RequestError REQUEST_ID_REUSED."""
+        the first one as it is now, and no lease. Raises RequestError REQUEST_ID_REUSED. To settle it as PLANNED keeps
+        the lease."""
         ...
 
     async def lease(self, holder: str, now: datetime, seconds: float, most: int) -> Lease | None:
@@ -169,7 +187,8 @@ class Outbox(Protocol):
         self, lease: Lease, claims: Sequence[Claim], marker: int, requester: str, now: datetime
     ) -> Claimed:
         """Move to CLAIMED what is still leased to the holder and of a campaign that runs (or of none), whose `sids`,
-        number and `requester` nothing was written of after `marker`, and whose number has not got it yet.
+        number and `requester` nothing was written of after `marker`, and whose number has not got it yet. What was
+        read of the requester must have been read after `recall_many` gave the marker.
 
         Durable on return. After a LedgerError it may have been claimed: nothing may be submitted.
         """
@@ -177,7 +196,10 @@ class Outbox(Protocol):
 
     async def settle(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
         """Write what became of intents that `holder` leased or claimed; others are left alone. What is CLAIMED ends
-        as SUBMITTED, FAILED or UNKNOWN, or goes back to PLANNED; what is leased becomes REFUSED, or PLANNED again."""
+        as SUBMITTED, FAILED or UNKNOWN, or goes back to PLANNED; what is leased becomes REFUSED or FAILED, or PLANNED
+        again; what `sweep` made UNKNOWN may still be SUBMITTED or FAILED. Back in PLANNED with a `not_before`, or given
+        back unclaimed, the lease is over; without one it is kept, and `claim` may be tried again under it. Of a campaign
+        that was cancelled PLANNED is CANCELLED."""
         ...
 
     async def sweep(self, now: datetime, seconds: float) -> int:
@@ -185,8 +207,10 @@ class Outbox(Protocol):
         was to be sent alone, and never claimed, whose lease has ended. Return how many."""
         ...
 
-    async def claimed_of(self, sids: Sequence[str], phones: Sequence[Phone]) -> frozenset[str]:
-        """Return the ids of intents that are CLAIMED now, of any of these sids or numbers."""
+    async def claimed_of(
+        self, sids: Sequence[str], phones: Sequence[Phone], requester: str = ""
+    ) -> frozenset[str]:
+        """Return the ids of intents that are CLAIMED now, of any of these sids or numbers, or of this requester."""
         ...
 
     async def still_claimed(self, intent_ids: frozenset[str]) -> bool:
@@ -207,7 +231,7 @@ class Outbox(Protocol):
         ...
 
     async def link(self, digest: bytes) -> ProviderLink | None:
-        """Return whose page the token of this SHA-256 opens; None when there is none."""
+        """Return whose page the token opens whose ASCII text has this SHA-256; None when there is none."""
         ...
 
     async def keep_reply(self, reply: KeptReply) -> bool:

@@ -70,13 +70,19 @@ class Link(NamedTuple):
 def alias_of(index: IndexKey, ref: CustomerRef) -> Alias:
     """Return the alias of a reference."""
     if isinstance(ref, Phone):
-        kind, scope, value = PHONE, "", ref.e164
-    else:
-        kind, scope, value = STORE_KEY, ref.store, ref.customer_id
-    if "\0" in scope:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
+        return Alias(PHONE, "", index.id, digest_of(index, ref))
+    return Alias(STORE_KEY, ref.store, index.id, digest_of(index, ref))
+
+
+def digest_of(index: IndexKey, ref: CustomerRef) -> bytes:
+    """Return the digest of the alias of a reference, which is most of its cost."""
+    if isinstance(ref, Phone):
+        message = f"{PHONE}\0\0{ref.e164}"
+    elif "\0" in ref.store:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
         raise LedgerError("the name of a store holds NUL", code="INTERNAL")
-    message = f"{kind}\0{scope}\0{value}".encode("utf-8", "surrogatepass")
-    return Alias(kind, scope, index.id, hmac.digest(index.secret, message, "sha256"))
+    else:
+        message = f"{STORE_KEY}\0{ref.store}\0{ref.customer_id}"
+    return hmac.digest(index.secret, message.encode("utf-8", "surrogatepass"), "sha256")
 
 
 def _link(row: Sequence[Any]) -> Link:

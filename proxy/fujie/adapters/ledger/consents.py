@@ -100,7 +100,8 @@ def _names(stored: str) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=64)
-def _history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
+def history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
+    """Return the query for every event of `count` sids, or for those of one purpose, in their order."""
     select = sa.select(*EVENT_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
     return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, event_of)
 
@@ -115,6 +116,16 @@ _BY_REQUEST = Query(
     ),
     _answered,
 )
+
+
+def _request(row: Sequence[Any]) -> str:
+    return str(row[0])
+
+
+@lru_cache(maxsize=16)
+def _requests(count: int) -> Query[str]:
+    of_actor = sa.select(_C.request_id).where(_C.actor == sa.bindparam("actor"))
+    return Query(of_actor.where(one_of(_C.request_id, count)), _request)
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[ConsentEvent]:
@@ -143,7 +154,7 @@ class Consents:
         """See `ports.Ledger.consent_events`."""
         if not sids:
             return ()
-        query = _history(padded_size(len(sids)), of_purpose=bool(purpose))
+        query = history(padded_size(len(sids)), of_purpose=bool(purpose))
         return await self._database.rows(query, {**members(sids), "purpose": purpose})
 
     async def consent_page(
@@ -160,29 +171,47 @@ class Consents:
         self, event: ConsentEvent, request_id: str, request_digest: str
     ) -> ConsentEvent:
         """See `ports.Ledger.record_consent`; a sid that the ledger does not know is a LedgerError."""
-        identity = {"request_id": request_id or None, "request_digest": request_digest}
+        return await self._database.write(
+            lambda connection: _append(connection, event, request_id, request_digest)
+        )
 
-        def work(connection: Connection) -> ConsentEvent:
-            if request_id:
-                same = {"actor": event.actor, "request_id": request_id}
-                for digest, first in _BY_REQUEST.within(connection, same):
-                    if digest != request_digest:
-                        raise RequestError(code="REQUEST_ID_REUSED", field="context.request_id")
-                    return first
-            row = {**_values(event), **identity, "change_seq": next_change(connection)}
-            connection.execute(sa.insert(consent_event), row)
-            if event.type in NEGATIVE:
-                for sid in left_lately(connection, event.sid, event.received_at):
-                    _insert_copy(connection, replace(event, sid=sid))
-            return event
+    async def record_consents(
+        self, rows: Sequence[tuple[ConsentEvent, str, str]]
+    ) -> Sequence[ConsentEvent]:
+        """See `ports.Ledger.record_consents`."""
+        return await self._database.write(lambda connection: [_append(connection, *row) for row in rows])
 
-        return await self._database.write(work)
+    async def recorded(self, actor: str, request_ids: Sequence[str]) -> frozenset[str]:
+        """See `ports.Ledger.recorded`."""
+        if not request_ids:
+            return frozenset()
+        query = _requests(padded_size(len(request_ids)))
+        return frozenset(await self._database.rows(query, {**members(request_ids), "actor": actor}))
+
+
+def _append(
+    connection: Connection, event: ConsentEvent, request_id: str, request_digest: str
+) -> ConsentEvent:
+    """Append one event, unless its request was here before."""
+    if request_id:
+        same = {"actor": event.actor, "request_id": request_id}
+        for digest, first in _BY_REQUEST.within(connection, same):
+            if digest != request_digest:
+                raise RequestError(code="REQUEST_ID_REUSED", field="context.request_id")
+            return first
+    identity = {"request_id": request_id or None, "request_digest": request_digest}
+    row = {**_values(event), **identity, "change_seq": next_change(connection)}
+    connection.execute(sa.insert(consent_event), row)
+    if event.type in NEGATIVE:
+        for sid in left_lately(connection, event.sid, event.received_at):
+            _insert_copy(connection, replace(event, sid=sid))
+    return event
 
 
 def copy_refusals(connection: Connection, sids: Sequence[str], sid: str, why: Correction) -> None:
     """Write the latest refusal of `sids`, of each purpose and channel, for `sid` too, because of a split."""
     latest: dict[tuple[str, str], ConsentEvent] = {}
-    for event in _history(padded_size(len(sids)), of_purpose=False).within(connection, members(sids)):
+    for event in history(padded_size(len(sids)), of_purpose=False).within(connection, members(sids)):
         if event.type in NEGATIVE:
             latest[event.purpose, event.channel] = event
     for event in latest.values():

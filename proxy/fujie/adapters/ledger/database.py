@@ -77,10 +77,12 @@ class Database(Protocol):
         ...
 
 
-def next_change(connection: Connection) -> int:
-    """Draw the next `change_seq`; inside `Database.write`, so that higher means committed later."""
+def next_change(connection: Connection, count: int = 1) -> int:
+    """Draw the next `count` changes and return the last; inside `Database.write`, so that higher means committed later."""
     statement = (
-        sa.update(change_counter).values(value=change_counter.c.value + 1).returning(change_counter.c.value)
+        sa.update(change_counter)
+        .values(value=change_counter.c.value + count)
+        .returning(change_counter.c.value)
     )
     drawn: int = connection.execute(statement).scalar_one()
     return drawn

@@ -1,4 +1,4 @@
-"""Open a ledger: the tables of one database behind `ports.Ledger` and `ports.Directory`."""
+"""Open a ledger: the tables of one database behind `ports.Ledger`, `ports.Directory` and `ports.messaging`."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -9,12 +9,15 @@ from fujie.adapters.ledger.checkpoints import Checkpoints
 from fujie.adapters.ledger.consents import Consents
 from fujie.adapters.ledger.corrections import Corrections
 from fujie.adapters.ledger.database import Database
+from fujie.adapters.ledger.enrolment import Enrolment
 from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
 from fujie.adapters.ledger.migrate import upgrade
 from fujie.adapters.ledger.notices import Notices
+from fujie.adapters.ledger.outbox import SQLOutbox
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.principals import Principals
+from fujie.adapters.ledger.processors import Processors
 from fujie.adapters.ledger.recall import Recall
 from fujie.adapters.ledger.server import URL_ALONE, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, error_name, file_of
@@ -34,7 +37,7 @@ from fujie.ports import Identifiers
 
 
 class SQLLedger:
-    """fujie's own state, as `ports.Ledger`; `directory` and `checkpoints` share its database.
+    """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox` and `processors` share its database.
 
     It belongs to the event loop that opened it.
     """
@@ -50,6 +53,9 @@ class SQLLedger:
         self.directory = Principals(database)
         self.checkpoints = Checkpoints(database)
         self._subjects = Subjects(database, index, identifiers, new_wrapped_key)
+        self._enrolment = Enrolment(database, self._subjects)
+        self.outbox = SQLOutbox(database, index, self._subjects)
+        self.processors = Processors(database)
         self._consents = Consents(database)
         self._recall = Recall(database, self._subjects)
         self._suppressions = Suppressions(database)
@@ -66,6 +72,12 @@ class SQLLedger:
     async def enrol(self, refs: Sequence[CustomerRef], now: datetime) -> Identity:
         """See `ports.Ledger.enrol`."""
         return await self._subjects.enrol(refs, now)
+
+    async def enrol_many(
+        self, customers: Sequence[Sequence[CustomerRef]], now: datetime
+    ) -> Sequence[Identity]:
+        """See `ports.Ledger.enrol_many`."""
+        return (await self._enrolment.enrol(customers, now)).identities
 
     async def recall(
         self, refs: Sequence[CustomerRef], purpose: str, now: datetime
@@ -129,6 +141,16 @@ class SQLLedger:
     ) -> ConsentEvent:
         """See `ports.Ledger.record_consent`."""
         return await self._consents.record_consent(event, request_id, request_digest)
+
+    async def record_consents(
+        self, rows: Sequence[tuple[ConsentEvent, str, str]]
+    ) -> Sequence[ConsentEvent]:
+        """See `ports.Ledger.record_consents`."""
+        return await self._consents.record_consents(rows)
+
+    async def recorded(self, actor: str, request_ids: Sequence[str]) -> frozenset[str]:
+        """See `ports.Ledger.recorded`."""
+        return await self._consents.recorded(actor, request_ids)
 
     async def notice(self, notice_id: str, version: str) -> PrivacyNotice | None:
         """See `ports.Ledger.notice`."""

@@ -14,6 +14,7 @@ from fujie.adapters.ledger.aliases import (
     Link,
     alias_of,
     current,
+    digest_of,
     first_of,
     has_number,
     identity_of,
@@ -119,22 +120,30 @@ class Subjects:
         """Return the alias of a reference under the index key."""
         return alias_of(self._index, ref)
 
+    def digest(self, ref: CustomerRef) -> bytes:
+        """Return the digest of the alias of a reference."""
+        return digest_of(self._index, ref)
+
     def links_within(self, connection: Connection, digests: Sequence[bytes]) -> list[Link]:
         """Return what the digests lead to as the transaction of `connection` sees it."""
         return current(padded_size(len(digests))).within(connection, members(digests))
 
+    @property
+    def key_version(self) -> str:
+        """The id of the index key that aliases are made under."""
+        return self._index.id
+
+    def new_subject(self, created_at: int) -> dict[str, object]:
+        """Return the row of a new subject with a data key of its own, but for its `change_seq`."""
+        sid = f"sid_{self._identifiers.new_id()}"
+        wrapped_key = self._new_wrapped_key(sid)
+        return {"sid": sid, "wrapped_key": wrapped_key, "created_at": created_at, "is_linked": False}
+
     def insert_subject(self, connection: Connection, now: datetime) -> str:
         """Make a subject with a data key of its own; return its sid."""
-        sid = f"sid_{self._identifiers.new_id()}"
-        row = {
-            "sid": sid,
-            "wrapped_key": self._new_wrapped_key(sid),
-            "created_at": to_micros(now),
-            "is_linked": False,
-            "change_seq": next_change(connection),
-        }
+        row = {**self.new_subject(to_micros(now)), "change_seq": next_change(connection)}
         connection.execute(sa.insert(subject), row)
-        return sid
+        return str(row["sid"])
 
     async def _links(self, digests: Sequence[bytes]) -> list[Link]:
         return await self._database.rows(current(padded_size(len(digests))), members(digests))

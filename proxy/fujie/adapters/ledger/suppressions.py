@@ -73,7 +73,8 @@ def _select() -> Select[Any]:
 
 
 @lru_cache(maxsize=64)
-def _standing(count: int) -> Query[Suppression]:
+def standing(count: int) -> Query[Suppression]:
+    """Return the query for the opt-outs of `count` sids that were not lifted."""
     return Query(_select().where(one_of(_S.sid, count), _L.suppression_id.is_(None)), _suppression)
 
 
@@ -135,7 +136,7 @@ class Suppressions:
         """See `ports.Ledger.suppressions`."""
         if not sids:
             return ()
-        return await self._database.rows(_standing(padded_size(len(sids))), members(sids))
+        return await self._database.rows(standing(padded_size(len(sids))), members(sids))
 
     async def suppression(self, suppression_id: str) -> Suppression | None:
         """See `ports.Ledger.suppression`."""
@@ -223,8 +224,8 @@ _NO_REQUEST: Mapping[str, object] = {"request_id": None, "request_digest": ""}
 def copy_suppressions(connection: Connection, sids: Sequence[str], sid: str, why: Correction) -> None:
     """Write every opt-out that stands for `sids` for `sid` too, because of a split."""
     seen = set[SuppressionScope]()
-    standing = _standing(padded_size(len(sids))).within(connection, members(sids))
-    for given in sorted(standing, key=lambda each: (each.event_time, each.suppression_id), reverse=True):
+    stood = standing(padded_size(len(sids))).within(connection, members(sids))
+    for given in sorted(stood, key=lambda each: (each.event_time, each.suppression_id), reverse=True):
         if given.scope in seen:
             continue  # the latest of one scope is the one that a confirmation has to follow
         seen.add(given.scope)

@@ -7,6 +7,8 @@ transaction that writes the row: higher means committed later, which is what fol
 
 import sqlalchemy as sa
 
+from fujie.adapters.ledger.columns import change_seq, instant, sid, text
+
 metadata = sa.MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -15,22 +17,6 @@ metadata = sa.MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-
-def _text(name: str) -> sa.Column[str]:
-    return sa.Column(name, sa.Text, nullable=False)
-
-
-def _instant(name: str, *, nullable: bool = False) -> sa.Column[int]:
-    return sa.Column(name, sa.BigInteger, nullable=nullable)
-
-
-def _change_seq() -> sa.Column[int]:
-    return sa.Column("change_seq", sa.BigInteger, nullable=False, unique=True)
-
-
-def _sid() -> sa.Column[str]:
-    return sa.Column("sid", sa.Text, sa.ForeignKey("subject.sid"), nullable=False)
 
 
 change_counter = sa.Table(
@@ -46,9 +32,9 @@ subject = sa.Table(
     metadata,
     sa.Column("sid", sa.Text, primary_key=True),
     sa.Column("wrapped_key", sa.LargeBinary),
-    _instant("created_at"),
+    instant("created_at"),
     sa.Column("is_linked", sa.Boolean, nullable=False),
-    _change_seq(),
+    change_seq(),
 )
 """`wrapped_key` is the subject's data key under the `seal` key; NULL once it is erased. `is_linked` tells that
 more counts for the subject than its aliases lead to: another was merged into it, or a number that it has or
@@ -57,14 +43,14 @@ had spoke for itself. Most are not, and cost no second read."""
 alias = sa.Table(
     "alias",
     metadata,
-    _text("kind"),
-    _text("scope"),
+    text("kind"),
+    text("scope"),
     sa.Column("key_version", sa.Text, primary_key=True),
     sa.Column("digest", sa.LargeBinary, primary_key=True),
     sa.Column("sid", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
     sa.Column("valid_from", sa.BigInteger, primary_key=True, autoincrement=False),
-    _instant("valid_to", nullable=True),
-    _change_seq(),
+    instant("valid_to", nullable=True),
+    change_seq(),
 )
 """`kind` is phone, store_key or number, `scope` the store of a store key, `key_version` the id of the index key.
 
@@ -109,12 +95,12 @@ subject_link = sa.Table(
     sa.Column("kind", sa.Text, primary_key=True),
     sa.Column("sid", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
     sa.Column("other", sa.Text, sa.ForeignKey("subject.sid"), primary_key=True),
-    _text("evidence_ref"),
-    _text("actor"),
-    _instant("created_at"),
+    text("evidence_ref"),
+    text("actor"),
+    instant("created_at"),
     sa.Column("request_id", sa.Text),
-    _text("request_digest"),
-    _change_seq(),
+    text("request_digest"),
+    change_seq(),
     sa.UniqueConstraint("actor", "request_id"),
 )
 """What was said, with evidence, of two subjects. Append-only.
@@ -140,34 +126,34 @@ consent_event = sa.Table(
     "consent_event",
     metadata,
     sa.Column("record_id", sa.Text, primary_key=True),
-    _sid(),
-    _text("purpose"),
-    _text("channel"),
-    _text("type"),
-    _instant("event_time"),
-    _instant("received_at"),
-    _instant("valid_until", nullable=True),
-    _text("actor"),
+    sid(),
+    text("purpose"),
+    text("channel"),
+    text("type"),
+    instant("event_time"),
+    instant("received_at"),
+    instant("valid_until", nullable=True),
+    text("actor"),
     sa.Column("explicit", sa.Boolean, nullable=False),
     sa.Column("separate", sa.Boolean, nullable=False),
-    _text("notice_id"),
-    _text("notice_version"),
-    _text("notice_language"),
-    _text("notice_digest"),
-    _text("controller"),
-    _text("jurisdiction"),
-    _text("data_classes"),
-    _text("recipients"),
-    _text("storage_locations"),
+    text("notice_id"),
+    text("notice_version"),
+    text("notice_language"),
+    text("notice_digest"),
+    text("controller"),
+    text("jurisdiction"),
+    text("data_classes"),
+    text("recipients"),
+    text("storage_locations"),
     sa.Column("retention_days", sa.Integer, nullable=False),
-    _text("collection_method"),
-    _text("withdrawal_method"),
-    _text("source"),
-    _text("evidence_ref"),
-    _text("schema_version"),
+    text("collection_method"),
+    text("withdrawal_method"),
+    text("source"),
+    text("evidence_ref"),
+    text("schema_version"),
     sa.Column("request_id", sa.Text),
-    _text("request_digest"),
-    _change_seq(),
+    text("request_digest"),
+    change_seq(),
     sa.Column("entry_origin", sa.Text),
     sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
@@ -183,18 +169,18 @@ suppression = sa.Table(
     "suppression",
     metadata,
     sa.Column("suppression_id", sa.Text, primary_key=True),
-    _sid(),
-    _text("purpose"),
-    _text("channel"),
-    _text("brand"),
-    _instant("event_time"),
-    _instant("received_at"),
-    _text("source"),
-    _text("evidence_ref"),
-    _text("actor"),
+    sid(),
+    text("purpose"),
+    text("channel"),
+    text("brand"),
+    instant("event_time"),
+    instant("received_at"),
+    text("source"),
+    text("evidence_ref"),
+    text("actor"),
     sa.Column("request_id", sa.Text),
-    _text("request_digest"),
-    _change_seq(),
+    text("request_digest"),
+    change_seq(),
     sa.Column("entry_origin", sa.Text),
     sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
@@ -208,13 +194,13 @@ suppression_lift = sa.Table(
     "suppression_lift",
     metadata,
     sa.Column("suppression_id", sa.Text, sa.ForeignKey("suppression.suppression_id"), primary_key=True),
-    _text("method"),
-    _text("evidence_ref"),
-    _instant("event_time"),
-    _instant("received_at"),
-    _text("actor"),
+    text("method"),
+    text("evidence_ref"),
+    instant("event_time"),
+    instant("received_at"),
+    text("actor"),
     sa.Column("request_id", sa.Text),
-    _change_seq(),
+    change_seq(),
     sa.Column("entry_origin", sa.Text),
     sa.Column("entry_index", sa.BigInteger),
     sa.UniqueConstraint("actor", "request_id"),
@@ -226,9 +212,9 @@ notice = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("version", sa.Text, primary_key=True),
-    _text("content"),
-    _instant("kept_at"),
-    _change_seq(),
+    text("content"),
+    instant("kept_at"),
+    change_seq(),
 )
 """Every notice that was shown to somebody, whole, as it was shown. Never changed: a version has one content."""
 
@@ -236,15 +222,15 @@ principal = sa.Table(
     "principal",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
-    _text("kind"),
-    _text("roles"),
-    _text("department"),
-    _text("employment"),
-    _text("training"),
-    _text("attributes"),
+    text("kind"),
+    text("roles"),
+    text("department"),
+    text("employment"),
+    text("training"),
+    text("attributes"),
     sa.Column("is_administrator", sa.Boolean, nullable=False),
-    _instant("updated_at"),
-    _change_seq(),
+    instant("updated_at"),
+    change_seq(),
 )
 """`is_administrator` follows from `roles` at every write, so that promise 11 is one index probe."""
 
@@ -254,23 +240,23 @@ approval = sa.Table(
     "approval",
     metadata,
     sa.Column("approval_id", sa.Text, primary_key=True),
-    _text("requester"),
-    _text("parties"),
-    _text("action"),
-    _text("purpose"),
-    _text("basis"),
-    _text("store"),
-    _text("fields"),
+    text("requester"),
+    text("parties"),
+    text("action"),
+    text("purpose"),
+    text("basis"),
+    text("store"),
+    text("fields"),
     sa.Column("rows", sa.Integer, nullable=False),
-    _text("request_digest"),
-    _text("ballots"),
-    _instant("created_at"),
-    _instant("expires_at"),
+    text("request_digest"),
+    text("ballots"),
+    instant("created_at"),
+    instant("expires_at"),
     sa.Column("ended_as", sa.Text),
     sa.Column("ended_by", sa.Text),
-    _instant("ended_at", nullable=True),
+    instant("ended_at", nullable=True),
     sa.Column("decision_id", sa.Text),
-    _change_seq(),
+    change_seq(),
 )
 """Approvals. `ballots` holds each requirement with its votes, `expires_at` follows from it at every vote. The end of one
 (`ended_as` to `decision_id`) is written once; NULL until then. No customer stands here, only in `request_digest`."""
@@ -301,16 +287,16 @@ key_check = sa.Table(
     sa.Column("purpose", sa.Text, primary_key=True),
     sa.Column("key_id", sa.Text, primary_key=True),
     sa.Column("check", sa.LargeBinary, nullable=False),
-    _change_seq(),
+    change_seq(),
 )
 
 checkpoint = sa.Table(
     "checkpoint",
     metadata,
     sa.Column("origin", sa.Text, primary_key=True),
-    _text("note"),
+    text("note"),
     sa.Column("size", sa.BigInteger, nullable=False),
-    _change_seq(),
+    change_seq(),
 )
 """The last signed tree head per log: an older or forked log is noticed at the next start."""
 
@@ -318,7 +304,7 @@ usage_count = sa.Table(
     "usage_count",
     metadata,
     sa.Column("key", sa.Text, primary_key=True),
-    _text("counts"),
+    text("counts"),
 )
 """One counter of one principal: `key` says whose and of what, `counts` how much in which period (see `usage`).
 
@@ -343,7 +329,7 @@ usage_trace = sa.Table(
     sa.Column("principal", sa.Text, primary_key=True),
     sa.Column("digest", sa.LargeBinary, primary_key=True),
     sa.Column("is_asked", sa.Boolean, primary_key=True),
-    _instant("seen_at"),
+    instant("seen_at"),
 )
 """Keyed digests of the references that a principal asked for within the hour, and of their neighbours."""
 

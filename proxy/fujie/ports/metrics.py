@@ -1,0 +1,19 @@
+"""What flows report as they go."""
+
+from typing import Protocol
+
+
+class Metrics(Protocol):
+    """What flows report; label sets are bounded by the bundle."""
+
+    def decided(self, action: str, effect: str, reason: str) -> None:
+        """Count one decision by its primary reason."""
+        ...
+
+    def stage(self, name: str, seconds: float) -> None:
+        """Observe how long one stage of a flow took."""
+        ...
+
+    def received(self, provider: str, what: str) -> None:
+        """Count what came from a provider: a receipt, a reply, a block, or what could not be read (`flows.receipts`)."""
+        ...

@@ -1,0 +1,241 @@
+"""Many customers at once are each what they are alone: enrolled, merged, split, sharing, or a number that spoke."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fujie.adapters.ledger import SQLLedger, aliases, enrolment
+from fujie.model.consent import ConsentEventType
+from fujie.model.customer import CustomerRef, Identity
+from fujie.model.errors import LedgerError, RequestError
+from fujie.model.message import MessageState, Settled
+from fujie.ports.messaging import Recalled
+from support.identities import because, consent_event, opt_out
+from support.outboxes import NOW, URLS, Counted, claim, key, leased, opened, phone, running
+
+KEYS, PHONES = [key(n) for n in range(5)], [phone(n) for n in range(3)]
+REFS: Sequence[CustomerRef] = [*KEYS, *PHONES]
+CUSTOMER = st.lists(st.sampled_from(REFS), min_size=1, max_size=4)
+CUSTOMERS = st.lists(CUSTOMER, min_size=1, max_size=6)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("enrol"), CUSTOMERS),
+        st.tuples(st.just("merge"), st.lists(st.sampled_from(KEYS), min_size=2, max_size=2)),
+        st.tuples(st.just("split"), st.sampled_from(KEYS).map(lambda each: [each])),
+        st.tuples(st.just("speak"), st.sampled_from(PHONES).map(lambda each: [each])),
+        st.tuples(st.just("consent"), CUSTOMER),
+        st.tuples(st.just("suppress"), CUSTOMER),
+    ),
+    max_size=8,
+)
+
+
+async def told(ledger: SQLLedger, customers: Sequence[Sequence[CustomerRef]]) -> list[Recalled]:
+    """Return what the methods for one customer say, once all of them are known."""
+    for refs in customers:
+        await ledger.enrol(refs, NOW)
+    found = []
+    for refs in customers:
+        identity, events = await ledger.recall(refs, "marketing", NOW)
+        found.append(Recalled(identity, events, await ledger.suppressions(identity.sids), ()))
+    return found
+
+
+def plain(recalled: Sequence[Recalled]) -> list[Any]:
+    return [
+        (
+            each.identity,
+            each.identity.wrapped_key,
+            list(each.events),
+            sorted(each.suppressions, key=lambda given: given.suppression_id),
+            list(each.sent),
+        )
+        for each in recalled
+    ]
+
+
+class Twins:
+    """Two ledgers that are told the same: one customer by customer, the other at once."""
+
+    def __init__(self, alone: SQLLedger, together: SQLLedger) -> None:
+        self.alone, self.together = alone, together
+        self.minutes = count()
+
+    async def enrol(self, *customers: Sequence[CustomerRef]) -> None:
+        expected = await told(self.alone, customers)
+        recalled = await self.together.outbox.recall_many(customers, "marketing", NOW)
+        assert plain(recalled.customers) == plain(expected)
+        # written, not only said: as others read it too
+        assert plain(await told(self.together, customers)) == plain(expected)
+
+    async def merge(self, into: Any, source: Any) -> None:
+        for each in (self.alone, self.together):
+            with suppress(RequestError):  # of a customer that is not there
+                await each.merge(into, source, because(NOW))
+
+    async def split(self, ref: Any) -> None:
+        for each in (self.alone, self.together):
+            with suppress(RequestError):  # of a customer that is not there
+                await each.split([ref], because(NOW))
+
+    async def speak(self, ref: Any) -> None:
+        identity = await self.alone.number(ref, NOW)
+        assert await self.together.number(ref, NOW) == identity
+        given = opt_out(identity.sid, NOW)
+        for each in (self.alone, self.together):
+            await each.add_suppression(given, "", "")
+
+    async def consent(self, *refs: CustomerRef) -> None:
+        when = NOW + timedelta(minutes=next(self.minutes) % 3)
+        sid = (await self.alone.enrol(refs, NOW)).sid
+        assert (await self.together.enrol(refs, NOW)).sid == sid
+        event = consent_event(sid, ConsentEventType.GIVEN, when, NOW)
+        for each in (self.alone, self.together):
+            await each.record_consent(event, "", "")
+
+    async def suppress(self, *refs: CustomerRef) -> None:
+        sid = (await self.alone.enrol(refs, NOW)).sid
+        await self.together.enrol(refs, NOW)
+        given = opt_out(sid, NOW)
+        for each in (self.alone, self.together):
+            await each.add_suppression(given, "", "")
+
+
+async def compared(urls: Sequence[str], steps: Sequence[tuple[str, Any]], last: Any) -> None:
+    alone, together = [await opened(url, Counted()) for url in urls]
+    try:
+        twins = Twins(alone, together)
+        for name, refs in steps:
+            await getattr(twins, name)(*refs)
+        await twins.enrol(*last)
+        purposes = [await each.outbox.recall_many(last, "", NOW) for each in (alone, together)]
+        assert plain(purposes[0].customers) == plain(purposes[1].customers)
+        marker = purposes[1].marker
+        assert (await together.outbox.recall_many(last, "", NOW)).marker == marker, (
+            "nothing is left to write"
+        )
+    finally:
+        await alone.close()
+        await together.close()
+
+
+def run(kind: str, steps: Sequence[tuple[str, Any]], last: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.setattr(aliases, "MOST_SHARERS", 2)  # so that numbers are full soon
+        patch.setattr(enrolment, "MOST_TOGETHER", 3)  # and lists are in several statements
+        urls = [stack.enter_context(URLS[kind]()) for _ in range(2)]
+        asyncio.run(compared(urls, steps, last))
+
+
+@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, last=CUSTOMERS)
+def test_customers_recalled_together_are_those_recalled_alone_in_sqlite(
+    steps: Sequence[tuple[str, Any]], last: Any
+) -> None:
+    run("sqlite", steps, last)
+
+
+@settings(max_examples=5, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, last=CUSTOMERS)
+def test_customers_recalled_together_are_those_recalled_alone_in_postgresql(
+    steps: Sequence[tuple[str, Any]], last: Any
+) -> None:
+    run("postgresql", steps, last)
+
+
+def test_the_odd_ones_are_the_same_too() -> None:
+    """What drawing may miss: merged twice, a full number, a number that spoke and then got another owner."""
+    steps = [
+        ("enrol", [[KEYS[0], PHONES[0]], [KEYS[1], PHONES[0]], [KEYS[2], PHONES[0]], [KEYS[3], PHONES[1]]]),
+        ("consent", [KEYS[0]]),
+        ("merge", [KEYS[1], KEYS[0]]),
+        ("merge", [KEYS[2], KEYS[1]]),
+        ("speak", [PHONES[0]]),
+        ("suppress", [KEYS[3], PHONES[2]]),
+        ("split", [KEYS[1]]),
+        ("enrol", [[KEYS[4], PHONES[0]], [PHONES[0]], [PHONES[2], KEYS[4]]]),
+        ("consent", [KEYS[4]]),
+    ]
+    last = [[key, phone] for key in KEYS for phone in PHONES] + [[phone] for phone in PHONES]
+    for kind in URLS:
+        run(kind, steps, last)
+
+
+@pytest.mark.parametrize("kind", URLS)
+async def test_many_at_once_by_several_processes_make_nobody_twice(kind: str) -> None:
+    with URLS[kind]() as url:
+        both = [await opened(url) for _ in range(2)]
+        refs = [key(n) for n in range(300)]
+        found = await asyncio.gather(
+            *(each.outbox.enrol_many(refs[n:] + refs[:n], NOW) for n in (0, 150) for each in both)
+        )
+        sids = [{identity.sid for identity in identities} for identities in found]
+        assert sids[0] == sids[1] == sids[2] == sids[3]
+        assert len(sids[0]) == 300
+        assert await both[0].outbox.enrol_many(refs[:1], NOW) == [Identity(found[0][0].sid)]
+        assert await both[0].outbox.enrol_many([], NOW) == []
+        with pytest.raises(LedgerError):
+            await both[0].outbox.recall_many([[key(0)], []], "marketing", NOW)
+        for each in both:
+            await each.close()
+
+
+@pytest.mark.parametrize("kind", URLS)
+async def test_what_a_person_got_within_a_day_is_told_by_every_sid_and_number(kind: str) -> None:
+    with URLS[kind]() as url:
+        ledger = await opened(url)
+        people = [(key(0), phone(0)), (key(1), phone(0)), (key(2), phone(2))]
+        known = await ledger.outbox.recall_many(people, "marketing", NOW)
+        sids = [each.identity.sid for each in known.customers]
+        await running(ledger, [sids[0]])
+        lease = await leased(ledger)
+        wire = claim(lease.intents[0].intent_id, phone(7), sids[0])  # a number that they have elsewhere
+        at = known.marker
+        assert len((await ledger.outbox.claim(lease, [wire], at, "marketer", NOW)).claimed) == 1
+
+        async def got(*refs: CustomerRef, hours: float = 0) -> int:
+            now = NOW + timedelta(hours=hours)
+            recalled = await ledger.outbox.recall_many([refs, people[2]], "marketing", now)
+            assert recalled.customers[1].sent == ()
+            for message in recalled.customers[0].sent:
+                assert (message.at, message.content) == (NOW, wire.content)
+            return len(recalled.customers[0].sent)
+
+        for end, told_of in (
+            (None, 1),
+            (MessageState.UNKNOWN, 1),
+            (MessageState.SUBMITTED, 1),
+        ):
+            if end:
+                await ledger.outbox.settle("w0", [Settled(wire.intent_id, end)], NOW)
+            assert await got(*people[0]) == told_of
+            assert await got(*people[1]) == told_of, "who shares a number may be the same person"
+            assert await got(phone(7)) == told_of, "whoever has the number got it"
+            assert await got(*people[0], phone(7)) == told_of, "once, however often it is found"
+        assert await got(*people[0], hours=24) == 1
+        assert await got(*people[0], hours=24.01) == 0
+        await ledger.close()
+
+
+@pytest.mark.parametrize("end", [MessageState.FAILED, MessageState.PLANNED])
+async def test_what_certainly_did_not_go_out_is_not_counted(end: MessageState) -> None:
+    with URLS["sqlite"]() as url:
+        ledger = await opened(url)
+        [known] = (await ledger.outbox.recall_many([[key(0)]], "marketing", NOW)).customers
+        await running(ledger, [known.identity.sid])
+        lease = await leased(ledger)
+        wire = claim(lease.intents[0].intent_id, phone(0), known.identity.sid)
+        at = (await ledger.outbox.recall_many([[key(0)]], "marketing", NOW)).marker
+        await ledger.outbox.claim(lease, [replace(wire)], at, "marketer", NOW)
+        await ledger.outbox.settle("w0", [Settled(wire.intent_id, end)], NOW)
+        [known] = (await ledger.outbox.recall_many([[key(0)]], "marketing", NOW)).customers
+        assert known.sent == ()
+        await ledger.close()
