@@ -18,7 +18,18 @@ from dataclasses import dataclass, field
 from fujie.decision.decide import decide, outcomes, precheck, refuse
 from fujie.decision.plan import Plan, is_late, rules_of
 from fujie.model.decision import Decision
-from fujie.model.facts import APPROVED, EXHAUSTED, EXPIRED, ROWS, USAGE, USE_ROOTS, Facts, Unknown
+from fujie.model.facts import (
+    AGREEMENT,
+    APPROVED,
+    EXHAUSTED,
+    EXPIRED,
+    FREQUENT,
+    ROWS,
+    USAGE,
+    USE_ROOTS,
+    Facts,
+    Unknown,
+)
 from fujie.model.request import Request
 from fujie.model.vocabulary import CUSTOMER_ACTIONS
 
@@ -26,7 +37,7 @@ _CUSTOMER = "customer"
 """Stands among lacking facts for a customer that was not looked at."""
 
 _NONE: frozenset[str] = frozenset()
-_BY_ITSELF = frozenset({EXHAUSTED, EXPIRED, ROWS})
+_BY_ITSELF = frozenset({AGREEMENT, EXHAUSTED, EXPIRED, ROWS})
 _OF_PERSON = frozenset({"PRINCIPAL_OFFBOARDED", "PRINCIPAL_SUSPENDED", "PRINCIPAL_UNKNOWN"})
 _BEFORE_RULES = _OF_PERSON | {"PURPOSE_MISSING", "UNKNOWN_PURPOSE", "FIELDS_UNBOUNDED", "UNKNOWN_FIELD"}
 """Codes of refusals that come before any rule is looked at."""
@@ -83,6 +94,8 @@ def _is_told(path: str, plan: Plan, seen: Seen) -> bool:
         return True
     if path == EXHAUSTED:
         return _are_limits_told(plan, seen)
+    if path == FREQUENT:
+        return _are_caps_told(plan, seen)
     if plan.bundle.facts[path] != seen.plan.bundle.facts.get(path):
         return False
     if not isinstance(seen.facts.get(path), Unknown):
@@ -113,6 +126,27 @@ def _are_limits_told(plan: Plan, seen: Seen) -> bool:
         == {place: most for place, most in counted.items() if place[0] == rule}
         for rule in full.intersection(rule for rule, _ in own)
     )
+
+
+def _are_caps_told(plan: Plan, seen: Seen) -> bool:
+    """Tell whether what was counted then tells which caps of the guards of `plan` are used up.
+
+    A cap with room has room when it is higher; where one was used up nobody wrote down which, but it is when none is
+    higher than it was.
+    """
+    told = seen.facts.get(FREQUENT)
+    if not isinstance(told, tuple):
+        return False
+    counted = {guard.counted_as: guard.frequency for guard in seen.plan.bundle.capped_guards}
+    for guard in plan.guards:
+        own, then = guard.frequency, counted.get(guard.counted_as, {})
+        if guard.counted_as in told:
+            known = all(cap in own and own[cap] <= most for cap, most in then.items())
+        else:
+            known = all(cap in then and most >= then[cap] for cap, most in own.items())
+        if own and not known:
+            return False
+    return True
 
 
 def _decided(plan: Plan, seen: Seen, facts: Facts, missing: frozenset[str]) -> Anew:
@@ -160,6 +194,7 @@ def needed(plan: Plan, facts: Facts, missing: Collection[str]) -> frozenset[str]
         # False is certain: what reads a missing fact is Unknown here.
         if not any(verdict is False for verdict in verdicts):
             reads.update(path for rule in rules for path in rule.reads)
+            reads.update({FREQUENT} if guard.frequency else ())
     return frozenset(reads.intersection(missing))
 
 

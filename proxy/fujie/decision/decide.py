@@ -7,15 +7,17 @@
 3. Names that the bundle does not define are invalid.
 4. A grant matches when its scope matches, it is valid now, its condition is true and its limits leave room;
    an error or an Unknown fact is no match. None: NO_GRANT, or LIMIT_EXCEEDED where a limit is in the way.
-5. The basis must be one that the purpose accepts, with its evidence.
+5. The basis must be one that the purpose accepts, with its evidence. What is sent goes through a processor whose
+   agreement is in force, or that needs none.
 6. Every guard in scope is evaluated. A match condition that is false takes the guard out; one that
    errs leaves it in, and refuses. A validation that is not true refuses; one that is false and may be
-   approved refuses nothing, but asks for its approval unless that is granted. A guard whose limits leave
-   no room refuses with LIMIT_EXCEEDED, and nothing else is said.
+   approved refuses nothing, but asks for its approval unless that is granted. A guard whose cap on messages to one
+   person is used up refuses. A guard whose limits leave no room refuses with LIMIT_EXCEEDED, and nothing else is said.
 7. The step of a field is the most open among the matching grants, then the most closed of that, of
    every applicable guard's `fields`, and of the floor of its class.
 8. Fields that no grant names are withheld; all of them withheld, or any under `strict`, refuses.
-9. What nothing refuses is allowed once nothing is left to approve: to refuse comes before to ask.
+9. What nothing refuses is allowed once nothing is left to approve: to refuse comes before to ask. What only
+   validations refuse that defer may open later.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,17 +29,18 @@ from fujie.decision.plan import Plan, RuleSet, is_late
 from fujie.decision.validity import is_reachable, out_of_validity
 from fujie.model.approval import Requirement
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
-from fujie.model.facts import APPROVED, Facts, FactValue, Unknown
+from fujie.model.facts import AGREEMENT, APPROVED, FREQUENT, Facts, FactValue, Unknown
 from fujie.model.notice import NOTICE
 from fujie.model.reason import LocalizedText
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request
 from fujie.model.step import Step
-from fujie.model.vocabulary import ANY_CHANNEL, CUSTOMER_ACTIONS, FIELD_ACTIONS, Effect, State
+from fujie.model.vocabulary import ANY_CHANNEL, CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, Effect, State
 from fujie.policy.bundle import Grant, Guard, Rule, Validation
 from fujie.policy.cel import Engine, EvaluationError, Result
 
 _OMIT = Step("omit")
+_AGREED = (State.VALID, State.NOT_NEEDED)
 _EMPLOYMENT = {State.OFFBOARDED: "PRINCIPAL_OFFBOARDED", State.SUSPENDED: "PRINCIPAL_SUSPENDED"}
 
 Outcome = Result | Unknown
@@ -152,11 +155,13 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
     grants = _matching(plan, results, limited, out)
     if not grants:
         return _deny(plan, facts, [built_in(without_grant(plan, limited, results, out))])
-    closing = _guarded(plan, results, facts)  # 6
+    closing = _guarded(plan, request, results, facts)  # 6
     if not limited.isdisjoint(guard.counted_as for guard in closing.applicable):
         return _deny(plan, facts, [built_in("LIMIT_EXCEEDED")])
     fields = _fields(plan, request, grants, closing.applicable)  # 7
-    refusing = [*_basis(plan, request), *closing.denying, *_withheld(request, fields)]  # 5, 8
+    refusing = [
+        *_basis(plan, request), *_processor(request, facts), *closing.denying, *_withheld(request, fields),
+    ]  # 5, 8  # fmt: skip
     needed, used = _approvals(closing.approvable, facts)  # 9
     effect = Effect.DENY if refusing else Effect.APPROVAL_REQUIRED if needed else Effect.ALLOW
     is_open = effect is Effect.ALLOW
@@ -172,21 +177,24 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
         charges=taken(request.action, grants, closing.applicable) if plan.limits and is_open else (),
         needs=() if refusing else tuple(v.approval for v in needed if v.approval),
         uses=used if is_open else (),
+        deferrable=bool(refusing) and len(refusing) == closing.deferring,
     )
 
 
 @dataclass(slots=True)
 class _Closing:
-    """What the guards of a plan came to: those that apply, their hits by mode, and what may be approved."""
+    """What the guards of a plan came to: those that apply, their hits by mode, how many of the `denying` are of
+    validations that defer, and what may be approved."""
 
     applicable: list[Guard]
     denying: list[ReasonHit]
     warning: list[ReasonHit]
     shadow: list[ReasonHit]
     approvable: list[Validation]
+    deferring: int = 0
 
 
-def _guarded(plan: Plan, results: Sequence[Outcome], facts: Facts) -> _Closing:
+def _guarded(plan: Plan, request: Request, results: Sequence[Outcome], facts: Facts) -> _Closing:
     found = _Closing([], [], [], [], [])
     start = len(plan.conditions.rules)
     for guard in plan.guards:
@@ -200,7 +208,15 @@ def _guarded(plan: Plan, results: Sequence[Outcome], facts: Facts) -> _Closing:
         (found.denying if guard.enforced else found.warning if guard.warns else found.shadow).extend(hits)
         if plan.approvals:
             found.approvable.extend(to_approve(guard, verdicts))
+        if hits and request.action is Action.SEND:
+            found.deferring += _deferring(guard, verdicts)
     return found
+
+
+def _deferring(guard: Guard, verdicts: Sequence[Outcome]) -> int:
+    """Return how many validations are false that defer; one that could not be evaluated will not be by waiting."""
+    of_validations = zip(guard.validations, verdicts[len(guard.conditions) :], strict=True)
+    return sum(found.defers and verdict is False for found, verdict in of_validations)
 
 
 def _approvals(
@@ -242,11 +258,16 @@ def _basis(plan: Plan, request: Request) -> Iterator[ReasonHit]:
         yield built_in("BASIS_EVIDENCE_MISSING", detail=bases[request.basis])
 
 
+def _processor(request: Request, facts: Facts) -> Iterator[ReasonHit]:
+    if request.action is Action.SEND and facts.get(AGREEMENT) not in _AGREED:
+        yield built_in("PROCESSOR_NOT_VALID")
+
+
 def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[ReasonHit] | None:
     """Return why the guard refuses, empty when it does not; None when it does not apply. For what may be approved
     see `to_approve`."""
     if verdicts.count(True) == len(verdicts):
-        return []
+        return list(frequency_hits(guard, facts))
     split = len(guard.conditions)
     if any(verdict is False for verdict in verdicts[:split]):
         return None
@@ -261,7 +282,18 @@ def guard_hits(guard: Guard, verdicts: Sequence[Outcome], facts: Facts) -> list[
                 hits.append(validation.hit)
         elif verdict is not True:
             hits.append(_broken(verdict, validation.rule, guard.name, validation.name, facts))
-    return hits
+    return [*hits, *frequency_hits(guard, facts)]
+
+
+def frequency_hits(guard: Guard, facts: Facts) -> Iterator[ReasonHit]:
+    """Yield why the caps of a guard that applies refuse: one is used up, or the facts do not tell."""
+    if not guard.frequency:
+        return
+    told = facts.get(FREQUENT)
+    if not isinstance(told, tuple):
+        yield built_in("FACT_MISSING", guard=guard.name, detail=FREQUENT)
+    elif guard.counted_as in told:
+        yield built_in("FREQUENCY_EXCEEDED", guard=guard.name)
 
 
 def to_approve(guard: Guard, verdicts: Sequence[Outcome]) -> list[Validation]:
@@ -314,7 +346,7 @@ def _told(plan: Plan, request: Request, hits: list[ReasonHit]) -> tuple[ReasonHi
     """Return the hits in order, each remedy with the notice that it names."""
     if not any(NOTICE in hit.remedy.en or NOTICE in hit.remedy.zh for hit in hits):
         return _sorted(hits)
-    notice = plan.bundle.notice_for(request.purpose, ANY_CHANNEL)
+    notice = plan.bundle.notice_for(request.purpose, request.channel or ANY_CHANNEL)
     name = f"{notice.id} {notice.version}" if notice else request.purpose
 
     def named(hit: ReasonHit) -> ReasonHit:

@@ -1,9 +1,11 @@
 """One bundle, ready to decide: plans made once, decisions memoised by exactly the facts they read."""
 
 from collections import OrderedDict
+from functools import cached_property
 
 from fujie.decision.decide import decide
 from fujie.decision.plan import Plan, Planner
+from fujie.decision.review import Reviewer
 from fujie.model.decision import Decision
 from fujie.model.facts import Facts
 from fujie.model.request import Request
@@ -21,6 +23,11 @@ class Decider:
         self.bundle = bundle
         self._planner = Planner(bundle)
         self._decisions: OrderedDict[tuple[object, ...], Decision] = OrderedDict()
+
+    @cached_property
+    def reviewer(self) -> Reviewer:
+        """What reviews messages by the lexicons of the bundle."""
+        return Reviewer(self.bundle.lexicons.values())
 
     def plan(self, request: Request, roles: frozenset[str]) -> Plan:
         """Return what of the bundle can matter for this request and these roles."""

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fujie.decision.decide import Outcome, decide, granted, guard_hits, outcomes
+from fujie.decision.decide import Outcome, decide, frequency_hits, granted, guard_hits, outcomes
 from fujie.decision.limits import used_up
 from fujie.decision.plan import Plan, rule_set, rules_of
 from fujie.decision.validity import out_of_validity
@@ -92,7 +92,12 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
             yield RuleTrace(
                 "guard", guard.name, "limits", outcome if applies else "does not apply", guard.where
             )
-        elif not names:
+        if guard.frequency:
+            outcome = "within its caps" if not list(frequency_hits(guard, facts)) else "cap used up"
+            yield RuleTrace(
+                "guard", guard.name, "frequency", outcome if applies else "does not apply", guard.where
+            )
+        if not names and not guard.limits and not guard.frequency:
             yield RuleTrace("guard", guard.name, "fields", "tightens", guard.where)
 
 

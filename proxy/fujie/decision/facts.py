@@ -5,14 +5,28 @@ from dataclasses import dataclass
 from datetime import datetime, tzinfo
 
 from fujie.decision.consent import Consent, consent_of
+from fujie.decision.processor import processor_facts
+from fujie.decision.recipient import Reached, recipient_facts
 from fujie.decision.suppression import suppressed
 from fujie.decision.validity import expired_at
 from fujie.model.consent import ConsentEvent
-from fujie.model.facts import EXPIRED, LONGEST, ROWS, Facts, FactType, FactValue, Kind, Unknown, UnknownWhy
+from fujie.model.facts import (
+    EXPIRED,
+    LONGEST,
+    NOT_FETCHED,
+    ROWS,
+    Facts,
+    FactType,
+    FactValue,
+    Kind,
+    Unknown,
+    UnknownWhy,
+)
 from fujie.model.principal import Principal
+from fujie.model.processor import Processor
 from fujie.model.request import Request
 from fujie.model.suppression import Suppression
-from fujie.model.vocabulary import ANY_CHANNEL, State
+from fujie.model.vocabulary import ANY_CHANNEL, Action, State
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
@@ -32,6 +46,10 @@ class Raw:
     `sid` is the one that positive consent must have been given for. `attributes` are raw column
     values by attribute name, None when the customer has no row. `suppressions` are the opt-outs of every
     sid that were not lifted, None when they were not read.
+
+    The rest is about what is sent, and is looked at for the action send alone: the facts of the review of the
+    `message`, the `processor` behind its provider (None: it is not registered, or the provider is not known yet),
+    whether that `is_local` and so has none, and whom the message has `reached` before.
     """
 
     principal: Principal
@@ -39,6 +57,10 @@ class Raw:
     sid: str = ""
     attributes: Mapping[str, object] | None = None
     suppressions: Sequence[Suppression] | None = None
+    message: Mapping[str, FactValue] | None = None
+    processor: Processor | None = None
+    is_local: bool = False
+    reached: Reached | None = None
 
 
 def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
@@ -70,23 +92,30 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         values[f"principal.{name}"] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
     if bundle.timed_grants:
         values[EXPIRED] = expired_at(bundle, request.action, principal.roles, now)
+    if request.action is Action.SEND and (raw.processor or raw.is_local or raw.message is not None):
+        values |= processor_facts(raw.processor, request.purpose, local.date(), is_local=raw.is_local)
     return with_customer(bundle, request, Facts(values), raw, now)
 
 
 def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now: datetime) -> Facts:
-    """Return the facts of `asker` with those of the customer in `raw`: what `derive` would give for it."""
+    """Return the facts of `asker` with those of the customer in `raw`, and of the message to them: what `derive` would
+    give for it, but for `processor.*`, which stay those of `asker`."""
     values = dict(asker.values)
+    if request.action is Action.SEND:
+        values |= _of_message(bundle, raw, now)
     if raw.events is not None:
         consent = _NEVER_ASKED
         if raw.events:
             purpose = bundle.purposes.get(request.purpose)
             ttl = purpose.consent_ttl if purpose else None
-            consent = consent_of(raw.events, raw.sid, ANY_CHANNEL, now, ttl)
+            consent = consent_of(raw.events, raw.sid, request.channel or ANY_CHANNEL, now, ttl)
         values["consent.state"] = consent.state
         values["consent.explicit"] = consent.explicit
         values["consent.separate"] = consent.separate
     if raw.suppressions is not None:
-        values["suppression.in_force"] = suppressed(raw.suppressions, request.purpose)
+        values["suppression.in_force"] = suppressed(
+            raw.suppressions, request.purpose, request.channel, request.brand
+        )
     if raw.attributes is None:
         for name in bundle.customer_attributes:
             values["customer." + name] = _NO_CUSTOMER
@@ -95,6 +124,14 @@ def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now:
         for name, fact_type in bundle.customer_attributes.items():
             values["customer." + name] = _typed(known(name, _NOT_MAPPED), fact_type)
     return Facts(values)
+
+
+def _of_message(bundle: Bundle, raw: Raw, now: datetime) -> Mapping[str, FactValue]:
+    found = dict(raw.message or {})
+    if raw.reached is not None:
+        category = found.get("message.category", NOT_FETCHED)
+        found |= recipient_facts(bundle.capped_guards, raw.reached, category, now)
+    return found
 
 
 def _typed(value: object, fact_type: FactType) -> FactValue:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fujie.model.approval import Requirement
-from fujie.model.facts import APPROVED, CUSTOMER_ROOTS, EXHAUSTED, EXPIRED, ROWS, USE_ROOTS
+from fujie.model.facts import AGREEMENT, APPROVED, EXHAUSTED, EXPIRED, FREQUENT, LATE_ROOTS, ROWS
 from fujie.model.limit import Charge, Limit
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, KeyKind
@@ -40,7 +40,7 @@ class Plan:
     `conditions` are those of the grants that have one. `all_rules` are these and then those of the
     guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
     depends on; `customer_attributes` names those of the customer among it. `needs_customer` tells whether a
-    grant's condition reads the customer, or use; when not, grants can be matched before any fetch.
+    grant's condition reads the customer, the message to it, or use; when not, grants can be matched before any fetch.
     `needs_suppressions` tells whether any rule reads the customer's opt-outs.
     `limits` are the counters of its grants and guards that the action is counted on; `has_limits` also counts
     limits per request. Who decides on a plan
@@ -123,7 +123,14 @@ class Planner:
             for validation in guard.validations
             if validation.approval is not None
         )
-        by_itself = ((EXHAUSTED, limits), (ROWS, counts_rows), (EXPIRED, timed), (APPROVED, approvals))
+        by_itself: tuple[tuple[str, object], ...] = (
+            (EXHAUSTED, limits),
+            (ROWS, counts_rows),
+            (EXPIRED, timed),
+            (APPROVED, approvals),
+            (AGREEMENT, action is Action.SEND),
+            (FREQUENT, any(guard.frequency for guard in guards)),
+        )
         reads = tuple(sorted(_ALWAYS_READ.union(all_rules.reads, (path for path, on in by_itself if on))))
         return Plan(
             bundle=self.bundle,
@@ -146,7 +153,7 @@ class Planner:
 
 def is_late(reads: Iterable[str]) -> bool:
     """Tell whether any of these facts is not known at the first check of a request."""
-    return any(path.partition(".")[0] in CUSTOMER_ROOTS | USE_ROOTS for path in reads)
+    return any(path.partition(".")[0] in LATE_ROOTS for path in reads)
 
 
 def charges_of(rules: Iterable[Grant | Guard], action: Action) -> tuple[Charge, ...]:

@@ -2,16 +2,23 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from fujie.decision.decider import Decider
 from fujie.decision.explain import explain
 from fujie.decision.facts import Raw, derive
 from fujie.decision.plan import Plan
+from fujie.decision.recipient import Reached
 from fujie.model.decision import Decision, ReasonHit, RuleTrace
 from fujie.model.facts import APPROVED, EXHAUSTED, NOT_FETCHED, Facts, FactValue
-from fujie.model.policy_test import Case, CaseResult, Difference, Expected, Names, PolicyTest
+from fujie.model.message import Category, SentMessage
+from fujie.model.policy_test import Case, CaseResult, Difference, Expected, Names, PolicyTest, Sent
+from fujie.model.vocabulary import Action, State
 from fujie.policy.bundle import Bundle
 from fujie.policy.fixtures import SID
+
+_COUNTRY = "CN"
+_CONTENT = "the message to come"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +50,21 @@ def facts_of(bundle: Bundle, case: Case) -> Facts:
     the case says are unknown are as if they had not been fetched.
     """
     request, sample = case.ask.request, case.sample
-    raw = Raw(case.asker.principal)
-    stated: Mapping[str, FactValue] = {}
-    if sample is not None:
-        events = [event for event in sample.events if event.purpose == request.purpose]
-        raw = Raw(case.asker.principal, events, SID, sample.attributes, sample.suppressions)
-        stated = sample.stated.get(request.purpose, {})
+    is_local = case.ask.processor is None
+    raw = Raw(case.asker.principal, message=case.ask.message, is_local=is_local)
+    stated: Mapping[str, FactValue] = case.ask.processor or {}
     assert case.now.tzinfo is not None, "the reader takes instants with their offset only"
+    if sample is not None:
+        raw = replace(
+            raw,
+            events=[event for event in sample.events if event.purpose == request.purpose],
+            sid=SID,
+            attributes=sample.attributes,
+            suppressions=sample.suppressions,
+            reached=Reached(_COUNTRY, (case.now.tzinfo,), tuple(_sent(case, sample.sent)), _CONTENT),
+        )
+        of_recipient = sample.recipient if request.action is Action.SEND else {}
+        stated = {**stated, **sample.stated.get(request.purpose, {}), **of_recipient}
     derived = derive(bundle, request, raw, case.now, case.now.tzinfo)
     given: dict[str, FactValue] = {
         EXHAUSTED: case.asker.used_up,
@@ -58,6 +73,19 @@ def facts_of(bundle: Bundle, case: Case) -> Facts:
     }
     unknown = dict.fromkeys(case.unknown, NOT_FETCHED)
     return Facts({**derived.values, **given, **stated, **unknown})
+
+
+def _sent(case: Case, sent: Sent) -> Iterator[SentMessage]:
+    """Yield messages as often as they are stated to have been sent, the youngest first."""
+    category = (case.ask.message or {}).get("message.category")
+    if not isinstance(category, State):
+        return
+    ages = [timedelta(seconds=1)] * sent.last_minute
+    ages += [timedelta(minutes=30)] * (sent.last_hour - sent.last_minute)
+    ages += [timedelta(hours=12)] * (sent.last_day - sent.last_hour)
+    for place, age in enumerate(ages):
+        content = _CONTENT if place < sent.same_content else ""
+        yield SentMessage(case.now - age, content, Category(category.value))
 
 
 def judge(case: Case, settled: Settled) -> CaseResult:
@@ -94,15 +122,17 @@ def _differences(expected: Expected, decision: Decision) -> Iterator[Difference]
     if expected.effect != decision.effect:
         yield Difference("effect", (expected.effect.value,), (decision.effect.value,))
     reasons = _codes(decision.reasons)
-    for part, wanted, found in (
+    compared: tuple[tuple[str, Names | None, Names | None], ...] = (
         ("reasons", expected.reasons, reasons),
         ("treatments", _lines(expected.treatments), _steps(decision)),
         ("warnings", expected.warnings, _codes(decision.warnings)),
         ("shadow", expected.shadow, _codes(decision.shadow)),
         ("needs", _sorted(expected.needs), _needs(decision, expected.needs)),
-    ):
+        ("deferrable", _flag(expected.deferrable), _flag(decision.deferrable)),
+    )
+    for part, wanted, found in compared:
         if wanted is not None and wanted != found:
-            yield Difference(part, wanted, found)
+            yield Difference(part, wanted, found or ())
         elif part == "reasons" and wanted is None and expected.effect != decision.effect and found:
             yield Difference(part, (), found)  # not asked for, but what the reader wants to know
 
@@ -113,6 +143,10 @@ def _codes(hits: tuple[ReasonHit, ...]) -> Names:
 
 def _steps(decision: Decision) -> Names:
     return tuple(f"{name}: {outcome.step}" for name, outcome in sorted(decision.fields.items()))
+
+
+def _flag(flag: bool | None) -> Names | None:  # noqa: FBT001 - the value itself is what is shown
+    return None if flag is None else (str(flag).lower(),)
 
 
 def _lines(treatments: Mapping[str, str] | None) -> Names | None:

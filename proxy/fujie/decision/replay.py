@@ -3,7 +3,8 @@
 An entry of the log holds the facts that its decision read. What the candidate reads beyond them, and what is
 sealed or erased, is told by name; nothing is guessed. Time of day and validity of grants are computed from the
 moment of the request. A refusal that no policy decided (a store that was away, a customer who was not
-found) holds no facts: there is nothing to decide anew.
+found) holds no facts: there is nothing to decide anew. Nor is there for what is decided of a campaign before any
+recipient is known: each of its messages has a decision of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,10 @@ FOUND = "store.rows"
 
 LEFT_OUT = "personal.erased"
 """Name, in an entry, of whether personal facts were known and left out, since there was no key to seal them under."""
+
+PEOPLE = "decision.people"
+"""Name, in an entry, of how many people were decided alike by it, where it was not one. Their personal facts stand
+apart, each sealed under the own key."""
 
 UNNAMED = "?"
 """Stands in an entry for a name that nobody defined."""
@@ -205,7 +210,14 @@ def _request(recorded: Recorded) -> Request | None:
         facts.get("request.has_ticket") is True,
         recorded.delegated, rows,
         facts.get("request.has_prompt") is True,
+        _text(facts, "request.channel"),
+        _text(facts, "request.brand"),
     )  # fmt: skip
+
+
+def _text(facts: Mapping[str, Known], name: str) -> str:
+    value = facts.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _facts(recorded: Recorded, request: Request, plan: Plan, zone: tzinfo) -> tuple[Facts, dict[str, Why]]:

@@ -6,6 +6,9 @@ from datetime import timedelta
 from fujie.model.approval import Requirement
 from fujie.policy.source import Fields, Report
 
+DEFER = "defer"
+"""The outcome of a validation that refuses for now."""
+OUTCOMES = ("deny", "approval", DEFER)
 DURATION = re.compile(r"([1-9][0-9]{0,4})([mhd])")
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
 MOST_APPROVERS = 10
@@ -18,8 +21,8 @@ def read_requirement(entry: Fields, guard: str, validation: str, report: Report)
     outcome = entry.text("outcome", required=False)
     wanted = outcome is not None and outcome.text == "approval"
     terms = entry.fields("approval", required=wanted)
-    if outcome and outcome.text not in ("deny", "approval"):
-        report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny or approval")
+    if outcome and outcome.text not in OUTCOMES:
+        report.problem(outcome.place, "UNKNOWN_OUTCOME", "outcome is deny, approval or defer")
     if terms is None:
         return None
     roles = tuple(sorted(item.text for item in terms.texts("roles", required=True)))

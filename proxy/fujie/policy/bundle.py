@@ -10,7 +10,8 @@ from fujie.model.approval import Requirement
 from fujie.model.data_class import DataClass
 from fujie.model.decision import ReasonHit
 from fujie.model.facts import FactType
-from fujie.model.limit import Limit
+from fujie.model.limit import Cap, Limit
+from fujie.model.message import Sender, Template
 from fujie.model.notice import PrivacyNotice
 from fujie.model.reason import LocalizedText, ReasonDefinition
 from fujie.model.step import Ladder, Step
@@ -112,12 +113,14 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """One thing that must be true; `hit` is the reason when it is not. With `approval`, what is false there may be approved."""
+    """One thing that must be true; `hit` is the reason when it is not. With `approval`, what is false there may be
+    approved; what `defers` refuses for now."""
 
     name: str
     rule: Rule
     hit: ReasonHit
     approval: Requirement | None = None
+    defers: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,7 @@ class Guard:
     """Closes: when every match condition is true, every validation must be.
 
     `enforced` guards deny; `warns` tells the asker, otherwise a guard that is not enforced is a
-    shadow: recorded only.
+    shadow: recorded only. `frequency` caps how often one person gets messages.
     """
 
     name: str
@@ -137,6 +140,7 @@ class Guard:
     enforced: bool
     warns: bool
     where: str
+    frequency: Mapping[Cap, int] = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def counted_as(self) -> str:
@@ -154,7 +158,8 @@ class Severity(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """Words of one `category` that messages may not use, or should not. `articles` say so, as `source` had them on
-    `as_of`. `words` are in normal form (`policy.lexicon.normal`), sorted, each once."""
+    `as_of`. `words` are in normal form (`policy.lexicon.normal`), sorted, each once; so are `exceptions`, texts that
+    hold a word and mean something else."""
 
     name: str
     category: str
@@ -163,6 +168,7 @@ class Lexicon:
     source: str
     as_of: date
     words: tuple[str, ...]
+    exceptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +194,8 @@ class Bundle:
     """Everything that decides. `digest` is `sha256:<hex>` over the canonical content: formatting,
     comments, file names and the order of documents do not change it. `facts` types every path; the
     custom ones among them stand by name in `principal_attributes` and `customer_attributes`. `timed_grants`
-    are those of `grants` whose validity begins or ends."""
+    are those of `grants` whose validity begins or ends, `capped_guards` those of `guards` with a `frequency`.
+    `senders` are by signature, `templates` by id."""
 
     digest: str
     purposes: Mapping[str, Purpose]
@@ -204,6 +211,9 @@ class Bundle:
     notices: Mapping[str, PrivacyNotice]
     timed_grants: tuple[Grant, ...]
     lexicons: Mapping[str, Lexicon]
+    senders: Mapping[str, Sender]
+    templates: Mapping[str, Template]
+    capped_guards: tuple[Guard, ...]
     release: Release | None = field(default=None, kw_only=True)  # None: plain files, which nobody signed
 
     def notice_for(self, purpose: str, channel: str) -> PrivacyNotice | None:

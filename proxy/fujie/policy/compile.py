@@ -12,12 +12,15 @@ from fujie.policy.bundle import Bundle, Document, Lexicon
 from fujie.policy.catalogue import Catalogue
 from fujie.policy.cel import Engine
 from fujie.policy.lexicon import read_lexicon
+from fujie.policy.messages import Messages
 from fujie.policy.notices import Notices
 from fujie.policy.params import Params
 from fujie.policy.rules import Read, Rules
 from fujie.policy.source import API_VERSION, MAX_BYTES, MAX_FILE_BYTES, Report, documents
 
-KINDS = ("Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Params", "Notice", "Lexicon")
+KINDS = (
+    "Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Params", "Notice", "Lexicon", "Sender", "MessageTemplate",
+)  # fmt: skip
 _TESTS = "PolicyTest"
 """A kind that may stand beside the policies and is no part of them: its spec is not read here."""
 DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -55,17 +58,12 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
     grants = [rules.grant(document) for document in read if document.kind == "Grant"]
     guards = [rules.guard(document) for document in read if document.kind == "Guard"]
     params.finish()
-    notices = Notices(report, catalogue)
-    lexicons: dict[str, Lexicon] = {}
-    for document in read:
-        if document.kind == "Notice":
-            notices.read(document.name, document.spec)
-        elif document.kind == "Lexicon":
-            lexicons[document.name.text] = read_lexicon(document.name, document.spec, report)
-        document.spec.finish()
+    notices, messages = Notices(report, catalogue), Messages(report)
+    lexicons = _texts(read, report, notices, messages)
     if report.problems:
         return tuple(sorted(set(report.problems)))
     grants.sort(key=lambda grant: grant.name)
+    guards.sort(key=lambda guard: guard.name)
     return Bundle(
         digest=_digest(read),
         purposes=MappingProxyType(catalogue.purposes),
@@ -74,14 +72,30 @@ def compile_bundle(files: Mapping[str, bytes]) -> Bundle | tuple[Diagnostic, ...
         principal_attributes=_attributes(catalogue, "principal."),
         customer_attributes=_attributes(catalogue, "customer."),
         grants=tuple(grants),
-        guards=tuple(sorted(guards, key=lambda guard: guard.name)),
+        guards=tuple(guards),
         reasons=MappingProxyType(catalogue.reasons),
         documents=tuple(Document(d.kind, d.name.text, d.name.place.file) for d in read),
         engine=rules.engine,
         notices=MappingProxyType(notices.found),
         timed_grants=tuple(grant for grant in grants if grant.is_timed),
         lexicons=MappingProxyType(dict(sorted(lexicons.items()))),
+        senders=MappingProxyType(dict(sorted(messages.senders.items()))),
+        templates=MappingProxyType(dict(sorted(messages.templates.items()))),
+        capped_guards=tuple(guard for guard in guards if guard.frequency),
     )
+
+
+def _texts(read: list[Read], report: Report, notices: Notices, messages: Messages) -> dict[str, Lexicon]:
+    """Read what people are told and may be told; return the lexicons. Every document is finished then."""
+    lexicons: dict[str, Lexicon] = {}
+    for document in read:
+        if document.kind == "Notice":
+            notices.read(document.name, document.spec)
+        elif document.kind == "Lexicon":
+            lexicons[document.name.text] = read_lexicon(document.name, document.spec, report)
+        messages.read(document.kind, document.name, document.spec)
+        document.spec.finish()
+    return lexicons
 
 
 def _attributes(catalogue: Catalogue, root: str) -> Mapping[str, FactType]:

@@ -1,12 +1,13 @@
 """The named principals, customers and requests of a PolicyTest document, read against the bundle that they test."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from types import MappingProxyType
 from typing import TypeVar
 
 from fujie.model.consent import ConsentEvent, ConsentEventType
-from fujie.model.facts import BUILT_IN_FACTS, FactType, FactValue, Kind
+from fujie.model.facts import FactType, FactValue, Kind
+from fujie.model.message import CHANNEL
 from fujie.model.policy_test import Ask, Asker, Sample
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.request import Request
@@ -21,7 +22,14 @@ from fujie.model.vocabulary import (
     State,
 )
 from fujie.policy.bundle import Bundle, Grant, Guard
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.message_fixtures import (
+    read_message,
+    read_processor,
+    read_recipient,
+    read_sent,
+)
+from fujie.policy.source import Fields, Report
+from fujie.policy.words import closed, instant, state
 
 SID = "customer"
 """The random id that a customer of a test goes by: each is alone in the world."""
@@ -29,7 +37,6 @@ SID = "customer"
 _ACTOR = "test"
 MOST_ROWS = 1_000_000
 _LARGEST = 9_999_999_999
-_YEARS = range(1970, 3000)  # a consent's end is an addition away, and years end at 9999
 _T = TypeVar("_T")
 
 
@@ -49,6 +56,8 @@ class Fixtures:
             if validation.approval
         }
         self.principals = self._named(spec, "principals", self._principal)
+        self._messages = self._named(spec, "messages", lambda entry: read_message(entry, report))
+        self._processors = self._named(spec, "processors", lambda entry: read_processor(entry, report))
         self.customers = self._named(spec, "customers", self._customer)
         self.requests = self._named(spec, "requests", self._request)
 
@@ -58,7 +67,7 @@ class Fixtures:
         return frozenset(self._requirements)
 
     def _named(self, spec: Fields, key: str, read: Callable[[Fields], _T]) -> dict[str, _T]:
-        owner = spec.fields(key, required=key != "customers")
+        owner = spec.fields(key, required=key in ("principals", "requests"))
         found: dict[str, _T] = {}
         for name, entry in owner.each_fields() if owner else ():
             found[name] = read(entry)
@@ -104,7 +113,8 @@ class Fixtures:
             self._report.problem(entry.key_place("consents"), "CONTRADICTION", message)
         suppressions = tuple(self._suppressions(entry))
         attributes = self._attributes(entry, self._bundle.customer_attributes)
-        return Sample(attributes, tuple(events), MappingProxyType(stated), suppressions)
+        recipient, sent = read_recipient(entry, self._report), read_sent(entry, self._report)
+        return Sample(attributes, tuple(events), MappingProxyType(stated), suppressions, recipient, sent)
 
     def _stated(self, item: Fields) -> Mapping[str, FactValue]:
         state = self._state(item, "state", "consent.state", State.NONE)
@@ -166,9 +176,11 @@ class Fixtures:
             fields=self._fields(entry, action),
             delegated=entry.flag("delegated"),
             has_prompt=entry.flag("has_prompt"),
+            **self._way(entry, action),
         )
         keys = (self._requirements[item.text].key for item in approvals if item.text in self._requirements)
-        return Ask(request, tuple(sorted(keys)))
+        message, processor = self._sent_by(entry) if action is Action.SEND else (None, None)
+        return Ask(request, tuple(sorted(keys)), message, processor)
 
     def _scope(self, entry: Fields) -> dict[str, str]:
         basis, store, key = entry.text("basis"), entry.text("store"), entry.text("key")
@@ -180,6 +192,23 @@ class Fixtures:
             "store": store.text if store else "",
             "key_kind": key.text if key else "",
         }
+
+    def _way(self, entry: Fields, action: Action) -> dict[str, str]:
+        if action is not Action.SEND:
+            return {}
+        signature = entry.text("signature", required=False)
+        return {"channel": CHANNEL, "brand": signature.text if signature else ""}
+
+    def _sent_by(
+        self, entry: Fields
+    ) -> tuple[Mapping[str, FactValue] | None, Mapping[str, FactValue] | None]:
+        """Return the facts of the message and of the processor that a request to send names."""
+        found: list[Mapping[str, FactValue] | None] = []
+        for key, known in (("message", self._messages), ("processor", self._processors)):
+            named = entry.text(key, required=False)
+            closed(self._report, (named,), frozenset(known), "UNKNOWN_NAME", key)
+            found.append(known.get(named.text) if named else None)
+        return found[0], found[1]
 
     def _fields(self, entry: Fields, action: Action) -> tuple[str, ...]:
         if action not in FIELD_ACTIONS:
@@ -201,10 +230,7 @@ class Fixtures:
         return named.text if named else ""
 
     def _state(self, entry: Fields, key: str, path: str, default: State) -> State:
-        named = entry.text(key, required=False)
-        states = frozenset(BUILT_IN_FACTS[path].states)
-        known = closed(self._report, (named,), states, "UNKNOWN_STATE", "state of it")
-        return State(*known) if known else default
+        return state(self._report, entry.text(key, required=False), path) or default
 
     def _attributes(self, entry: Fields, types: Mapping[str, FactType]) -> Mapping[str, AttributeValue]:
         owner = entry.fields("attributes", required=False)
@@ -226,30 +252,3 @@ class Fixtures:
                     found[name] = text.text if text else ""
         owner.finish()
         return MappingProxyType(found)
-
-
-def closed(
-    report: Report, items: Sequence[Located | None], known: frozenset[str], code: str, what: str
-) -> frozenset[str]:
-    """Return the items that are known; every other is a problem with `code` at its place. None is no item."""
-    given = [item for item in items if item]
-    for item in given:
-        if item.text not in known:
-            names = ", ".join(sorted(known)) or "none"
-            report.problem(item.place, code, f"`{item.text}` is not a known {what}; known: {names}")
-    return frozenset(item.text for item in given) & known
-
-
-def instant(report: Report, item: Located | None) -> datetime | None:
-    """Return a moment with its offset (RFC 3339); None after reporting what is wrong, or when there is none."""
-    if item is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(item.text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None or moment.year not in _YEARS:
-        message = 'an instant with its offset is meant, in quotes: "2026-11-20T10:00:00+08:00"'
-        report.problem(item.place, "INSTANT_INVALID", message)
-        return None
-    return moment

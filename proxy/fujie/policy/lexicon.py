@@ -1,6 +1,7 @@
 """Reads Lexicon documents: words that a message may not use, or should not, and the law that says so."""
 
 import re
+from collections.abc import Iterable
 from datetime import date
 from unicodedata import normalize
 
@@ -18,7 +19,13 @@ def read_lexicon(name: Located, spec: Fields, report: Report) -> Lexicon:
     category, severity = spec.text("category"), spec.text("severity")
     articles = tuple(item.text for item in spec.texts("articles", required=True))
     source, as_of = spec.text("source"), _day(spec, report)
-    words = _words(spec, report)
+    words = _words(spec.texts("words", required=True), report)
+    excepted = spec.texts("except")
+    for item in excepted:
+        form = normal(item.text)
+        if form in words or not any(word in form for word in words):
+            message = "an exception is longer than a word of the lexicon, and holds it"
+            report.problem(item.place, "WORD_INVALID", message)
     if category and not CATEGORY.fullmatch(category.text):
         report.problem(
             category.place, "NAME_INVALID", f"`{category.text}` is not a name: lower_snake, at most 63"
@@ -36,6 +43,7 @@ def read_lexicon(name: Located, spec: Fields, report: Report) -> Lexicon:
         source.text if source else "",
         as_of,
         words,
+        _words(excepted, report),
     )
 
 
@@ -44,9 +52,9 @@ def normal(word: str) -> str:
     return normalize("NFKC", normalize("NFKC", word).casefold()).strip()
 
 
-def _words(spec: Fields, report: Report) -> tuple[str, ...]:
+def _words(items: Iterable[Located], report: Report) -> tuple[str, ...]:
     first: dict[str, Located] = {}
-    for item in spec.texts("words", required=True):
+    for item in items:
         form = normal(item.text)
         if not form or not form.isprintable():
             report.problem(item.place, "WORD_INVALID", "a word is something that can be seen")

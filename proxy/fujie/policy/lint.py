@@ -31,6 +31,7 @@ _CHECKS: tuple[Callable[[Subject], Marks], ...] = (
     lint_words.unused,
     lint_words.unknown,
     lint_words.approvers,
+    lint_words.unlooked,
 )
 
 

@@ -113,7 +113,7 @@ class Possible:
         if not used.whole:
             return None
         if fact.kind is Kind.INT:
-            least = 1 if path == ROWS else -_INT64
+            least = 1 if path in (ROWS, "message.segments") else -_INT64
             near = {least, *(n for literal in used.literals for n in _neighbours(literal))}
             return [n for n in sorted(near) if least <= n < _INT64]
         if fact.kind is Kind.STRING and not used.ordered:
@@ -136,9 +136,9 @@ class Possible:
                 values = scope.keys or (kind.value for kind in KeyKind)
             case "request.store":
                 values = scope.stores
-            case "time.hour":
+            case "time.hour" | "recipient.hour":
                 values = range(24)
-            case "time.weekday":
+            case "time.weekday" | "recipient.weekday":
                 values = range(1, 8)
         return sorted(values, key=str)
 

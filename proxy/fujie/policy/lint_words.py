@@ -2,10 +2,12 @@
 
 from collections.abc import Collection, Iterator
 
+from fujie.model.data_class import DataClass
 from fujie.model.facts import BUILT_IN_FACTS
 from fujie.model.limit import Limit
+from fujie.model.phone import COUNTRIES
 from fujie.model.vocabulary import ADMINISTRATOR, Action, Basis, KeyKind
-from fujie.policy.bundle import Bundle
+from fujie.policy.bundle import Bundle, Severity
 from fujie.policy.lint_finding import Found
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject
@@ -98,8 +100,29 @@ def _vocabularies(bundle: Bundle) -> dict[str, Collection[str]]:
         "request.fields": bundle.fields.keys(),
         "principal.roles": _roles(bundle),
         "limits.exhausted": frozenset(limited),
+        "message.findings": _categories(bundle, Severity.DENY),
+        "message.concerns": _categories(bundle, Severity.WARN),
+        "message.personal_data": frozenset(DataClass),
+        "recipient.country": COUNTRIES,
+        "processor.region": COUNTRIES,
     }
     return {path: words for path, words in found.items() if path in BUILT_IN_FACTS}
+
+
+def _categories(bundle: Bundle, severity: Severity) -> frozenset[str]:
+    """Return the categories of what the lexicons of a severity can find."""
+    return frozenset(each.category for each in bundle.lexicons.values() if each.severity is severity)
+
+
+def unlooked(subject: Subject) -> Marks:
+    """Find rules that read what lexicons find while there are none: nothing would ever be found."""
+    for path, severity in (("message.findings", Severity.DENY), ("message.concerns", Severity.WARN)):
+        if _categories(subject.bundle, severity):
+            continue
+        for written in subject.rules():
+            if path in written.rule.reads:
+                message = f"it reads `{path}`, and no Lexicon has the severity {severity}"
+                yield written.sheet, Found("LEXICON_MISSING", written.place, message)
 
 
 def _roles(bundle: Bundle) -> frozenset[str]:

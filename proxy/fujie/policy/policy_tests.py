@@ -17,8 +17,9 @@ from fujie.model.policy_test import NOBODY, NOT_LISTED, Case, Expected, Names, P
 from fujie.model.step import Step, parse_step
 from fujie.model.vocabulary import Effect
 from fujie.policy.bundle import Bundle
-from fujie.policy.fixtures import Fixtures, closed, instant
+from fujie.policy.fixtures import Fixtures
 from fujie.policy.source import Fields, Located, Place, Report, documents
+from fujie.policy.words import closed, instant
 
 KIND = "PolicyTest"
 
@@ -172,11 +173,13 @@ class _Document:
             warnings=self._listed(row, "warnings", codes, "UNKNOWN_REASON"),
             shadow=self._listed(row, "shadow", codes, "UNKNOWN_REASON"),
             needs=self._needs(row),
+            deferrable=row.flag("deferrable") if "deferrable" in row else None,
         )
         for key, listed, among in (
             ("reasons", expected.reasons, (Effect.DENY, Effect.APPROVAL_REQUIRED)),
             ("treatments", expected.treatments, (Effect.ALLOW,)),
             ("needs", expected.needs, (Effect.APPROVAL_REQUIRED,)),
+            ("deferrable", expected.deferrable, (Effect.DENY,)),
         ):
             if listed and known and effect not in among:
                 message = f"{key} belong to {' and '.join(among)}, not to {effect}"

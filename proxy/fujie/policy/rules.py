@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from fujie.model.decision import ReasonHit
-from fujie.model.facts import CUSTOMER_ROOTS, USE_ROOTS, Kind, only_on_customers
-from fujie.model.limit import MAX_LIMIT, Limit
+from fujie.model.facts import CUSTOMER_ROOTS, SEND_ROOTS, USE_ROOTS, Kind, only_on_customers
 from fujie.model.notice import NOTICE
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
-from fujie.policy.approval import read_requirement
+from fujie.policy.approval import DEFER, read_requirement
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
 from fujie.policy.cel import MAX_EXPRESSION, Engine
 from fujie.policy.expression import expand, used
+from fujie.policy.limits import read_frequency, read_limits
 from fujie.policy.params import Params, literal
 from fujie.policy.source import Fields, Located, Report
 from fujie.policy.validity import read_validity
@@ -28,6 +28,8 @@ _UNSEEN = frozenset({Action.CORRECT})
 """Actions on customers whose flows decide before they look at anybody: no rule of theirs can read a customer."""
 _APPROVABLE = frozenset({Action.LOOKUP, Action.EXPORT, Action.SEND})
 """Actions whose flows can wait for an approval; for others a validation that asks for one would refuse for ever."""
+CLOSING = ("validations", "fields", "limits", "frequency")
+"""What a guard closes by; it has at least one of them."""
 MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
 
 
@@ -70,7 +72,7 @@ class Rules:
         purposes = self._purposes(spec)
         condition = self._rule(spec.text("condition", required=False), _Scope(match, {}, {}, {}, {}))
         fields = self._catalogue.field_steps(spec)
-        limits = self._limits(spec, match)
+        limits = read_limits(spec, match, self._report)
         valid_from, valid_until = read_validity(spec, self._report)
         on_customers = match.actions & CUSTOMER_ACTIONS
         if on_customers and match.actions - CUSTOMER_ACTIONS:
@@ -113,9 +115,10 @@ class Rules:
         enforced, warns = self._mode(spec)
         validations = self._validations(spec, document.name.text, scope, enforced=enforced)
         fields = self._catalogue.field_steps(spec)
-        limits = self._limits(spec, match)
-        if not fields and "validations" not in spec and "limits" not in spec:
-            message = "a guard has at least one of `validations`, `fields` and `limits`"
+        limits = read_limits(spec, match, self._report)
+        frequency = read_frequency(spec, match, self._report)
+        if not fields and not any(key in spec for key in CLOSING if key != "fields"):
+            message = f"a guard has at least one of {', '.join(CLOSING)}"
             self._report.problem(spec.place, "MISSING_KEY", message)
         if fields and not match.actions & FIELD_ACTIONS:
             self._report.problem(
@@ -127,29 +130,8 @@ class Rules:
                 self._report.problem(spec.key_place(key), "NOT_APPLICABLE", message)
         return Guard(
             document.name.text, match, conditions, validations, MappingProxyType(fields), limits, enforced, warns,
-            _where(document.name),
+            _where(document.name), frequency,
         )  # fmt: skip
-
-    def _limits(self, spec: Fields, match: Match) -> Mapping[Limit, int]:
-        """Read `limits`; only what returns fields of customers is counted so far."""
-        owner = spec.fields("limits", required=False)
-        if owner is None:
-            return MappingProxyType({})
-        found = {limit: owner.integer(limit.value, 0, 1, MAX_LIMIT) for limit in Limit}
-        limits = {limit: at_most for limit, at_most in found.items() if limit.value in owner}
-        owner.finish()
-        if not limits:
-            self._report.problem(owner.place, "MISSING_KEY", f"name at least one of {', '.join(Limit)}")
-        if match.actions - CUSTOMER_ACTIONS:
-            message = "limits belong to actions on customers"
-            self._report.problem(spec.key_place("limits"), "NOT_APPLICABLE", message)
-        elif uncounted := sorted(match.actions - FIELD_ACTIONS):
-            message = f"limits on {', '.join(uncounted)} are not enforced by this version"
-            self._report.problem(spec.key_place("limits"), "NOT_YET_ENFORCED", message)
-        elif Limit.LOOKUPS_PER_MINUTE in limits and match.actions and Action.LOOKUP not in match.actions:
-            message = f"{Limit.LOOKUPS_PER_MINUTE} belongs to the action lookup"
-            self._report.problem(owner.key_place(Limit.LOOKUPS_PER_MINUTE), "NOT_APPLICABLE", message)
-        return MappingProxyType(limits)
 
     def _conditions(self, spec: Fields, scope: _Scope) -> tuple[tuple[str, Rule], ...]:
         found: dict[str, Rule] = {}
@@ -171,6 +153,7 @@ class Rules:
         for entry in spec.list_of_fields("validations"):
             name = self._rule_name(entry)
             approval = read_requirement(entry, guard, name.text if name else "", self._report)
+            defers = self._defers(entry, scope.match, enforced=enforced)
             hit = self._hit(
                 entry,
                 guard,
@@ -185,7 +168,7 @@ class Rules:
                     name.place, "DUPLICATE_NAME", f"the validation `{name.text}` stands here a second time"
                 )
             elif name and rule:
-                found[name.text] = Validation(name.text, rule, hit, approval)
+                found[name.text] = Validation(name.text, rule, hit, approval, defers)
         return tuple(found.values())
 
     def _check_approval(self, entry: Fields, match: Match, *, enforced: bool) -> None:
@@ -196,6 +179,16 @@ class Rules:
         elif unheard := sorted(match.actions - _APPROVABLE):
             message = f"approvals of {', '.join(unheard)} can not be asked for in this version"
             self._report.problem(place, "NOT_YET_ENFORCED", message)
+
+    def _defers(self, entry: Fields, match: Match, *, enforced: bool) -> bool:
+        """Tell whether the validation has `outcome: defer`: only what is sent can wait."""
+        outcome = entry.text("outcome", required=False)
+        if outcome is None or outcome.text != DEFER:
+            return False
+        if not enforced or match.actions - {Action.SEND}:
+            message = "only an enforced guard on the action send alone can defer"
+            self._report.problem(outcome.place, "NOT_APPLICABLE", message)
+        return True
 
     def _hit(self, entry: Fields, guard: str, name: str, default: str) -> ReasonHit:
         reason = entry.text("reason", required=False)
@@ -315,6 +308,14 @@ class Rules:
         without = sorted(scope.match.actions - CUSTOMER_ACTIONS)
         if missing and without:
             message = f"{', '.join(missing)}: only actions on customers have it, not {', '.join(without)}"
+            self._report.problem(expression.place, "FACT_NOT_AVAILABLE", message)
+            return None
+        of_send = sorted(path for path in paths if path.partition(".")[0] in SEND_ROOTS)
+        if of_send and (others := sorted(scope.match.actions - {Action.SEND})):
+            message = (
+                f"{', '.join(of_send)}: only the action send has it, not {', '.join(others)};"
+                " make a rule of its own for send"
+            )
             self._report.problem(expression.place, "FACT_NOT_AVAILABLE", message)
             return None
         late = sorted(path for path in paths if path.partition(".")[0] in CUSTOMER_ROOTS | USE_ROOTS)

@@ -2,21 +2,18 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
-from fujie.model.consent import ConsentEventType
 from fujie.model.data_class import DataClass
-from fujie.model.facts import BUILT_IN_FACTS
-from fujie.model.limit import MAX_LIMIT, Limit
+from fujie.model.limit import MAX_LIMIT, Cap, Limit
 from fujie.model.notice import CHANNELS
-from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, Basis, Effect, KeyKind
-from fujie.policy.approval import DURATION, MOST_APPROVERS
+from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, Basis, KeyKind
+from fujie.policy.approval import DURATION, MOST_APPROVERS, OUTCOMES
 from fujie.policy.bundle import Severity
 from fujie.policy.catalogue import ATTRIBUTE_TYPES, DAYS, NAME, REASON_CODE
-from fujie.policy.fixtures import MOST_ROWS
 from fujie.policy.lexicon import CATEGORY, DAY
+from fujie.policy.messages import CATEGORIES, DOMAIN, LONGEST_TEXT
 from fujie.policy.notices import VERSION
-from fujie.policy.rules import MODES, RULE_NAME, VARIABLE_NAME
+from fujie.policy.rules import CLOSING, MODES, RULE_NAME, VARIABLE_NAME
 from fujie.policy.schema_shapes import (
     Shape,
     expression,
@@ -28,12 +25,12 @@ from fujie.policy.schema_shapes import (
     mapping,
     matching,
     one_of,
-    states,
     step,
     steps,
     text,
     texts,
 )
+from fujie.policy.schema_tests import policy_test
 from fujie.policy.validity import INSTANT
 
 _NAMES = texts(matching(NAME))
@@ -128,9 +125,10 @@ def _guard() -> Shape:
             "validations": listed(_validation()),
             "fields": steps(),
             "limits": _limits(),
+            "frequency": mapping({}, {cap.value: integer(1, MAX_LIMIT) for cap in Cap}, minProperties=1),
             "validationActions": texts(one_of(MODES)),
         },
-        anyOf=[{"required": [key]} for key in ("validations", "fields", "limits")],
+        anyOf=[{"required": [key]} for key in CLOSING],
     )
 
 
@@ -147,7 +145,7 @@ def _validation() -> Shape:
             "message": localized(),
             "remedy": localized(),
             "basis": texts(),
-            "outcome": one_of({"deny", "approval"}),
+            "outcome": one_of(OUTCOMES),
             "approval": terms,
         },
         **{"if": asked, "then": {"required": ["approval"]}, "else": {"not": {"required": ["approval"]}}},
@@ -186,104 +184,37 @@ def _lexicon() -> Shape:
             "source": text("where the words come from"),
             "as_of": matching(DAY, 'in quotes, "2026-11-21"'),
             "words": texts(),
-        }
-    )
-
-
-def _policy_test() -> Shape:
-    moment = text('with its offset, in quotes: "2026-11-20T10:00:00+08:00"')
-    names = {"principals": texts(), "requests": texts()}
-    matrix = mapping(
-        {"name": text(), **names, "expect": listed(_row())},
-        {"description": text(), "now": moment, "unknown": texts(), "customers": texts()},
-    )
-    return mapping(
-        {
-            "now": moment,
-            "principals": keyed(None, _asker()),
-            "requests": keyed(None, _ask()),
-            "tests": listed(matrix),
         },
-        {"customers": keyed(None, _sample(moment))},
+        {"except": texts()},
     )
 
 
-def _row() -> Shape:
-    some = texts(may_be_empty=True)
+def _sender() -> Shape:
     return mapping(
-        {"effect": one_of(Effect)},
+        {"signature": text("as it is registered, without its brackets")},
         {
-            **dict.fromkeys(("principal", "customer", "request"), text()),
-            **dict.fromkeys(("reasons", "warnings", "shadow", "needs"), some),
-            "treatments": keyed(None, step()),
+            "providers": texts(),
+            "domains": texts(matching(DOMAIN, "that links may lead to, with all below it")),
         },
     )
 
 
-def _asker() -> Shape:
-    usage = {name: states(BUILT_IN_FACTS[f"usage.{name}"].states) for name in ("volume", "sequence")}
-    of_principal = {
-        name: states(BUILT_IN_FACTS[f"principal.{name}"].states)
-        for name in ("kind", "employment", "training")
-    }
+def _template() -> Shape:
     return mapping(
-        {},
         {
-            **of_principal,
-            "roles": texts(may_be_empty=True),
-            "department": text(),
-            "attributes": _attributes(),
-            "used_up": texts(),
-            "usage": mapping({}, usage),
+            "version": matching(VERSION),
+            "category": one_of(CATEGORIES),
+            "text": text(
+                "`{name}` for a variable, `{link}` for the customer's page; without the signature"
+            ),
+        },
+        {
+            "variables": keyed(
+                NAME, integer(1, LONGEST_TEXT), "name to the most characters that it may have"
+            ),
+            "codes": keyed(None, text(), "provider to the id of the template there"),
         },
     )
-
-
-def _sample(moment: Shape) -> Shape:
-    flags = {"explicit": flag(), "separate": flag()}
-    stated = mapping({"purpose": text(), "state": states(BUILT_IN_FACTS["consent.state"].states)}, flags)
-    event = mapping(
-        {"purpose": text(), "event": one_of(ConsentEventType), "at": moment},
-        {"valid_until": moment, "channel": text(), **flags},
-    )
-    suppression = mapping({}, dict.fromkeys(("purpose", "channel", "brand"), text()))
-    consents = {
-        "type": "array",
-        "minItems": 1,
-        "items": {"if": {"required": ["state"]}, "then": stated, "else": event},
-    }
-    return mapping(
-        {}, {"consents": consents, "suppressions": listed(suppression), "attributes": _attributes()}
-    )
-
-
-def _ask() -> Shape:
-    scope: dict[str, Shape] = {
-        "purpose": text(),
-        "basis": one_of(Basis),
-        "store": text(),
-        "key": one_of(KeyKind),
-        **dict.fromkeys(("has_basis_evidence", "strict", "has_ticket"), flag()),
-        "rows": integer(1, MOST_ROWS),
-    }
-    needed = ["purpose", "basis", "store", "key"]
-    return mapping(
-        {"action": one_of(Action)},
-        {**scope, "fields": _NAMES, "approvals": texts(), "delegated": flag(), "has_prompt": flag()},
-        allOf=[
-            _asking(CUSTOMER_ACTIONS, {"required": needed}),
-            _asking(FIELD_ACTIONS, {"required": ["fields"]}),
-        ],
-    )
-
-
-def _asking(actions: frozenset[Action], then: Shape) -> Shape:
-    return {"if": {"required": ["action"], "properties": {"action": one_of(actions)}}, "then": then}
-
-
-def _attributes() -> Shape:
-    value: dict[str, Any] = {"type": ["boolean", "integer", "string", "array"], "items": {"type": "string"}}
-    return {"type": "object", "additionalProperties": value}
 
 
 SPECS: Mapping[str, Shape] = MappingProxyType(
@@ -296,7 +227,9 @@ SPECS: Mapping[str, Shape] = MappingProxyType(
         "Notice": _notice(),
         "Params": _params(),
         "Lexicon": _lexicon(),
-        "PolicyTest": _policy_test(),
+        "Sender": _sender(),
+        "MessageTemplate": _template(),
+        "PolicyTest": policy_test(),
     }
 )
 """Kind to the shape of its spec."""

@@ -10,14 +10,17 @@ from fujie.decision import decider as decider_module
 from fujie.decision import plan as plan_module
 from fujie.decision.decide import decide
 from fujie.decision.decider import Decider
+from fujie.decision.message import render
 from fujie.decision.plan import Planner
 from fujie.model.facts import APPROVED, EXPIRED, Facts, FactValue
+from fujie.model.message import Category, Draft
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import (
     FACTS,
     ROLES,
     compiled,
+    document,
     facts,
     grant,
     guard,
@@ -136,3 +139,15 @@ def test_many_combinations_of_known_roles_are_bounded_too(monkeypatch: pytest.Mo
     for bits in range(256):
         decider.plan(ASKED, frozenset(f"r{i}" for i in range(8) if bits >> i & 1))
         assert len(decider._planner._plans) <= 16
+
+
+def test_a_bundle_has_one_reviewer_by_its_own_lexicons() -> None:
+    spec = {
+        "category": "own", "articles": ["X"], "severity": "deny", "source": "test", "as_of": "2026-11-21", "words": ["最佳"],
+    }  # fmt: skip
+    decider = Decider(compiled(document("Lexicon", "own", spec)))
+    draft = Draft(Category.MARKETING, "示例", "最佳")
+    rendered = render(draft, None, {}, "")
+    found = decider.reviewer.review(rendered, draft, None, None, "outbox", "CN")
+    assert [each.category for each in found.findings] == ["own"]
+    assert decider.reviewer is decider.reviewer

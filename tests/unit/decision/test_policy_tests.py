@@ -12,7 +12,8 @@ from fujie.decision.facts import Raw, derive
 from fujie.decision.plan import Planner
 from fujie.decision.policy_tests import judge, run, settle, trace
 from fujie.model.decision import Decision
-from fujie.model.facts import APPROVED, EXHAUSTED, NOT_FETCHED, Facts
+from fujie.model.facts import APPROVED, EXHAUSTED, NOT_FETCHED, Facts, FactValue
+from fujie.model.limit import Cap
 from fujie.model.policy_test import Ask, Asker, Case, Expected, PolicyTest, Sample
 from fujie.model.principal import Principal
 from fujie.model.request import Request
@@ -44,8 +45,40 @@ def decided(bundle: Bundle, case: Case) -> Decision:
     facts[EXHAUSTED], facts[APPROVED] = case.asker.used_up, case.ask.approved
     if sample is not None:
         facts |= sample.stated.get(request.purpose, {})
+    if request.action is Action.SEND:
+        facts |= sending(bundle, case)
     facts |= dict.fromkeys(case.unknown, NOT_FETCHED)
     return decide(Planner(bundle).plan(request, case.asker.principal.roles), request, Facts(facts))
+
+
+def sending(bundle: Bundle, case: Case) -> dict[str, FactValue]:
+    """Return the facts of a message by what its fixtures mean."""
+    message, processor, sample = case.ask.message, case.ask.processor, case.sample
+    nothing: dict[str, FactValue] = dict.fromkeys(("filed", "clauses", "transfer"), False)
+    local: dict[str, FactValue] = {
+        **nothing,
+        "agreement": State.NOT_NEEDED,
+        "region": "",
+        "assessment": State.NONE,
+    }
+    found: dict[str, FactValue] = {**(message or {})}
+    found |= processor or {f"processor.{name}": value for name, value in local.items()}
+    if sample is None:
+        return found
+    here: dict[str, FactValue] = {"country": "CN", "hour": case.now.hour, "weekday": case.now.isoweekday()}
+    found |= {f"recipient.{name}": value for name, value in here.items()}
+    found |= sample.recipient
+    sent = sample.sent
+    counts = {
+        Cap.PER_MINUTE: sent.last_minute, Cap.PER_HOUR: sent.last_hour,
+        Cap.PER_DAY: sent.last_day, Cap.SAME_CONTENT_PER_DAY: sent.same_content,
+    }  # fmt: skip
+    if message:
+        found["frequency.exhausted"] = tuple(
+            f"guard:{each.name}" for each in bundle.guards
+            if any(counts[cap] >= most for cap, most in each.frequency.items())
+        )  # fmt: skip
+    return found
 
 
 @FEW
@@ -73,6 +106,7 @@ def mutations(expected: Expected) -> list[tuple[str, Expected]]:
     changed = {name: "omit" if step == "reveal" else "reveal" for name, step in steps.items()}
     others = ({**steps, "shoe_size": "omit"}, changed, dict(list(steps.items())[1:]))
     found += [("treatments", replace(expected, treatments=each)) for each in others if each != steps]
+    found.append(("deferrable", replace(expected, deferrable=not expected.deferrable)))
     for part in ("reasons", "warnings", "shadow", "needs"):
         names = getattr(expected, part)
         reversed_ = names if part == "needs" else names[::-1]  # the order of needs says nothing

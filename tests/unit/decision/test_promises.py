@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from fujie.decision.decide import decide, matching_grants, precheck
 from fujie.decision.plan import Planner
 from fujie.model.decision import Decision
-from fujie.model.facts import APPROVED, CUSTOMER_ROOTS, EXHAUSTED, EXPIRED, USE_ROOTS, Facts, FactValue
+from fujie.model.facts import (
+    AGREEMENT,
+    APPROVED,
+    CUSTOMER_ROOTS,
+    EXHAUSTED,
+    EXPIRED,
+    FREQUENT,
+    USE_ROOTS,
+    Facts,
+    FactValue,
+)
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import (
@@ -65,6 +75,8 @@ def test_adding_a_guard_never_widens(
         for bundle in (compiled(*documents), compiled(*documents, added))
     )
     assert_not_wider(after, before)
+    if before.effect is Effect.DENY:
+        assert before.deferrable or not after.deferrable
     if after.effect is Effect.APPROVAL_REQUIRED:
         assert set(after.needs) >= set(before.needs)
     if after.effect is Effect.ALLOW:
@@ -156,9 +168,12 @@ def test_no_facts_and_no_request_make_it_raise_or_open_by_accident(
         assert decision.bundle == bundle.digest
         assert (decision.effect is Effect.ALLOW) == (not decision.reasons)
         assert (decision.effect is Effect.APPROVAL_REQUIRED) == bool(decision.needs)
+        assert decision.effect is Effect.DENY or not decision.deferrable
         if decision.effect is Effect.ALLOW:
             assert found["principal.employment"] is State.ACTIVE
             assert decision.grants
+            if asked.action is Action.SEND:
+                assert found[AGREEMENT] in (State.VALID, State.NOT_NEEDED)
         assert set(decision.fields) <= set(asked.fields)
         precheck(plan, asked, Facts(found))
 
@@ -229,6 +244,52 @@ def test_a_limit_that_is_used_up_never_widens(
 
 
 @FEW
+@given(
+    rule_documents(), requests(actions=(Action.SEND,)), ROLES, facts(), st.sets(st.sampled_from(LIMITED))
+)
+def test_a_cap_on_messages_that_is_used_up_never_widens(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, more: set[str]
+) -> None:
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    told = given_facts.get(FREQUENT)
+    before = told if isinstance(told, tuple) else ()
+    fresh, spent = (
+        decide(plan, request, Facts({**given_facts.values, FREQUENT: used_up}))
+        for used_up in (before, tuple(sorted({*before, *more})))
+    )
+    assert_not_wider(spent, fresh)
+    assert fresh.deferrable or spent.effect is fresh.effect or not spent.deferrable
+
+
+@FEW
+@given(rule_documents(), requests(actions=(Action.SEND,)), ROLES, facts())
+def test_a_validation_that_defers_refuses_what_it_would_refuse_anyway(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts
+) -> None:
+    """Waiting is offered only where nothing but validations that defer stands in the way."""
+    strict = [text.replace('"outcome": "defer"', '"outcome": "deny"') for text in documents]
+    waiting, refusing = (
+        decide(Planner(bundle).plan(request, roles), request, given_facts)
+        for bundle in (compiled(*documents), compiled(*strict))
+    )
+    assert (waiting.effect, waiting.reasons, waiting.needs) == (
+        refusing.effect,
+        refusing.reasons,
+        refusing.needs,
+    )
+    assert not refusing.deferrable
+    if waiting.deferrable:
+        defers = {
+            (content["metadata"]["name"], entry["name"])
+            for content in map(json.loads, documents)
+            for entry in content["spec"].get("validations", ())
+            if entry.get("outcome") == "defer"
+        }
+        assert {(hit.guard, hit.validation) for hit in waiting.reasons} <= defers
+        assert not {hit.code for hit in waiting.reasons} & {"FACT_MISSING", "GUARD_ERROR"}
+
+
+@FEW
 @given(rule_documents(), requests(), ROLES, facts(), st.data())
 def test_what_an_exhausted_limit_says_depends_on_no_customer(
     documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, data: st.DataObject
@@ -271,7 +332,9 @@ def test_a_grant_that_is_out_of_its_validity_is_like_one_that_was_removed(
         decide(Planner(bundle).plan(request, roles), request, told)
         for bundle in (compiled(*documents), compiled(*left))
     )
-    names = ("effect", "reasons", "fields", "grants", "warnings", "shadow", "needs", "uses", "charges")
+    names = (
+        "effect", "reasons", "fields", "grants", "warnings", "shadow", "needs", "uses", "charges", "deferrable",
+    )  # fmt: skip
     assert {n: getattr(expired, n) for n in names} == {n: getattr(removed, n) for n in names}
     early, never = (
         precheck(Planner(bundle).plan(request, roles), request, without(told, CUSTOMER_ROOTS))

@@ -32,6 +32,13 @@ def test_a_lexicon_is_kept_with_its_words_in_normal_form() -> None:
     assert found.words == ("no.1", "国家级", "最佳")
 
 
+def test_exceptions_are_kept_in_normal_form_and_count_in_the_digest() -> None:
+    bundle = compiled(document("Lexicon", "words", {**SPEC, "except": ["我是NO.1的", "国家级公园"]}))
+    (found,) = bundle.lexicons.values()
+    assert found.exceptions == ("国家级公园", "我是no.1的")
+    assert bundle.digest != compiled(document("Lexicon", "words", SPEC)).digest
+
+
 def test_lexicons_come_in_order_of_name_and_count_in_the_digest() -> None:
     one, other = document("Lexicon", "b", SPEC), document("Lexicon", "a", {**SPEC, "severity": "warn"})
     bundle = compiled(one, other)
@@ -65,6 +72,10 @@ WRONG: list[tuple[Mapping[str, object], list[str]]] = [
     ({"as_of": "2026-11-21T00:00:00Z"}, ["DATE_INVALID"]),
     ({"as_of": 2026}, ["WRONG_TYPE"]),
     ({"language": "zh"}, ["UNKNOWN_KEY"]),
+    ({"except": []}, ["EMPTY_LIST"]),
+    ({"except": ["最佳"]}, ["WORD_INVALID"]),
+    ({"except": ["最好"]}, ["WORD_INVALID"]),
+    ({"except": ["国家级公园", "国家级公园"]}, ["DUPLICATE_ITEM"]),
 ]
 
 

@@ -326,6 +326,65 @@ def test_a_literal_that_is_known_or_of_an_open_vocabulary_is_not(expression: str
     )
 
 
+LEXICON = {
+    "category": "superlative", "articles": ["AdLaw-9"], "severity": "deny", "source": "AdLaw", "as_of": "2026-11-21",
+    "words": ["最佳"],
+}  # fmt: skip
+
+
+def of_message(expression: str) -> str:
+    return guard("g", f"({expression}) || request.has_ticket", match={"actions": ["send"]})
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "'superlativ' in message.findings",
+        "message.personal_data.all(kind, kind != 'phone_number')",
+        "recipient.country == 'China'",
+        "processor.region in ['cn', 'sg']",
+        "'superlative' in message.concerns",
+    ],
+)
+def test_a_literal_that_no_message_recipient_or_processor_has_is_told(expression: str) -> None:
+    assert "WORD_UNKNOWN" in codes(document("Lexicon", "l", LEXICON), of_message(expression))
+
+
+def test_literals_of_messages_recipients_and_processors_are_known() -> None:
+    for known in (
+        "'superlative' in message.findings",
+        "'mobile' in message.personal_data",
+        "recipient.country == 'CN' || processor.region == 'SG'",
+    ):
+        assert "WORD_UNKNOWN" not in codes(document("Lexicon", "l", LEXICON), of_message(known))
+
+
+@pytest.mark.parametrize(
+    ("severity", "path", "is_told"),
+    [
+        ("deny", "findings", False),
+        ("deny", "concerns", True),
+        ("warn", "findings", True),
+        ("warn", "concerns", False),
+    ],
+)
+def test_a_rule_on_what_no_lexicon_finds_is_told(severity: str, path: str, is_told: bool) -> None:
+    rule = of_message(f"message.{path}.size() == 0")
+    found = codes(document("Lexicon", "l", {**LEXICON, "severity": severity}), rule)
+    assert ("LEXICON_MISSING" in found) is is_told
+    assert "LEXICON_MISSING" in codes(rule)
+
+
+def test_hours_and_segments_of_messages_have_their_bounds() -> None:
+    assert "VALIDATION_ALWAYS_TRUE" in codes(guard("g", "recipient.hour < 24", match={"actions": ["send"]}))
+    assert "VALIDATION_ALWAYS_TRUE" in codes(
+        guard("g", "message.segments > 0", match={"actions": ["send"]})
+    )
+    assert "VALIDATION_ALWAYS_TRUE" not in codes(
+        guard("g", "recipient.hour < 23", match={"actions": ["send"]})
+    )
+
+
 def test_a_role_that_an_approval_names_is_known() -> None:
     asked = validation(
         "'officer' in principal.roles",

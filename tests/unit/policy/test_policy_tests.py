@@ -281,3 +281,82 @@ def test_whatever_stands_there_is_read_or_told_and_what_is_read_runs(
             assert found.code
             assert found.line >= 1
             assert found.column >= 1
+
+
+SENDING = """\
+apiVersion: fujie.dev/v1
+kind: PolicyTest
+metadata: {name: sends}
+spec:
+  now: "2026-11-20T10:00:00+08:00"
+  principals: {agent: {roles: [agent]}}
+  customers:
+    calm: {sent: {last_day: 1}}
+    full: {sent: {last_minute: 1, last_hour: 1, last_day: 2}}
+    asleep: {recipient: {country: US, hour: 21}}
+  messages:
+    promo: {category: MARKETING, segments: 2}
+    bad: {category: MARKETING, findings: [absolute]}
+  processors:
+    cloud: {region: SG}
+    lapsed: {agreement: LAPSED}
+  requests:
+    promo: {action: send, purpose: care, basis: consent, store: crm, key: phone, message: promo, processor: cloud, signature: Test}
+    bad: {action: send, purpose: care, basis: consent, store: crm, key: phone, message: bad}
+    lapsed: {action: send, purpose: care, basis: consent, store: crm, key: phone, message: promo, processor: lapsed}
+    unsaid: {action: send, purpose: care, basis: consent, store: crm, key: phone}
+  tests:
+    - name: all
+      principals: [agent]
+      customers: [calm, full, asleep]
+      requests: [promo, bad, lapsed, unsaid]
+      expect:
+        - {customer: calm, request: promo, effect: ALLOW}
+        - {customer: full, request: promo, effect: DENY, reasons: [FREQUENCY_EXCEEDED], deferrable: false}
+        - {customer: asleep, request: promo, effect: DENY, reasons: [GUARD_REFUSED], deferrable: true}
+        - {customer: calm, request: bad, effect: DENY, reasons: [GUARD_REFUSED], deferrable: false}
+        - {customer: calm, request: lapsed, effect: DENY, reasons: [PROCESSOR_NOT_VALID], deferrable: false}
+        - {customer: calm, request: unsaid, effect: DENY, reasons: [FACT_MISSING], deferrable: false}
+"""
+SENDER = compiled(
+    grant(actions=("send",), fields={}),
+    guard("g", "message.findings.size() == 0", frequency={"per_day": 2}, match={"actions": ["send"]}),
+    guard("hours", "recipient.hour < 20", defers=(0,), match={"actions": ["send"]}),
+)
+
+
+def sends(text: str) -> tuple[PolicyTest, ...] | tuple[Diagnostic, ...]:
+    return read_tests({"sends.yaml": text.encode()}, SENDER)
+
+
+def test_messages_processors_and_what_was_sent_before_are_fixtures() -> None:
+    (test,) = sends(SENDING)
+    assert isinstance(test, PolicyTest)
+    wrong = [(each.id, each.differences) for each in run(Decider(SENDER), test) if not each.is_passed]
+    assert wrong == []
+    case = test.cases[0]
+    assert (case.ask.request.channel, case.ask.request.brand) == ("sms", "Test")
+    assert case.ask.message is not None
+    assert (case.ask.message["message.segments"], case.ask.message["message.has_refusal"]) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code"),
+    [
+        ("message: promo, processor: cloud", "message: prom, processor: cloud", "UNKNOWN_NAME"),
+        ("processor: cloud", "processor: clod", "UNKNOWN_NAME"),
+        ("category: MARKETING, segments: 2", "segments: 2", "MISSING_KEY"),
+        ("category: MARKETING, segments: 2", "category: SPAM", "UNKNOWN_STATE"),
+        ("segments: 2", "segments: 0", "OUT_OF_RANGE"),
+        ("segments: 2", "sgments: 2", "UNKNOWN_KEY"),
+        ("agreement: LAPSED", "agreement: GIVEN", "UNKNOWN_STATE"),
+        ("hour: 21", "hour: 24", "OUT_OF_RANGE"),
+        ("last_hour: 1, last_day: 2", "last_hour: 0, last_day: 2", "CONTRADICTION"),
+        ("last_day: 1}", "last_day: 1, same_content: 2}", "CONTRADICTION"),
+        ("effect: ALLOW", "effect: ALLOW, deferrable: true", "CONTRADICTION"),
+        ("action: send, purpose: care, basis: consent, store: crm, key: phone}", "action: consent.read, message: promo}", "UNKNOWN_KEY"),
+    ],
+)  # fmt: skip
+def test_fixtures_of_sending_that_say_nothing_are_problems(old: str, new: str, code: str) -> None:
+    assert old in SENDING
+    assert code in {each.code for each in sends(SENDING.replace(old, new)) if isinstance(each, Diagnostic)}

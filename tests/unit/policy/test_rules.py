@@ -55,7 +55,7 @@ LIMITS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"limits": {"lookups_per_minute": 1}, "match": {"actions": ["export"]}}, ["NOT_APPLICABLE"]),
     *(
         ({"limits": {"rows_per_hour": 1}, "match": {"actions": actions}}, ["NOT_YET_ENFORCED"])
-        for actions in (["erase"], ["send"], ["correct"], ["lookup", "correct"], ["export", "send"])
+        for actions in (["erase"], ["correct"], ["lookup", "correct"], ["erase", "send"])
     ),
 ]
 """What is wrong with limits is wrong on grants and guards alike."""
@@ -63,6 +63,14 @@ LIMITS: list[tuple[Mapping[str, object], list[str]]] = [
 GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
     *LIMITS,
     ({"match": {"actions": ["correct"]}, "condition": "!customer.minor"}, ["NOT_YET_ENFORCED"]),
+    ({"condition": "message.is_template"}, ["FACT_NOT_AVAILABLE"]),
+    (
+        {"match": {"actions": ["lookup", "send"]}, "condition": "processor.agreement == VALID"},
+        ["FACT_NOT_AVAILABLE"],
+    ),
+    ({"match": {"actions": ["send"]}, "condition": "frequency.exhausted.size() == 0"}, ["FACT_REFUSED"]),
+    ({"match": {"actions": ["send"]}, "condition": "processor.agreement == EXPIRED"}, ["STATE_MISUSE"]),
+    ({"match": {"actions": ["send"]}, "frequency": {"per_day": 1}}, ["UNKNOWN_KEY"]),
     (
         {"match": {"actions": ["lookup", "correct"]}, "condition": "usage.volume == WITHIN"},
         ["NOT_YET_ENFORCED"],

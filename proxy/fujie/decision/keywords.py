@@ -1,0 +1,103 @@
+"""What a customer who answers a message means: stop, perhaps stop, start, or something else.
+
+A text is folded first, so that spelling tricks and habits of keyboards do not matter: NFKC (full-width forms), upper
+case, then only letters and digits (categories L* and N*) stay. `ＴＤ`, `t d`, `TD.` and `退订！` are one word.
+
+A whole text that is a stop word closes. A text that holds one among others (STOP PLEASE) closes marketing too, since
+nobody may have to say no twice, and goes to a person: the FCC takes any reasonable way of saying it (47 CFR
+64.1200(a)(10)), and exact words alone are the known weak point of providers. Words of one character or of digits alone count
+as a whole text only, since `T` or `N` may be anything within another.
+"""
+
+import unicodedata
+from enum import StrEnum
+
+
+class Meaning(StrEnum):
+    """What a reply says. MAYBE_STOP: it reads like a refusal, and a person must look."""
+
+    STOP = "stop"
+    MAYBE_STOP = "maybe_stop"
+    START = "start"
+    OTHER = "other"
+
+
+# Sources, looked at 2026-11: the replies that Aliyun (T), Tencent and Huawei (R, TD) print under marketing messages; the
+# default opt-out and opt-in words of Twilio, AWS End User Messaging and Telnyx; the rest is ours.
+_CARRIERS = ("R", "T", "TD", "N", "0000")
+_ENGLISH = (
+    *("STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"),  # Twilio
+    *("ARRET", "REMOVE"),  # AWS
+    "UNSUB",
+)
+_CHINESE = (
+    *("退订", "退", "取消", "取消订阅", "拒收", "拒绝", "不要再发", "停止", "别发了"),
+    *("退訂", "取消訂閱", "拒絕", "不要再發", "別發了"),
+    *("停止发送", "停發", "停止發送", "别再发", "別再發", "不再接收", "请勿打扰", "請勿打擾"),
+)
+_READS_LIKE_STOP = (
+    *(
+        "不要发",
+        "不要發",
+        "别发",
+        "別發",
+        "勿发",
+        "勿發",
+        "别给我发",
+        "骚扰",
+        "騷擾",
+        "投诉",
+        "投訴",
+        "举报",
+        "舉報",
+    ),
+    *("DONTTEXT", "DONOTTEXT", "NOMORE", "LEAVEMEALONE", "SPAM", "OPTMEOUT"),
+)
+_START = ("START", "UNSTOP", "恢复订阅", "恢復訂閱", "重新订阅", "重新訂閱")
+"""Without YES, which answers anything."""
+
+
+def fold(text: str) -> str:
+    """Return the letters and digits of a text, in one form of each."""
+    return "".join(char for char in _upper(text) if _counts(char))
+
+
+def _upper(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).upper())
+
+
+def _counts(char: str) -> bool:
+    return unicodedata.category(char)[0] in "LN"
+
+
+STOP_WORDS = frozenset(fold(word) for word in (*_CARRIERS, *_ENGLISH, *_CHINESE))
+"""Each, alone, is a refusal."""
+
+START_WORDS = frozenset(map(fold, _START))
+"""Each, alone, asks to begin again."""
+
+_WITHIN = frozenset(word for word in STOP_WORDS if len(word) > 1 and not word.isnumeric())
+_LATIN = frozenset(word for word in _WITHIN if word.isascii())
+_PHRASES = tuple(sorted((_WITHIN - _LATIN) | set(map(fold, _READS_LIKE_STOP))))
+
+
+def meaning_of(text: str) -> Meaning:
+    """Return what a reply means. Total; nothing that holds a stop word is anything but STOP or MAYBE_STOP."""
+    folded = fold(text)
+    if folded in STOP_WORDS:
+        return Meaning.STOP
+    if folded in START_WORDS:
+        return Meaning.START
+    if not _LATIN.isdisjoint(_words(text)) or any(phrase in folded for phrase in _PHRASES):
+        return Meaning.MAYBE_STOP
+    return Meaning.OTHER
+
+
+def _words(text: str) -> list[str]:
+    """Return the runs of ASCII letters and digits: `END` is one in `the end`, and none in `weekend`.
+
+    What is written without a space beside another script (`请STOP`) is a word of its own; format characters within one,
+    which nobody sees, do not end it.
+    """
+    seen = (char for char in _upper(text) if unicodedata.category(char) != "Cf")
+    return "".join(char if char.isascii() and _counts(char) else " " for char in seen).split()

@@ -1,0 +1,71 @@
+"""Who a message reaches: what hour it is there, and how often they got messages lately."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+
+from fujie.model.facts import FREQUENT, FactValue, Unknown, UnknownWhy
+from fujie.model.limit import Cap
+from fujie.model.message import SentMessage
+from fujie.policy.bundle import Guard
+
+_AMBIGUOUS = Unknown(UnknownWhy.AMBIGUOUS)
+_NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
+_DAY = timedelta(days=1)
+_WINDOWS: Mapping[Cap, timedelta] = {
+    Cap.PER_MINUTE: timedelta(minutes=1),
+    Cap.PER_HOUR: timedelta(hours=1),
+    Cap.PER_DAY: _DAY,
+    Cap.SAME_CONTENT_PER_DAY: _DAY,
+}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Reached:
+    """A recipient: the `country` and `zones` of the number (`model.phone`), the messages that the person got, or may
+    have got, within 24 hours, and the `content` digest of the one to come."""
+
+    country: str
+    zones: tuple[tzinfo, ...]
+    sent: Sequence[SentMessage]
+    content: str = ""
+
+
+def recipient_facts(
+    guards: Iterable[Guard], reached: Reached, category: FactValue, now: datetime
+) -> Mapping[str, FactValue]:
+    """Return `recipient.*` and `frequency.exhausted` under the caps of `guards`; `category` is that of the message.
+
+    Where zones disagree nobody knows the hour: it is Unknown, and so is what was counted for a category that is.
+    """
+    local = [now.astimezone(zone) for zone in reached.zones]
+    return {
+        "recipient.country": reached.country or _NOT_MAPPED,
+        "recipient.hour": _agreed({each.hour for each in local}),
+        "recipient.weekday": _agreed({each.isoweekday() for each in local}),
+        FREQUENT: category
+        if isinstance(category, Unknown)
+        else tuple(
+            sorted(guard.counted_as for guard in guards if _is_used_up(guard, reached, category, now))
+        ),
+    }
+
+
+def _agreed(values: set[int]) -> FactValue:
+    if not values:
+        return _NOT_MAPPED
+    return values.pop() if len(values) == 1 else _AMBIGUOUS
+
+
+def _is_used_up(guard: Guard, reached: Reached, category: FactValue, now: datetime) -> bool:
+    """Tell whether a cap leaves no room. A message counts for less than its window: after just that, it is over. What
+    was sent later than now, by a clock that is ahead, counts."""
+    alike = [each for each in reached.sent if each.category == category]
+    for cap, at_most in guard.frequency.items():
+        since = now - _WINDOWS[cap]
+        counted = [each for each in alike if each.at > since]
+        if cap is Cap.SAME_CONTENT_PER_DAY:
+            counted = [each for each in counted if each.content == reached.content]
+        if len(counted) >= at_most:
+            return True
+    return False

@@ -1,0 +1,70 @@
+"""What replies mean: no spelling of a refusal gets past, and nothing that reads like one opens anything."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fujie.decision.keywords import START_WORDS, STOP_WORDS, Meaning, fold, meaning_of
+
+CLOSING = {Meaning.STOP, Meaning.MAYBE_STOP}
+NOISE = st.text(
+    st.characters(categories=("P", "S", "Z", "Cc", "Cf")).filter(lambda c: not fold(c)), max_size=4
+)
+
+
+def wide(text: str) -> str:
+    """Return the full-width form of ASCII, as Chinese keyboards write it."""
+    return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
+
+
+@given(st.sampled_from(sorted(STOP_WORDS)), st.data())
+def test_no_noise_case_or_width_hides_a_stop_word(word: str, data: st.DataObject) -> None:
+    spelt = data.draw(st.sampled_from([word, word.lower(), wide(word), wide(word.lower())]))
+    noisy = "".join(data.draw(NOISE) + char for char in spelt) + data.draw(NOISE)
+    assert meaning_of(noisy) is Meaning.STOP
+
+
+@given(
+    st.sampled_from(sorted(word for word in STOP_WORDS if len(word) > 1 and not word.isnumeric())),
+    st.data(),
+)
+def test_a_stop_word_among_others_never_passes_for_nothing(word: str, data: st.DataObject) -> None:
+    before, after = (data.draw(st.text(max_size=20)) for _ in range(2))
+    assert meaning_of(f"{before} {word.lower()} {after}") in CLOSING
+
+
+@given(st.text(max_size=200))
+def test_every_text_has_a_meaning_and_folding_keeps_letters_and_digits_alone(text: str) -> None:
+    assert meaning_of(text) in Meaning
+    assert all(unicodedata.category(char)[0] in "LN" for char in fold(text))
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=60))
+def test_folding_twice_is_folding_once(text: str) -> None:
+    assert fold(fold(text)) == fold(text)
+
+
+def test_words_are_in_their_folded_form_and_mean_one_thing() -> None:
+    assert all(fold(word) == word and word for word in STOP_WORDS | START_WORDS)
+    assert not STOP_WORDS & START_WORDS
+
+
+@pytest.mark.parametrize(
+    ("text", "meaning"),
+    [
+        ("ＴＤ", Meaning.STOP), ("t d", Meaning.STOP), ("TD.", Meaning.STOP), ("\u200bTD", Meaning.STOP),
+        ("退订！", Meaning.STOP), ("退訂", Meaning.STOP), ("R", Meaning.STOP), ("r。", Meaning.STOP),
+        ("Stop all", Meaning.STOP), ("opt-out", Meaning.STOP), ("0000", Meaning.STOP),
+        ("STOP PLEASE", Meaning.MAYBE_STOP), ("Please stop messaging me", Meaning.MAYBE_STOP),
+        ("回复TD退订", Meaning.MAYBE_STOP), ("请别发了谢谢", Meaning.MAYBE_STOP), ("不要发短信给我", Meaning.MAYBE_STOP),
+        ("S\u200bT\u200bO\u200bP now", Meaning.MAYBE_STOP), ("STOP 12345", Meaning.MAYBE_STOP),
+        ("don't text me", Meaning.MAYBE_STOP), ("START 退订", Meaning.MAYBE_STOP), ("我要投诉", Meaning.MAYBE_STOP),
+        ("START", Meaning.START), ("unstop", Meaning.START), ("恢复订阅", Meaning.START),
+        ("YES", Meaning.OTHER), ("weekend", Meaning.OTHER), ("Mr T is here", Meaning.OTHER),
+        ("码是0000对吗", Meaning.OTHER), ("", Meaning.OTHER), ("谢谢", Meaning.OTHER),
+    ],
+)  # fmt: skip
+def test_what_people_write(text: str, meaning: Meaning) -> None:
+    assert meaning_of(text) is meaning
