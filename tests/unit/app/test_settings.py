@@ -477,13 +477,14 @@ def test_a_signed_bundle_comes_from_a_file_or_an_address(load: Load) -> None:
 
 def test_unsafe_settings_are_named(load: Load) -> None:
     over = {
-        "server": {"unsafe_plaintext": True},
+        "server": {"unsafe_plaintext": True, "unsafe_public_plaintext": False},
         "ledger": {"url": "postgresql://gate@db/fujie", "unsafe_plaintext": True},
         "identity": {"unsafe_static_tokens": "tokens.yaml"},
         "stores": {"crm": {**STORE, "unsafe_plaintext": True}, "shop": STORE},
     }
     assert load(over).unsafe == {
         "server.unsafe_plaintext": True,
+        "server.unsafe_public_plaintext": False,
         "ledger.unsafe_plaintext": True,
         "policy.unsafe_downgrade": False,
         "identity.unsafe_static_tokens": True,

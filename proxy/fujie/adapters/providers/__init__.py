@@ -1,0 +1,1 @@
+"""Companies that carry SMS, and what stands for one, behind `ports.messaging.Provider`."""

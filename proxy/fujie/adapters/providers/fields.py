@@ -1,0 +1,113 @@
+"""What providers write into the fields of their answers and callbacks, taken as what it may be and nothing else.
+
+Codes become reasons, metric labels and log fields, so they are of a bounded vocabulary; ids are short and printable; numbers
+go through the one normaliser. What does not fit is left out, never passed on.
+"""
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from fujie.model.customer import Phone
+from fujie.model.errors import RequestError
+from fujie.model.phone import NotAPhoneNumber, normalise
+
+OTHER = "OTHER"
+"""Stands for a code that is none."""
+
+MOST_CALLBACK_BYTES = 1 << 20
+_CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+_NUMBER_LIKE = re.compile(r"[0-9]{7}")
+_ID = re.compile(r"[A-Za-z0-9_.:^-]{1,128}")
+_MAINLAND = re.compile(r"1[3-9][0-9]{9}")
+_MOST_FORM_FIELDS = 200
+_LONGEST_TEXT = 4_000
+"""Far more than a message of many parts; what is longer is no reply of a person."""
+
+
+def code_of(value: object) -> str:
+    """Return a provider's code; OTHER for what is none, or might hold a phone number."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return text if _CODE.fullmatch(text) and not _NUMBER_LIKE.search(text) else OTHER
+
+
+def id_of(value: object) -> str:
+    """Return a provider's id of a message; empty for what is none."""
+    text = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return text if _ID.fullmatch(text) else ""
+
+
+def text_of(value: object) -> str | None:
+    """Return a text that a person may have written; None for anything else."""
+    return value if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
+
+
+def phone_of(value: object) -> Phone | None:
+    """Return a number as providers write it: E.164 with or without its plus, or a mainland number alone. Eleven digits
+    that a Chinese mobile has are one, though a foreign number without its plus might look so."""
+    text = str(value) if isinstance(value, str | int) else ""
+    if text[:1].isdigit() and not text.startswith("00") and not _MAINLAND.fullmatch(text):
+        text = f"+{text}"
+    try:
+        return Phone(normalise(text[:32]))
+    except NotAPhoneNumber:
+        return None
+
+
+def national(phone: Phone) -> str:
+    """Return a mainland number without its country code, another one without its plus."""
+    return phone.e164.removeprefix("+86").removeprefix("+")
+
+
+def moment_of(seconds: object) -> datetime | None:
+    """Return UNIX seconds as a moment; None for what is none."""
+    try:
+        return datetime.fromtimestamp(int(str(seconds)[:12]), UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def keyed(secret: str, *parts: str) -> str:
+    """Return an id for what has none: the same for the same `parts`, and nobody without `secret` can try numbers."""
+    return hmac.new(secret.encode(), "\0".join(parts).encode("utf-8", "replace"), "sha256").hexdigest()
+
+
+def json_items(body: bytes) -> Sequence[object]:
+    """Return what a callback's JSON array holds; an object alone is one item. Raises RequestError ARGUMENT_INVALID."""
+    try:
+        value = orjson.loads(_bounded(body))
+    except orjson.JSONDecodeError:
+        raise RequestError("the callback is not JSON") from None
+    if isinstance(value, dict | list):
+        return value if isinstance(value, list) else [value]
+    raise RequestError("the callback is neither an array nor an object")
+
+
+def form_fields(body: bytes) -> Sequence[tuple[str, str]]:
+    """Return the fields of a form, in their order. Raises RequestError ARGUMENT_INVALID."""
+    try:
+        text = _bounded(body).decode("ascii")
+        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FORM_FIELDS)
+    except ValueError:
+        raise RequestError("the callback is not a form") from None
+
+
+def mapping(value: object) -> Mapping[str, Any]:
+    """Return an object of JSON; empty for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: object) -> Sequence[object]:
+    """Return an array of JSON; empty for anything else."""
+    return value if isinstance(value, list) else ()
+
+
+def _bounded(body: bytes) -> bytes:
+    if len(body) > MOST_CALLBACK_BYTES:
+        raise RequestError("the callback is too long")
+    return body
