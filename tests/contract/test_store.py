@@ -2,7 +2,7 @@
 
 import asyncio
 import string
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.stores.blindindex import last_four_digest, phone_digest
 from fujie.adapters.stores.columns import LONGEST
+from fujie.adapters.stores.statement import WIDTH
 from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -469,6 +470,132 @@ async def test_a_store_without_the_column_finds_nobody(opened: Open) -> None:
     assert await store.search("8000", store.fields, NOTHING, 10, 5.0) == ()
 
 
+# Many at once.
+
+ODD_KEYS = (
+    "C-1", "C-5", "C-6", "", "C-7", "c-1", "C-1 ", " C-1", "C%", "' OR '1'='1", "C-1'--", "C-1\0", "?", ":key0", "NULL", "0", "\\",
+    "%s", "$1", "\ud800", "Ｃ-1", "C-１",
+)  # fmt: skip
+
+
+Told = tuple[StoreKey, Mapping[str, object], Mapping[str, object], str]
+
+
+def in_order(rows: Sequence[Fetched]) -> list[Told]:
+    told = ((row.key, values(row), row.attributes, row.phone) for row in rows)
+    return sorted(told, key=lambda row: row[0].customer_id)
+
+
+async def one_by_one(store: SQLStore, keys: Sequence[StoreKey]) -> list[Told]:
+    rows = [
+        row
+        for each in dict.fromkeys(keys)
+        for row in await store.fetch(each, NOTHING, store.attributes, 5.0)
+    ]
+    return in_order(rows)
+
+
+async def at_once(store: SQLStore, keys: Sequence[StoreKey]) -> list[Told]:
+    return in_order(await store.fetch_many(keys, store.attributes, 5.0))
+
+
+async def test_many_at_once_are_what_each_is_alone(opened: Open) -> None:
+    store = await opened()
+    keys = [*map(key, ODD_KEYS), StoreKey("shop", "C-2"), key("C-1")]
+    found = await at_once(store, keys)
+    assert found == await one_by_one(store, keys)
+    assert [row[0] for row in found] == [key("C-1"), key("C-5"), key("C-6")]
+    assert [row[3] for row in found] == ["+8613800138000", "", ""]
+    assert found[0][1:3] == ({}, {"minor": 0, "owner_department": "east"})
+    assert await at_once(store, []) == await at_once(store, [StoreKey("shop", "C-1")]) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, WIDTH - 1, WIDTH, WIDTH + 1, 2 * WIDTH + 3])
+async def test_however_many_are_asked_each_that_is_there_comes_once(opened: Open, count: int) -> None:
+    rows = ", ".join(f"('n{n}')" for n in range(count))
+    store = await opened(*SCHEMA, f"INSERT INTO customers (id) VALUES {rows}")
+    keys = [key(f"n{n}") for n in range(0, 2 * count, 2)]
+    found = await store.fetch_many(keys, NOTHING, 5.0)
+    assert sorted(row.key.customer_id for row in found) == sorted(f"n{n}" for n in range(0, count, 2))
+    assert len(store._statements) <= 2  # one for many, one for what is left alone
+
+
+@pytest.mark.parametrize(("column", "stored", "right", "asked"), ID_TYPES.values(), ids=ID_TYPES)
+async def test_many_at_once_find_nobody_by_a_second_spelling(
+    opened: Open, column: str, stored: str, right: str, asked: list[str]
+) -> None:
+    store = await opened(*inserted(stored, "'+8613800138000'", id_type=column))
+    keys = [key(each) for each in (*asked, right, *asked)]
+    assert [row[0] for row in await at_once(store, keys)] == [key(right)]
+    assert await at_once(store, keys[: len(asked)]) == []
+
+
+@pytest.mark.parametrize(("kind", "column"), FOLDING.values(), ids=FOLDING)
+async def test_of_many_ids_that_a_collation_takes_for_one_exactly_the_asked_are_found(
+    place: Place, opened: Open, kind: str, column: str
+) -> None:
+    only(place, kind)
+    twins = ["ab", "AB", "Ab", "aB", "ab ", "AB  ", "áb"]
+    if "folding" in column:
+        try:
+            place.run(ICU)
+        except asyncpg.FeatureNotSupportedError:
+            pytest.skip("THIS PostgreSQL HAS NO ICU: nondeterministic collations are not proven")
+    script = [f"INSERT INTO customers (id) VALUES ('{each}')" for each in twins]
+    store = await opened(
+        *(CITEXT if kind == "postgresql" else ()),
+        f"CREATE TABLE customers (id {column}, {COLUMNS})",
+        *script,
+    )
+    for asked in (twins[1:3], twins[::2], [*twins, "ab   ", "A B", "ＡＢ", "客", "😀"], ["aḃ", "A B"]):
+        keys = list(map(key, asked))
+        found = await at_once(store, keys)
+        assert found == await one_by_one(store, keys)
+        assert {row[0] for row in found} == {key(each) for each in asked if each in twins}
+
+
+async def test_an_id_in_many_rows_keeps_nobody_else_out(opened: Open) -> None:
+    crowd = ", ".join(["('again')"] * (3 * WIDTH))
+    store = await opened(
+        f"CREATE TABLE customers (id VARCHAR(40), {COLUMNS})",
+        f"INSERT INTO customers (id) VALUES {crowd}",
+        "INSERT INTO customers (id) VALUES ('twice'), ('twice'), ('twice'), ('alone')",
+    )
+    for asked in (["again", "twice", "alone"], ["twice", "alone"]):
+        keys = list(map(key, asked))
+        found = await at_once(store, keys)
+        assert found == await one_by_one(store, keys)
+        assert [row[0].customer_id for row in found] == sorted(
+            ["alone", "twice", "twice", *["again"] * 2 * ("again" in asked)]
+        )
+
+
+async def test_many_at_once_read_only_the_attributes_that_are_asked_for(opened: Open) -> None:
+    store = await opened()
+    rows = await store.fetch_many([key("C-1"), key("C-2")], frozenset({"minor"}), 5.0)
+    assert [row[2] for row in in_order(rows)] == [{"minor": 0}, {"minor": 1}]
+    with pytest.raises(StoreError):
+        await store.fetch_many([key("C-1")], frozenset({"department"}), 5.0)
+
+
+async def test_many_at_once_fail_as_one_does(place: Place, opened: Open) -> None:
+    store = await opened()
+    keys = [key("C-1"), key("C-2")]
+    with pytest.raises(StoreError) as failed:
+        await store.fetch_many(keys, NOTHING, 0.0)
+    assert failed.value.code == "STORE_TIMEOUT"
+    with place.locked("customers"), pytest.raises(StoreError) as failed:
+        await store.fetch_many(keys, NOTHING, 0.3)
+    assert failed.value.code == "STORE_TIMEOUT"
+    place.run("DROP TABLE customers")
+    with pytest.raises(StoreError) as failed:
+        await store.fetch_many(keys, NOTHING, 5.0)
+    assert (failed.value.code, "C-1" in str(failed.value)) == ("STORE_UNAVAILABLE", False)
+    await store.close()
+    with pytest.raises(StoreError):
+        await store.fetch_many(keys, NOTHING, 5.0)
+
+
 # Odd values.
 
 
@@ -602,6 +729,8 @@ def test_what_went_in_comes_out_under_exactly_its_key(
             assert (row.key.customer_id, values(row)) == (each, {"value": value})
         for each in set(asked) - set(stored):
             assert await fetch(store, key(each)) == []
+        together = await store.fetch_many([key(each) for each in [*asked, *stored]], NOTHING, 5.0)
+        assert sorted(row.key.customer_id for row in together) == sorted(stored)
         await store.close()
 
     asyncio.run(run())

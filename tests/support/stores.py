@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from fujie.model.customer import CustomerRef
+from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.record import Fetched
 from fujie.ports import CustomerStore
 
@@ -38,6 +38,16 @@ class Spy:
         if self._meanwhile:
             await self._meanwhile()
         return await self._inner.fetch(ref, fields, attributes, timeout_s)
+
+    async def fetch_many(
+        self, keys: Sequence[StoreKey], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Fetched]:
+        self.fields_asked.append(frozenset())
+        if self._error:
+            raise self._error
+        if self._meanwhile:
+            await self._meanwhile()
+        return await self._inner.fetch_many(keys, attributes, timeout_s)
 
     @property
     def can_search(self) -> bool:

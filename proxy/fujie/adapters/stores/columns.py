@@ -59,8 +59,8 @@ class Columns(Protocol):
         """Return whether the column equals one of the parameters by its own order, so that its index serves."""
         ...
 
-    def is_exactly(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
-        """Return whether the column's text is the parameter, byte by byte."""
+    def is_exactly(self, name: str, parameters: Sequence[str]) -> sa.ColumnElement[bool]:
+        """Return whether the column's text is one of the parameters, byte by byte."""
         ...
 
     def argument(self, name: str, text: str) -> object | None:

@@ -116,12 +116,12 @@ class MySQLColumns:
         as_text = mysql.CHAR(charset=of.charset)
         return self._columns[name].in_([sa.cast(each, as_text).collate(of.collation) for each in asked])
 
-    def is_exactly(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
+    def is_exactly(self, name: str, parameters: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Columns.is_exactly`. As bytes: even `utf8mb4_bin` pads with spaces. Integers have one spelling."""
         if self.key_type(name) is KeyType.INTEGER:
             return sa.true()
-        asked = sa.cast(sa.bindparam(parameter), sa.LargeBinary)
-        return sa.cast(self._text(name), sa.LargeBinary) == asked
+        asked = [sa.cast(sa.bindparam(parameter), sa.LargeBinary) for parameter in parameters]
+        return sa.cast(self._text(name), sa.LargeBinary).in_(asked)
 
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`."""

@@ -138,9 +138,10 @@ class PostgreSQLColumns:
         as_type = _COMPARED_AS.get(self.key_type(name)) or _Named(self._types[name].quoted)
         return self._columns[name].in_([sa.cast(_text(parameter), as_type) for parameter in parameters])
 
-    def is_exactly(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
+    def is_exactly(self, name: str, parameters: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Columns.is_exactly`."""
-        return sa.cast(self._columns[name], sa.Text).collate("C") == _text(parameter)
+        asked = [_text(parameter) for parameter in parameters]
+        return sa.cast(self._columns[name], sa.Text).collate("C").in_(asked)
 
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`. No text of PostgreSQL holds a NUL, no integer more than 64 bits with a sign."""

@@ -88,9 +88,10 @@ class SQLiteColumns:
         """See `Columns.is_one_of`."""
         return self._columns[name].in_([sa.bindparam(parameter) for parameter in parameters])
 
-    def is_exactly(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
+    def is_exactly(self, name: str, parameters: Sequence[str]) -> sa.ColumnElement[bool]:
         """See `Columns.is_exactly`."""
-        return sa.cast(self._columns[name], sa.Text).collate("BINARY") == sa.bindparam(parameter)
+        asked: list[sa.ColumnElement[Any]] = [sa.bindparam(parameter) for parameter in parameters]
+        return sa.cast(self._columns[name], sa.Text).collate("BINARY").in_(asked)
 
     def argument(self, _name: str, text: str) -> object | None:
         """See `Columns.argument`."""

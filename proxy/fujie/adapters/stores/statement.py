@@ -1,6 +1,7 @@
-"""The SELECTs of a store: a look-up and a search, their texts, their arguments, and what a row of them means."""
+"""The SELECTs of a store: a look-up, a gathering and a search, their texts, their arguments, what a row of them means."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -18,6 +19,10 @@ from fujie.model.vocabulary import KeyKind
 STATEMENTS = 512
 """Statements that are kept, compiled by us and prepared by the driver; ever new sets of fields only cost compilation."""
 
+WIDTH = 100
+"""Customers that one statement gathers. Fewer are asked for with the last one repeated, so that there is one statement
+for any number of them, which is compiled and prepared once."""
+
 _UNDECODABLE = "\ufffd"
 
 
@@ -29,9 +34,10 @@ class Statements:
         self._columns = columns
         self._lookups: dict[tuple[Any, ...], Lookup] = {}
         self._searches: dict[tuple[Any, ...], Search] = {}
+        self._gatherings: dict[frozenset[str], Gathering] = {}
 
     def __len__(self) -> int:
-        return len(self._lookups) + len(self._searches)
+        return len(self._lookups) + len(self._searches) + len(self._gatherings)
 
     def lookup(self, kind: KeyKind, fields: frozenset[str], attributes: frozenset[str]) -> "Lookup":
         """Return the look-up by one kind of key. Raises StoreError when a column is not mapped."""
@@ -52,10 +58,20 @@ class Statements:
             search = self._searches[shape] = Search(Reading(self._store, self._columns, fields, attributes))
         return search
 
+    def gathering(self, attributes: frozenset[str]) -> "Gathering":
+        """Return the look-up of many by their ids. Raises StoreError when a column is not mapped."""
+        gathering = self._gatherings.get(attributes)
+        if gathering is None:
+            self._make_room()
+            reading = Reading(self._store, self._columns, frozenset(), attributes)
+            gathering = self._gatherings[attributes] = Gathering(reading)
+        return gathering
+
     def _make_room(self) -> None:
         if len(self) >= STATEMENTS:
             self._lookups.clear()
             self._searches.clear()
+            self._gatherings.clear()
 
 
 class Reading:
@@ -130,7 +146,7 @@ class Lookup:
         columns = reading.columns
         select = reading.select.where(
             columns.is_one_of(self._column, [f"key{i}" for i in range(forms)]),
-            *([] if by_number else [columns.is_exactly(self._column, "exact")]),
+            *([] if by_number else [columns.is_exactly(self._column, ["exact"])]),
         )
         self._compiled = CompiledSelect(select.limit(2), columns.dialect)
         self.text = self._compiled.text
@@ -176,6 +192,53 @@ class Lookup:
         return found
 
 
+class Gathering:
+    """A look-up of at most `WIDTH` customers by their ids, for attributes alone."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+        self._column = reading.store.customer_id
+        columns, places = reading.columns, range(WIDTH)
+        select = reading.select.where(
+            columns.is_one_of(self._column, [f"key{i}" for i in places]),
+            columns.is_exactly(self._column, [f"exact{i}" for i in places]),
+        )
+        self._compiled = CompiledSelect(select.limit(2 * WIDTH + 1), columns.dialect)
+        self.text = self._compiled.text
+
+    def possible(self, ids: Sequence[str]) -> Mapping[str, object]:
+        """Return the ids that a row can have, each once, with their arguments."""
+        values = {each: self._reading.columns.argument(self._column, each) for each in ids}
+        return {each: value for each, value in values.items() if value is not None}
+
+    def arguments(self, chunk: Sequence[tuple[str, object]]) -> tuple[object, ...]:
+        """Return the arguments of `text` for 1 to `WIDTH` of the `possible`."""
+        padded = [*chunk, *[chunk[-1]] * (WIDTH - len(chunk))]
+        values = {f"key{i}": value for i, (_, value) in enumerate(padded)}
+        values |= {f"exact{i}": text for i, (text, _) in enumerate(padded)}
+        return self._compiled.arguments(values)
+
+    def fetched(
+        self, rows: Sequence[Sequence[Any]], chunk: Sequence[tuple[str, object]]
+    ) -> list[Fetched] | None:
+        """Return what was found under exactly these ids, of each two rows at most.
+
+        None when there were more rows than two for each: some may have been left out.
+
+        Raises:
+            StoreError: a row has no usable id.
+
+        """
+        if len(rows) > 2 * WIDTH:
+            return None
+        asked, seen, found = {text for text, _ in chunk}, Counter[str](), []
+        for row in map(self._reading.row, rows):
+            seen[row.key.customer_id] += 1
+            if row.key.customer_id in asked and seen[row.key.customer_id] <= 2:
+                found.append(row)
+        return found
+
+
 class Search:
     """The customers whose number ends with four digits, by a column of their own: never by scanning numbers."""
 
@@ -187,7 +250,7 @@ class Search:
         columns = reading.columns
         select = (
             reading.select.where(
-                columns.is_one_of(self._column, ["key0"]), columns.is_exactly(self._column, "exact")
+                columns.is_one_of(self._column, ["key0"]), columns.is_exactly(self._column, ["exact"])
             )
             .order_by(columns.column(store.customer_id))
             .limit(sa.bindparam("most", type_=sa.Integer))

@@ -7,7 +7,7 @@ from fujie.adapters.stores.address import Address, address_of, mismatch
 from fujie.adapters.stores.columns import Columns
 from fujie.adapters.stores.source import Source, timed_out
 from fujie.adapters.stores.sqlite import open_sqlite
-from fujie.adapters.stores.statement import Statements
+from fujie.adapters.stores.statement import WIDTH, Statements
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StartError, StoreError
@@ -57,6 +57,41 @@ class SQLStore:
             return ()
         return lookup.fetched(await self._source.rows(lookup.text, arguments, deadline), ref)
 
+    async def fetch_many(
+        self, keys: Sequence[StoreKey], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Fetched]:
+        """See `ports.CustomerStore.fetch_many`. What `fetch` finds for each key, by one statement for every `WIDTH`."""
+        deadline = self._deadline(timeout_s)
+        gathering = self._statements.gathering(attributes)
+        ids = [key.customer_id for key in keys if key.store == self._table.name]
+        possible = list(gathering.possible(ids).items())
+        found: list[Fetched] = []
+        for start in range(0, len(possible), WIDTH):
+            chunk = possible[start : start + WIDTH]
+            if len(chunk) == 1:
+                gathered = None
+            else:
+                arguments = gathering.arguments(chunk)
+                rows = await self._source.rows(gathering.text, arguments, self._before(deadline))
+                gathered = gathering.fetched(rows, chunk)
+            found += await self._one_by_one(chunk, attributes, deadline) if gathered is None else gathered
+        return found
+
+    async def _one_by_one(
+        self, chunk: Sequence[tuple[str, object]], attributes: frozenset[str], deadline: float
+    ) -> list[Fetched]:
+        """Fetch each alone: there is one, or a view with an id in so many rows that others had no room."""
+        return [
+            row
+            for customer_id, _ in chunk
+            for row in await self.fetch(
+                StoreKey(self._table.name, customer_id),
+                frozenset(),
+                attributes,
+                deadline - self._clock.monotonic(),
+            )
+        ]
+
     async def search(
         self,
         last_four: str,
@@ -81,6 +116,11 @@ class SQLStore:
         if timeout_s <= 0:
             raise timed_out(self._table.name)
         return self._clock.monotonic() + timeout_s
+
+    def _before(self, deadline: float) -> float:
+        if self._clock.monotonic() >= deadline:
+            raise timed_out(self._table.name)
+        return deadline
 
     async def close(self) -> None:
         """Refuse further look-ups and end every connection."""
