@@ -8,39 +8,59 @@ from collections.abc import Callable
 from google.protobuf.message import Message
 
 from abuse.target import (
+    ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
     APPROVE,
     BATCH,
+    CANCEL,
+    CREATE_CAMPAIGN,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
     GET_APPROVAL,
     GET_BUNDLE,
+    GET_CAMPAIGN,
     GET_CONSENT,
+    GET_MESSAGE,
     GET_PRINCIPAL,
+    GET_PROCESSOR,
+    IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
     MERGE,
+    NO_SUCH_CAMPAIGN,
     OFFBOARD,
+    PAUSE,
+    PROCESSORS,
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
     REVOKE,
+    SCREEN,
     SEARCH,
+    SEND,
     SHOWN,
     SPLIT,
+    START,
     SUPPRESSIONS,
     UPSERT,
+    UPSERT_PROCESSOR,
+    WATCH,
     WITHDRAW,
     ask,
     batch,
     by_id,
+    campaign_draft,
     confirmed,
     consent,
     correcting,
     hired,
+    imported,
     merge,
+    promoting,
+    promotion,
+    screening,
     search,
     split,
 )
@@ -48,17 +68,22 @@ from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import processor_service_pb2 as processor_v1
 from fujie.v1 import types_pb2 as types_v1
 
 NO_SUCH_SUPPRESSION = "0" * 32
 NO_SUCH_APPROVAL = "approvals/" + "0" * 32
+NO_SUCH_MESSAGE = "messages/" + "0" * 32
 
 SERVICES = [
     service
-    for file in (customer_v1, consent_v1, directory_v1, policy_v1, approval_v1)
+    for file in (
+        customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
+    )
     for service in file.DESCRIPTOR.services_by_name.values()
-]
+]  # fmt: skip
 ON_THE_WIRE = {f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
 
 METHODS: dict[str, tuple[str, Message]] = {
@@ -71,6 +96,7 @@ METHODS: dict[str, tuple[str, Message]] = {
     WITHDRAW: ("desk", consent_v1.WithdrawConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
     GET_CONSENT: ("desk", consent_v1.GetConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
     EVENTS: ("desk", consent_v1.ListConsentEventsRequest(customer=by_id(SHOWN))),
+    IMPORT: ("desk", imported(by_id(SHOWN))),
     EXPORT_EVIDENCE: ("desk", consent_v1.ExportConsentEvidenceRequest(customer=by_id(SHOWN))),
     ADD_SUPPRESSION: (
         "desk",
@@ -96,6 +122,34 @@ METHODS: dict[str, tuple[str, Message]] = {
     APPROVE: ("compliance", approval_v1.ApproveRequest(name=NO_SUCH_APPROVAL)),
     REJECT: ("compliance", approval_v1.RejectRequest(name=NO_SUCH_APPROVAL)),
     REVOKE: ("compliance", approval_v1.RevokeApprovalRequest(name=NO_SUCH_APPROVAL)),
+    SEND: ("sender", promotion(by_id(SHOWN))),
+    GET_MESSAGE: ("sender", messaging_v1.GetMessageRequest(name=NO_SUCH_MESSAGE)),
+    CREATE_CAMPAIGN: (
+        "sender", messaging_v1.CreateCampaignRequest(context=promoting(), draft=campaign_draft())
+    ),
+    ADD_RECIPIENTS: (
+        "sender",
+        messaging_v1.AddRecipientsRequest(
+            name=NO_SUCH_CAMPAIGN, recipients=[messaging_v1.Recipient(customer=by_id(SHOWN))]
+        ),
+    ),
+    START: ("sender", messaging_v1.StartCampaignRequest(name=NO_SUCH_CAMPAIGN)),
+    PAUSE: ("sender", messaging_v1.PauseCampaignRequest(name=NO_SUCH_CAMPAIGN)),
+    CANCEL: ("sender", messaging_v1.CancelCampaignRequest(name=NO_SUCH_CAMPAIGN)),
+    GET_CAMPAIGN: ("sender", messaging_v1.GetCampaignRequest(name=NO_SUCH_CAMPAIGN)),
+    WATCH: ("sender", messaging_v1.WatchCampaignRequest(name=NO_SUCH_CAMPAIGN)),
+    SCREEN: ("sender", screening(by_id(SHOWN))),
+    UPSERT_PROCESSOR: (
+        "registrar",
+        processor_v1.UpsertProcessorRequest(
+            processor=processor_v1.Processor(
+                id="carrier", agreement="contract-7", valid_from="2026-01-01", valid_until="2027-01-01",
+                region="CN",
+            )
+        ),
+    ),
+    GET_PROCESSOR: ("registrar", processor_v1.GetProcessorRequest(id="nobody-at-all")),
+    PROCESSORS: ("registrar", processor_v1.ListProcessorsRequest()),
 }  # fmt: skip
 """Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
 
@@ -111,6 +165,7 @@ def about(method: str, customer: types_v1.CustomerRef) -> Message:
             store_key=customer.store_key, context=correcting(), evidence_ref="form-1"
         ),
         RECORD: lambda: consent(customer),
+        IMPORT: lambda: imported(customer),
         WITHDRAW: lambda: consent_v1.WithdrawConsentRequest(customer=customer, purpose="marketing"),
         GET_CONSENT: lambda: consent_v1.GetConsentRequest(customer=customer, purpose="marketing"),
         EVENTS: lambda: consent_v1.ListConsentEventsRequest(customer=customer),
@@ -118,5 +173,10 @@ def about(method: str, customer: types_v1.CustomerRef) -> Message:
         ADD_SUPPRESSION: lambda: consent_v1.AddSuppressionRequest(customer=customer),
         SUPPRESSIONS: lambda: consent_v1.ListSuppressionsRequest(customer=customer),
         EXPLAIN: lambda: policy_v1.ExplainRequest(lookup=ask("phone", customer=customer)),
+        SEND: lambda: promotion(customer),
+        ADD_RECIPIENTS: lambda: messaging_v1.AddRecipientsRequest(
+            name=NO_SUCH_CAMPAIGN, recipients=[messaging_v1.Recipient(customer=customer)]
+        ),
+        SCREEN: lambda: screening(customer),
     }
     return changed[method]() if method in changed else METHODS[method][1]

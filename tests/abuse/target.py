@@ -27,6 +27,7 @@ from fujie.transport.grpc.status import DECISION_ID_KEY, DETAILS_KEY
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import types_pb2 as types_v1
 from support.answers import WIRE_FREE, shipped_notice
 
@@ -39,10 +40,11 @@ LOOKUP, BATCH, SEARCH, MERGE, SPLIT = (
         "LookupCustomer", "BatchLookupCustomers", "SearchCustomers", "MergeCustomers", "SplitCustomer",
     )
 )  # fmt: skip
-RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE = (
+RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT = (
     f"/fujie.v1.ConsentService/{name}"
     for name in (
         "RecordConsent", "WithdrawConsent", "GetConsent", "ListConsentEvents", "ExportConsentEvidence",
+        "ImportConsents",
     )
 )  # fmt: skip
 ADD_SUPPRESSION, REMOVE_SUPPRESSION, SUPPRESSIONS = (
@@ -58,6 +60,16 @@ GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE = (
     for name in ("GetApproval", "ListApprovals", "Approve", "Reject", "RevokeApproval")
 )
 EXPLAIN, GET_BUNDLE = (f"/fujie.v1.PolicyService/{name}" for name in ("Explain", "GetBundle"))
+SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN = (
+    f"/fujie.v1.MessagingService/{name}"
+    for name in (
+        "SendMessage", "GetMessage", "CreateCampaign", "AddRecipients", "StartCampaign", "PauseCampaign",
+        "CancelCampaign", "GetCampaign", "WatchCampaign", "ScreenRecipients",
+    )
+)  # fmt: skip
+UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS = (
+    f"/fujie.v1.ProcessorService/{name}" for name in ("UpsertProcessor", "GetProcessor", "ListProcessors")
+)
 
 STAFF = {
     "chief": "administrator",
@@ -67,9 +79,14 @@ STAFF = {
     "officer": "privacy_officer",
     "searcher": "searcher",
     "compliance": "compliance_officer",
+    "sender": "sender",
+    "registrar": "registrar",
     "nobody": "a-role-without-a-grant",
 }
 """Who works at every site, all in the department `east`; `chief` makes the bootstrap administrator void."""
+
+SIGNATURE, TEXT = "测试公司", "新品到店，欢迎选购。拒收请回复R"
+NO_SUCH_CAMPAIGN = "campaigns/" + "0" * 32
 
 SHOWN, PHONE = "C00001", "13800131234"
 """A customer of `east`, and the number."""
@@ -90,8 +107,23 @@ spec:
   purposes: [after_sales]
   condition: principal.department == customer.owner_department
   fields: {name: reveal, phone: "keep(3,2)"}
+---
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: senders}
+spec:
+  match: {actions: [send]}
+  roles: [sender]
+  purposes: [marketing]
+---
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: registrars}
+spec:
+  match: {actions: [processor.write]}
+  roles: [registrar]
 """
-"""What no shipped grant allows: to search, among the customers of one's own department."""
+"""What no shipped grant allows: to search, among the customers of one's own department; to send; to keep the register."""
 
 BROKE_OFF = "ExecuteBatchError"
 """What gRPC logs of a client that went away while it was answered: that is no trouble of the server's."""
@@ -113,6 +145,9 @@ def create_site(root: Path, customers: int = 60) -> Site:
     store["fields"] = FIELDS
     store["attributes"] = {"minor": "minor", "owner_department": "department"}
     site.values["controller"] = CONTROLLER
+    # Beside the site: what is sent stands in it as it is, so that nobody who looks for leaks may find it.
+    outbox = root.parent / f"{root.name}-outbox.jsonl"
+    site.values["messaging"] = {"providers": {"outbox": {"kind": "outbox", "file": str(outbox)}}}
     site.write()
     return site
 
@@ -292,7 +327,7 @@ def ask(
     customer: types_v1.CustomerRef | None = None,
     purpose: str = "after_sales",
     basis: str = "contract",
-    **context: str,
+    **context: Any,
 ) -> customer_v1.LookupCustomerRequest:
     """Return a look-up that an agent of `east` is granted, unless something else is said."""
     given = {"basis_evidence": "order-7"} if basis == "contract" else {}
@@ -326,15 +361,46 @@ def search(last_four: str, *fields: str) -> customer_v1.SearchCustomersRequest:
     )
 
 
-def correcting(**context: str) -> types_v1.RequestContext:
+def correcting(**context: Any) -> types_v1.RequestContext:
     """Return why an officer corrects who is who."""
     return types_v1.RequestContext(
         purpose="record_correction", basis="legal_duty", basis_evidence="request-1", **context
     )
 
 
+def campaign_draft() -> messaging_v1.MessageDraft:
+    """Return what `sender` may say to many."""
+    return messaging_v1.MessageDraft(
+        category=messaging_v1.MESSAGE_CATEGORY_MARKETING, signature=SIGNATURE, text=TEXT
+    )
+
+
+def promotion(customer: types_v1.CustomerRef) -> messaging_v1.SendMessageRequest:
+    """Return a message that `sender` is granted once there is consent."""
+    return messaging_v1.SendMessageRequest(
+        customer=customer, category=messaging_v1.MESSAGE_CATEGORY_MARKETING, signature=SIGNATURE, text=TEXT,
+        context=promoting(),
+    )  # fmt: skip
+
+
+def promoting(**context: Any) -> types_v1.RequestContext:
+    """Return why a sender says something."""
+    return types_v1.RequestContext(purpose="marketing", basis="consent", **context)
+
+
+def screening(customer: types_v1.CustomerRef) -> messaging_v1.ScreenRecipientsRequest:
+    """Return a batch of one customer."""
+    batch_of_one = messaging_v1.ScreenRecipientsRequest(context=promoting(), draft=campaign_draft())
+    if customer.HasField("store_key"):
+        batch_of_one.store = customer.store_key.store
+        batch_of_one.customer_ids.append(customer.store_key.customer_id)
+    else:
+        batch_of_one.phones.append(customer.phone)
+    return batch_of_one
+
+
 def merge(
-    into: types_v1.CustomerRef, source: types_v1.CustomerRef, **context: str
+    into: types_v1.CustomerRef, source: types_v1.CustomerRef, **context: Any
 ) -> customer_v1.MergeCustomersRequest:
     request = customer_v1.MergeCustomersRequest(
         into=into, context=correcting(**context), evidence_ref="form-1"
@@ -343,7 +409,7 @@ def merge(
     return request
 
 
-def split(customer_id: str, **context: str) -> customer_v1.SplitCustomerRequest:
+def split(customer_id: str, **context: Any) -> customer_v1.SplitCustomerRequest:
     return customer_v1.SplitCustomerRequest(
         store_key=by_id(customer_id).store_key, context=correcting(**context), evidence_ref="form-1"
     )
@@ -367,6 +433,16 @@ def consent(customer: types_v1.CustomerRef, **more: Any) -> consent_v1.RecordCon
         capture=WIRE_FREE,
         **more,
     )  # fmt: skip
+
+
+def imported(*customers: types_v1.CustomerRef) -> consent_v1.ImportConsentsRequest:
+    """Return a file in which customers agreed in the past, as `consent` says it."""
+    rows = []
+    for customer in customers:
+        said = consent(customer)
+        said.consent.event_time.FromSeconds(1_767_225_600)
+        rows.append(consent_v1.ConsentRow(customer=customer, consent=said.consent, capture=said.capture))
+    return consent_v1.ImportConsentsRequest(rows=rows)
 
 
 def told(target: Target, who: str, request: Message, method: str = LOOKUP) -> tuple[object, ...]:

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import time
 from base64 import b64encode, urlsafe_b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,26 +21,39 @@ from google.protobuf.message import Message
 
 from abuse.methods import METHODS, ON_THE_WIRE, about
 from abuse.target import (
+    ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
     APPROVE,
     BATCH,
+    CANCEL,
+    CREATE_CAMPAIGN,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
     GET_APPROVAL,
+    GET_CAMPAIGN,
+    GET_MESSAGE,
+    GET_PROCESSOR,
     LOOKUP,
     MERGE,
     OFFBOARD,
+    PAUSE,
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
     REVOKE,
+    SCREEN,
     SEARCH,
+    SEND,
     SHOWN,
     SPLIT,
+    START,
     SUPPRESSIONS,
+    TEXT,
     UPSERT,
+    UPSERT_PROCESSOR,
+    WATCH,
     WITHDRAW,
     Target,
     ask,
@@ -52,8 +65,10 @@ from abuse.target import (
     hired,
     marketing,
     merge,
+    promotion,
     row_of,
     running,
+    screening,
     search,
     split,
 )
@@ -65,7 +80,9 @@ from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import processor_service_pb2 as processor_v1
 from fujie.v1 import types_pb2 as types_v1
 from support.answers import WIRE_FREE
 from support.certificates import authority, server, workload
@@ -158,6 +175,7 @@ def exercise(told: Told) -> None:
             of_customer(told, ref)
         misplaced(told, number)
     several(told)
+    campaigning(told)
     four_eyes(told)
     leave_no_room(told)
     misfortunes(told)
@@ -245,6 +263,47 @@ def several(told: Told) -> None:
     )  # fmt: skip
     for _ in range(2):
         told.call("marketer", RECORD, answer)
+
+
+def campaigning(told: Told) -> None:
+    """A campaign to every customer by every reference, from its draft to its end; messages alone; a processor."""
+    numbers = [row_of(told.target.site, name)[2] for name in CUSTOMERS]
+    refs = [*map(by_id, CUSTOMERS), *(types_v1.CustomerRef(phone=number) for number in numbers)]
+    name = ""
+    for attempt in range(20):  # it may be over before it is paused
+        name = campaign(told, refs, f"{{name}}{attempt}{TEXT}", numbers[0])
+        if {PAUSE, CANCEL} <= told.allowed:
+            break
+    told.call("sender", GET_CAMPAIGN, messaging_v1.GetCampaignRequest(name=name))
+    told.call("sender", WATCH, messaging_v1.WatchCampaignRequest(name=name))
+    told.call("desk", RECORD, consent(by_id("C00050")))  # of the others each has opted out by now
+    for ref in (by_id("C00050"), *refs):
+        told.call("sender", SCREEN, screening(ref))
+        raw = told.call("sender", SEND, promotion(ref))
+        sent = messaging_v1.SendMessageResponse.FromString(raw).message.name
+        told.call("sender", GET_MESSAGE, messaging_v1.GetMessageRequest(name=sent))
+    named = METHODS[UPSERT_PROCESSOR][1]
+    assert isinstance(named, processor_v1.UpsertProcessorRequest)
+    told.call("registrar", UPSERT_PROCESSOR, named)
+    told.call("registrar", GET_PROCESSOR, processor_v1.GetProcessorRequest(id=named.processor.id))
+
+
+def campaign(told: Told, refs: Sequence[types_v1.CustomerRef], text: str, number: str) -> str:
+    """Draft, fill, start, pause and cancel a campaign; return its name."""
+    draft = promotion(refs[0])
+    asked = messaging_v1.CreateCampaignRequest(
+        context=draft.context,
+        draft=messaging_v1.MessageDraft(category=draft.category, signature=draft.signature, text=text),
+    )
+    drafted = told.call("sender", CREATE_CAMPAIGN, asked)
+    name = messaging_v1.CreateCampaignResponse.FromString(drafted).campaign.name
+    rows = [messaging_v1.Recipient(customer=ref, params={"name": TICKET}) for ref in refs]
+    rows.append(messaging_v1.Recipient(customer=types_v1.CustomerRef(phone=f"{number}O")))
+    told.call("sender", ADD_RECIPIENTS, messaging_v1.AddRecipientsRequest(name=name, recipients=rows))
+    told.call("sender", START, messaging_v1.StartCampaignRequest(name=name))
+    told.call("sender", PAUSE, messaging_v1.PauseCampaignRequest(name=name))
+    told.call("sender", CANCEL, messaging_v1.CancelCampaignRequest(name=name))
+    return name
 
 
 def four_eyes(told: Told) -> None:

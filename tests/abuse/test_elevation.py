@@ -14,31 +14,45 @@ import pytest
 
 from abuse.methods import METHODS
 from abuse.target import (
+    ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
     APPROVE,
     BATCH,
+    CANCEL,
+    CREATE_CAMPAIGN,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
     GET_APPROVAL,
     GET_BUNDLE,
+    GET_CAMPAIGN,
     GET_CONSENT,
+    GET_MESSAGE,
     GET_PRINCIPAL,
+    GET_PROCESSOR,
+    IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
     MERGE,
     OFFBOARD,
+    PAUSE,
+    PROCESSORS,
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
     REVOKE,
+    SCREEN,
     SEARCH,
+    SEND,
     SHOWN,
     SPLIT,
     STAFF,
+    START,
     SUPPRESSIONS,
     UPSERT,
+    UPSERT_PROCESSOR,
+    WATCH,
     WITHDRAW,
     Target,
     ask,
@@ -152,7 +166,8 @@ def test_a_field_that_this_build_does_not_know_is_refused(target: Target, method
 
 
 OFFICERS = {
-    RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, ADD_SUPPRESSION, REMOVE_SUPPRESSION, SUPPRESSIONS,
+    RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, ADD_SUPPRESSION, REMOVE_SUPPRESSION,
+    SUPPRESSIONS,
 }  # fmt: skip
 MAY: dict[str, set[str]] = {
     "chief": {UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE},
@@ -162,8 +177,12 @@ MAY: dict[str, set[str]] = {
     "officer": OFFICERS | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS},
     "searcher": {SEARCH},
     "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE},
+    "sender": {
+        SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN,
+    },
+    "registrar": {UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
     "nobody": set(),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("who", STAFF)

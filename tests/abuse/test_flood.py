@@ -4,17 +4,21 @@ import re
 import resource
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf.message import Message
 
+from abuse.methods import METHODS
 from abuse.target import (
     LIST_PRINCIPALS,
     LOOKUP,
+    SCREEN,
     SEARCH,
     SHOWN,
     SUPPRESSIONS,
@@ -28,6 +32,8 @@ from abuse.target import (
     running,
     search,
 )
+from fujie.app.client import read_refusal
+from fujie.transport.grpc.openstreams import MOST_OF_ONE
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 
@@ -58,6 +64,33 @@ def test_metadata_beyond_the_bound_reaches_nobody(target: Target, size: int) -> 
     error = target.failure("agent", LOOKUP, ask("phone"), (*target.bearer("agent"), ("x-more", "m" * size)))
     assert error.code() in {EXHAUSTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL}
     assert target.new() == []
+    target.stands()
+
+
+def test_open_streams_of_one_caller_are_bounded_and_others_are_served(target: Target) -> None:
+    """Each costs something as long as it is open, also when nothing is sent."""
+    who, honest = METHODS[SCREEN]
+    raw, goes_on = honest.SerializeToString(), threading.Event()
+
+    def messages() -> Iterator[bytes]:
+        yield raw
+        goes_on.wait(60)
+
+    def opened() -> Any:
+        return target.channel.stream_stream(SCREEN)(messages(), metadata=target.bearer(who), timeout=60)
+
+    try:
+        calls = [opened() for _ in range(MOST_OF_ONE)]
+        assert all(next(call) for call in calls)
+        with pytest.raises(grpc.RpcError) as caught:
+            next(opened())
+        expect(read_refusal(caught.value), EXHAUSTED, "LIMIT_EXCEEDED")
+        target.stands()
+    finally:
+        goes_on.set()
+    for call in calls:
+        assert list(call) == []
+    assert next(opened())  # there is room again
     target.stands()
 
 

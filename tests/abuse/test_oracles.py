@@ -16,12 +16,14 @@ from grpc_health.v1 import health_pb2
 
 from abuse.methods import METHODS, NO_SUCH_SUPPRESSION, about
 from abuse.target import (
+    ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     BATCH,
     EVENTS,
     EXPORT_EVIDENCE,
     GET_CONSENT,
     GET_PRINCIPAL,
+    IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
     MERGE,
@@ -29,7 +31,9 @@ from abuse.target import (
     OFFBOARD,
     RECORD,
     REMOVE_SUPPRESSION,
+    SCREEN,
     SEARCH,
+    SEND,
     SHOWN,
     SPLIT,
     SUPPRESSIONS,
@@ -90,7 +94,7 @@ def customers(target: Target) -> Sequence[types_v1.CustomerRef]:
 
 ABOUT_CUSTOMERS = [
     BATCH, SEARCH, MERGE, SPLIT, RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, ADD_SUPPRESSION,
-    SUPPRESSIONS, LOOKUP, "/fujie.v1.PolicyService/Explain",
+    SUPPRESSIONS, LOOKUP, "/fujie.v1.PolicyService/Explain", SEND, ADD_RECIPIENTS, SCREEN, IMPORT,
 ]  # fmt: skip
 
 
@@ -403,7 +407,7 @@ def prompt_for(target: Target, customer: str = SHOWN, who: str = "marketer") -> 
     return detail.prompt.token
 
 
-def answer(token: str, **context: str) -> consent_v1.RecordConsentRequest:
+def answer(token: str, **context: Any) -> consent_v1.RecordConsentRequest:
     return consent_v1.RecordConsentRequest(
         prompt=token, consent=consent_v1.ConsentRecord(type=GIVEN, source="agent"), capture=WIRE_FREE,
         context=types_v1.RequestContext(**context),

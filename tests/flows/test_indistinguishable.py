@@ -6,10 +6,12 @@ them. Every method is called with generated requests; the answers must be the sa
 
 import asyncio
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
@@ -24,18 +26,23 @@ from fujie.flows.reply import ConsentReply, LookupReply, PrincipalReply
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import FujieError
 from fujie.model.principal import Credential, Principal
+from fujie.model.processor import Processor
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import State
-from fujie.transport.grpc.methods import METHODS
+from fujie.transport.grpc import streams
+from fujie.transport.grpc.methods import METHODS, STREAMS
 from fujie.transport.grpc.services import Front, answer
 from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import processor_service_pb2 as processor_v1
 from fujie.v1 import types_pb2 as types_v1
 from support import answers
 from support.house import ADMIN, House, ask, caller, opened_house
+from support.sending import CountingProvider, campaign_to, sending
 
 ASKERS = ("stranger", "nobody-in-particular", "gone", "suspended")
 
@@ -70,6 +77,21 @@ records = st.builds(
     purpose=purposes,
     type=st.sampled_from([consent_v1.CONSENT_EVENT_TYPE_GIVEN, consent_v1.CONSENT_EVENT_TYPE_REFUSED]),
 )
+CAMPAIGN = "c" * 32
+"""A campaign of the gate full of traces."""
+campaigns = st.sampled_from([f"campaigns/{CAMPAIGN}", "campaigns/" + "0" * 32, "x"])
+categories = st.sampled_from([messaging_v1.MESSAGE_CATEGORY_MARKETING, 0, 9])
+texts = st.sampled_from(["hello", "hello {name}", ""])
+providers = st.sampled_from(["", "counting", "none"])
+drafts = st.builds(
+    messaging_v1.MessageDraft,
+    category=categories, signature=st.just("fujie"), text=texts, provider=providers,
+)  # fmt: skip
+processors = st.builds(
+    processor_v1.Processor,
+    id=st.sampled_from(["carrier", ""]), valid_from=st.just("2026-01-01"), region=st.just("CN"),
+    valid_until=st.sampled_from(["2027-01-01", "2025-01-01", "x"]),
+)  # fmt: skip
 look_ups = st.builds(
     customer_v1.LookupCustomerRequest,
     customer=refs, store=st.sampled_from(["", "crm", "none"]), context=contexts, read_mask=masks,
@@ -100,6 +122,11 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         consent_v1.RecordConsentRequest,
         customer=refs, context=contexts, consent=records, prompt=st.sampled_from(["", "forged"]),
         capture=st.just(answers.WIRE_FREE),
+    ),
+    "ImportConsents": st.builds(
+        consent_v1.ImportConsentsRequest,
+        context=contexts, validate_only=st.booleans(),
+        rows=st.lists(st.builds(consent_v1.ConsentRow, customer=refs, consent=records), max_size=3),
     ),
     "WithdrawConsent": st.builds(
         consent_v1.WithdrawConsentRequest, customer=refs, context=contexts, purpose=purposes
@@ -147,6 +174,42 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
     "Approve": st.builds(approval_v1.ApproveRequest, name=approvals, context=contexts),
     "Reject": st.builds(approval_v1.RejectRequest, name=approvals, context=contexts),
     "RevokeApproval": st.builds(approval_v1.RevokeApprovalRequest, name=approvals, context=contexts),
+    "SendMessage": st.builds(
+        messaging_v1.SendMessageRequest,
+        customer=refs, context=contexts, category=categories, signature=st.just("fujie"), text=texts,
+        provider=providers,
+    ),
+    "GetMessage": st.builds(
+        messaging_v1.GetMessageRequest, name=st.sampled_from(["messages/" + "0" * 32, "x"]), context=contexts
+    ),
+    "CreateCampaign": st.builds(
+        messaging_v1.CreateCampaignRequest, context=contexts, draft=drafts, validate_only=st.booleans()
+    ),
+    "AddRecipients": st.builds(
+        messaging_v1.AddRecipientsRequest,
+        name=campaigns, context=contexts,
+        recipients=st.lists(st.builds(messaging_v1.Recipient, customer=refs), max_size=3),
+    ),
+    "StartCampaign": st.builds(
+        messaging_v1.StartCampaignRequest, name=campaigns, context=contexts, validate_only=st.booleans()
+    ),
+    "PauseCampaign": st.builds(messaging_v1.PauseCampaignRequest, name=campaigns, context=contexts),
+    "CancelCampaign": st.builds(messaging_v1.CancelCampaignRequest, name=campaigns, context=contexts),
+    "GetCampaign": st.builds(messaging_v1.GetCampaignRequest, name=campaigns, context=contexts),
+    "WatchCampaign": st.builds(messaging_v1.WatchCampaignRequest, name=campaigns, context=contexts),
+    "ScreenRecipients": st.builds(
+        messaging_v1.ScreenRecipientsRequest,
+        context=contexts, draft=drafts, store=st.sampled_from(["crm", "none", ""]),
+        customer_ids=st.lists(st.sampled_from(["C00001", "C99999"]), max_size=2),
+        phones=st.lists(st.sampled_from(["13800131234", "x"]), max_size=2),
+    ),
+    "UpsertProcessor": st.builds(
+        processor_v1.UpsertProcessorRequest, processor=processors, context=contexts
+    ),
+    "GetProcessor": st.builds(
+        processor_v1.GetProcessorRequest, id=st.sampled_from(["carrier", "none", ""]), context=contexts
+    ),
+    "ListProcessors": st.builds(processor_v1.ListProcessorsRequest, context=contexts, **pages),
 }  # fmt: skip
 
 
@@ -178,6 +241,8 @@ class Wire:
     """What a transport knows of one call."""
 
     who: str
+    raw: object = grpc.aio.EOF
+    written: list[bytes] = field(default_factory=list)
 
     def invocation_metadata(self) -> tuple[tuple[str, str], ...]:
         return (("authorization", f"Bearer {self.who}"),)
@@ -191,14 +256,26 @@ class Wire:
     def set_trailing_metadata(self, metadata: object) -> None:
         self.trailing = metadata
 
+    async def read(self) -> object:
+        """Return the one message, then the end."""
+        raw, self.raw = self.raw, grpc.aio.EOF
+        return raw
+
+    async def write(self, raw: bytes) -> None:
+        self.written.append(raw)
+
 
 async def told(house: House, who: str, name: str, message: Message) -> object:
     """Return everything that the caller gets, as bytes or as a failure."""
     front = Front(replace(house.gate, ids=Numbered(house.gate.ids)), Sub(), 5.0)
-    (method,) = (each for each in METHODS if each.name == name)
-    context: Any = Wire(who)
+    raw = message.SerializeToString()
+    context: Any = Wire(who, raw)
     try:
-        return await answer(method, front, message.SerializeToString(), context)
+        for stream in STREAMS:
+            if stream.name == name:
+                return await streams.answer(stream, front, None, context), context.written
+        (method,) = (each for each in METHODS if each.name == name)
+        return await answer(method, front, raw, context)
     except FujieError as error:
         return (type(error).__name__, error.code)
 
@@ -216,6 +293,15 @@ async def leave_traces(house: House) -> None:
         withdrawn = await withdraw_consent(house.gate, desk, gone, RequestContext(), draft)
         assert isinstance(withdrawn, ConsentReply), withdrawn
     assert isinstance(await lookup(house.gate, support, ask("phone"), 2.0), LookupReply)
+    campaign = await campaign_to(
+        house.gate, [StoreKey("crm", f"C{number:05}") for number in range(1, 4)], id=CAMPAIGN
+    )
+    assert campaign.id == CAMPAIGN
+    assert house.gate.sending is not None
+    register = house.gate.sending.processors
+    await register.upsert_processor(
+        Processor("carrier", "Carrier", "c-7", date(2026, 1, 1), date(2027, 1, 1)), house.hands.now()
+    )
     extra = Principal("only-here", roles=frozenset({"support"}), department="east")
     assert isinstance(await upsert_principal(house.gate, ADMIN, RequestContext(), extra), PrincipalReply)
 
@@ -242,7 +328,7 @@ def compare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
             store: Path = directory / "crm.db"
             create_store(store, customers)
             opening = opened_house(directory, store)
-            return opening, await opening.__aenter__()
+            return opening, sending(await opening.__aenter__(), CountingProvider())
 
         full_opening, full = runner.run(open_gate("full", 200))
         empty_opening, empty = runner.run(open_gate("empty", 0))
@@ -255,7 +341,8 @@ def compare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 
 def test_every_method_is_attacked() -> None:
-    assert REQUESTS.keys() == {method.name for method in METHODS}
+    names = [*(method.name for method in METHODS), *(stream.name for stream in STREAMS)]
+    assert REQUESTS.keys() == set(names)
 
 
 @pytest.mark.parametrize("name", list(REQUESTS))

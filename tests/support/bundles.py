@@ -9,10 +9,12 @@ from hypothesis import strategies as st
 from fujie.model.approval import Requirement
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import (
+    AGREEMENT,
     APPROVED,
     BUILT_IN_FACTS,
     EXHAUSTED,
     EXPIRED,
+    FREQUENT,
     ROWS,
     Facts,
     FactType,
@@ -62,7 +64,23 @@ RULES = (
 )
 """Rules over every kind of fact; some fail on some values."""
 
+SEND_RULES = (
+    "message.category == TRANSACTIONAL || consent.state == GIVEN",
+    "message.findings.size() == 0",
+    "message.has_refusal || message.category != MARKETING",
+    "message.links in [NONE, LISTED]",
+    "message.segments <= 10 && message.variables_fit",
+    "!('mobile' in message.personal_data)",
+    "recipient.hour >= 8 && recipient.hour < 20",
+    "recipient.country == 'CN' || processor.transfer",
+    "processor.agreement == NOT_NEEDED || processor.filed",
+    "processor.assessment != LAPSED",
+    "message.concerns[0] == 'vip'",  # an error without concerns
+)
+"""Rules that only what is sent can have."""
+
 _RULE = st.one_of(st.just("true"), st.just("true"), st.sampled_from(RULES))
+_SEND_RULE = st.one_of(_RULE, st.sampled_from(SEND_RULES))
 # Most draws must be let through, or a property about what opens is never put to the test.
 
 
@@ -123,6 +141,10 @@ APPROVAL: Mapping[str, object] = {
 """What makes a validation ask for the approval of two."""
 
 
+DEFER: Mapping[str, object] = {"outcome": "defer"}
+"""What makes a validation refuse for now."""
+
+
 def requirement(guard: str, validation: str) -> Requirement:
     """Return what a validation with `APPROVAL` asks for."""
     return Requirement(guard, validation, ("lead", "officer"), 2, timedelta(hours=24))
@@ -172,16 +194,25 @@ def guard(
     match: Mapping[str, object] | None = None,
     limits: Mapping[str, int] | None = None,
     approvable: Sequence[int] = (),
+    defers: Sequence[int] = (),
+    frequency: Mapping[str, int] | None = None,
 ) -> str:
-    """Return a Guard whose validations are `rules`; those at the places `approvable` ask for `APPROVAL`."""
+    """Return a Guard whose validations are `rules`; those at the places `approvable` ask for `APPROVAL`, those at
+    `defers` refuse for now."""
     spec: dict[str, object] = {"match": {"actions": ["lookup", "export"], **(match or {})}}
     if conditions:
         spec["matchConditions"] = [{"name": f"c{i}", "expression": e} for i, e in enumerate(conditions)]
     if rules:
         spec["validations"] = [
-            {"name": f"v{i}", "expression": e, **(APPROVAL if i in approvable else {})}
+            {
+                "name": f"v{i}",
+                "expression": e,
+                **(APPROVAL if i in approvable else DEFER if i in defers else {}),
+            }
             for i, e in enumerate(rules)
         ]
+    if frequency:
+        spec["frequency"] = frequency
     if fields:
         spec["fields"] = fields
     if limits:
@@ -238,15 +269,21 @@ def _match(draw: st.DrawFn) -> dict[str, object]:
 
 @st.composite
 def grants(draw: st.DrawFn, name: str = "grant") -> str:
-    """Return any grant for look-ups, exports or both."""
-    actions = draw(st.just(["lookup", "export"]) | _some(("lookup", "export")))
+    """Return any grant for look-ups, exports and messages."""
+    actions = draw(
+        st.just(["lookup", "export"])
+        | st.just(["lookup", "export", "send"])
+        | _some(("lookup", "export"))
+        | st.just(["send"])
+    )
+    is_send = actions == ["send"]
     return grant(
         name,
         actions=actions,
         roles=draw(_some(("agent", "marketer", "lead"), least=2)),
         purposes=draw(st.just(["marketing", "care"]) | _some(("marketing", "care"))),
-        fields=_steps(draw, least=2),
-        condition=draw(st.just("") | _RULE),
+        fields={} if is_send else _steps(draw, least=2),
+        condition=draw(st.just("") | (_SEND_RULE if is_send else _RULE)),
         match=_match(draw),
         limits=limits(draw, actions),
         valid=draw(st.sampled_from(VALIDITIES)),
@@ -260,14 +297,22 @@ def guards(draw: st.DrawFn, name: str = "guard", modes: Sequence[str] = ("Deny",
     match = _match(draw)
     if draw(st.booleans()):
         match["purposes"] = draw(_some(("marketing", "care")))
-    rules = draw(st.lists(_RULE, min_size=1, max_size=3))
-    conditions = draw(st.lists(_RULE, max_size=2))
-    fields = _steps(draw) if mode == "Deny" else None
-    most = limits(draw, ("lookup", "export")) if mode == "Deny" else None
-    asking = draw(st.sets(st.integers(0, 2), max_size=2)) if mode == "Deny" else ()
+    is_send = draw(st.integers(0, 2)) == 2
+    match["actions"] = (
+        ["send"] if is_send else draw(st.sampled_from((["lookup", "export"], ["export", "lookup", "send"])))
+    )
+    rule = _SEND_RULE if is_send else _RULE
+    rules = draw(st.lists(rule, min_size=1, max_size=3))
+    conditions = draw(st.lists(rule, max_size=2))
+    is_enforced = mode == "Deny"
+    fields = _steps(draw) if is_enforced and not is_send else None
+    most = limits(draw, ("send",) if is_send else ("lookup", "export")) if is_enforced else None
+    asking = draw(st.sets(st.integers(0, 2), max_size=2)) if is_enforced else ()
     return guard(
         name, *rules, conditions=conditions, fields=fields, mode=mode, match=match, limits=most,
         approvable=tuple(asking),
+        defers=tuple(draw(st.sets(st.integers(0, 2)))) if is_enforced and is_send else (),
+        frequency=draw(st.sampled_from((None, {"per_day": 2}))) if is_send else None,
     )  # fmt: skip
 
 
@@ -279,7 +324,9 @@ def rule_documents(draw: st.DrawFn) -> list[str]:
 
 
 @st.composite
-def requests(draw: st.DrawFn, *, actions: Sequence[Action] = (Action.LOOKUP, Action.EXPORT)) -> Request:
+def requests(
+    draw: st.DrawFn, *, actions: Sequence[Action] = (Action.LOOKUP, Action.EXPORT, Action.SEND)
+) -> Request:
     """Return a request; in most, at most one part is odd."""
 
     def part(odd: bool, sound: Sequence[str], others: Sequence[str]) -> str:
@@ -289,13 +336,17 @@ def requests(draw: st.DrawFn, *, actions: Sequence[Action] = (Action.LOOKUP, Act
     fields = draw(st.lists(st.sampled_from(tuple(LADDERS)), min_size=1, unique=True))
     if odd == 9:
         fields = draw(st.sampled_from(([], ["shoe_size"], ["*", "phone"])))
+    action = draw(st.sampled_from(tuple(actions)))
+    is_send = action is Action.SEND
     return Request(
-        action=draw(st.sampled_from(tuple(actions))),
+        action=action,
         purpose=part(odd == 8, ("care", "marketing"), ("gossip", "")),
         basis=part(odd == 7, ("consent",), ("contract", "legal_duty", "")),
         store=part(odd == 6, ("crm",), ("erp", "nowhere")),
         key_kind=draw(st.sampled_from(("customer_id", "phone"))),
-        fields=tuple(sorted(fields)),
+        fields=() if is_send else tuple(sorted(fields)),
+        channel="sms" if is_send else "",
+        brand="Test" if is_send else "",
         strict=draw(st.booleans()),
         has_basis_evidence=draw(st.booleans()),
         has_ticket=draw(st.booleans()),
@@ -352,7 +403,9 @@ def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
         found[EXHAUSTED] = tuple(
             sorted(draw(st.just(set()) | st.sets(st.sampled_from(LIMITED), max_size=4)))
         )
-    for path, names in ((EXPIRED, EXPIRABLE), (APPROVED, APPROVABLE)):
+    if not isinstance(found[AGREEMENT], Unknown) and draw(st.integers(0, 3)):
+        found[AGREEMENT] = State.VALID
+    for path, names in ((EXPIRED, EXPIRABLE), (APPROVED, APPROVABLE), (FREQUENT, LIMITED)):
         if not isinstance(found[path], Unknown):
             found[path] = tuple(sorted(draw(st.just(set()) | st.sets(st.sampled_from(names)))))
     if not isinstance(found[ROWS], Unknown):

@@ -75,12 +75,16 @@ class Counted:
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    arrivals: list[tuple[str, str]] = field(default_factory=list)
 
     def decided(self, action: str, effect: str, reason: str) -> None:
         self.decisions.append((action, effect, reason))
 
     def stage(self, name: str, seconds: float) -> None:
         self.stages.append(name)
+
+    def received(self, provider: str, what: str) -> None:
+        self.arrivals.append((provider, what))
 
 
 class RecordingLog:
@@ -164,7 +168,7 @@ def ask(
     purpose: str = "after_sales",
     basis: str = "contract",
     evidence: str = "order-7",
-    **context: str,
+    **context: Any,
 ) -> LookupAsk:
     words = RequestContext(purpose=purpose, basis=basis, basis_evidence=evidence, **context)
     return LookupAsk(StoreKey("crm", customer), "crm", words, tuple(sorted(fields)))
@@ -183,20 +187,30 @@ async def house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
         yield opened
 
 
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several processes share: one ledger and its key. The one with `slot` 0 opens it first, and names who is who."""
+
+    url: str
+    secret: bytes
+    slot: int = 0
+
+
 @asynccontextmanager
-async def opened_house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
-    """Build the gate; a test that needs two of them gives each a directory of its own."""
+async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) -> AsyncIterator[House]:
+    """Build the gate; a test that needs two of them gives each a directory of its own, or a slot of what they share."""
     hands, counted = Hands(), Counted()
-    seal = SealKey("k1", os.urandom(32))
+    shared = shared or Shared(f"sqlite:///{tmp_path / 'ledger.db'}", os.urandom(32))
+    seal = SealKey("k1", shared.secret)
     ids = SystemIdentifiers(hands)
     ledger = await open_ledger(
-        f"sqlite:///{tmp_path / 'ledger.db'}",
-        IndexKey("k1", os.urandom(32)),
+        shared.url,
+        IndexKey("k1", shared.secret),
         ids,
         lambda sid: wrap_key(os.urandom(32), seal, sid, os.urandom(12)),
     )
     log = TileLog(
-        open_log(tmp_path / "log", Signer(origin_of("test", 0), os.urandom(32))),
+        open_log(tmp_path / "log", Signer(origin_of("test", shared.slot), os.urandom(32))),
         clock=monotonic,
         keep=lambda note: None,
     )
@@ -223,7 +237,7 @@ async def opened_house(tmp_path: Path, crm: Path) -> AsyncIterator[House]:
         admins=frozenset({BOOTSTRAP.subject}),
         controller="Test Ltd.",
     )
-    for name, role in ROLES.items():
+    for name, role in ROLES.items() if shared.slot == 0 else ():
         principal = Principal(name, roles=frozenset({role}), department="east", training=State.VALID)
         by = BOOTSTRAP if role == "administrator" else ADMIN
         assert isinstance(await upsert_principal(gate, by, RequestContext(), principal), PrincipalReply)

@@ -8,10 +8,17 @@ from hypothesis import strategies as st
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.decision import Decision
 from fujie.model.facts import UNREADABLE
-from fujie.model.policy_test import NOT_LISTED, Ask, Asker, Case, Expected, Sample
+from fujie.model.policy_test import NOT_LISTED, Ask, Asker, Case, Expected, Sample, Sent
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.suppression import Suppression, SuppressionScope
-from fujie.model.vocabulary import EMPLOYMENT_STATES, PRINCIPAL_KINDS, TRAINING_STATES, USAGE_STATES, State
+from fujie.model.vocabulary import (
+    EMPLOYMENT_STATES,
+    PRINCIPAL_KINDS,
+    TRAINING_STATES,
+    USAGE_STATES,
+    Action,
+    State,
+)
 from fujie.policy.fixtures import SID
 from support.bundles import FACTS, LIMITED, ROLES, requests, values
 
@@ -55,7 +62,23 @@ def samples(draw: st.DrawFn) -> Sample:
         stated = {
             "care": {"consent.state": State.GIVEN, "consent.explicit": True, "consent.separate": False}
         }
-    return Sample(attributes, tuple(events), stated, tuple(suppressions))
+    hour = {"recipient.hour": draw(st.integers(0, 23))} if draw(st.booleans()) else {}
+    minute, more, most = (draw(st.integers(0, 2)) for _ in range(3))
+    sent = Sent(minute, minute + more, minute + more + most, draw(st.integers(0, minute + more + most)))
+    return Sample(attributes, tuple(events), stated, tuple(suppressions), hour, sent)
+
+
+@st.composite
+def asks(draw: st.DrawFn) -> Ask:
+    """Return a request; what is sent has a message, in most."""
+    request = draw(requests())
+    if request.action is not Action.SEND or not draw(st.integers(0, 3)):
+        return Ask(request, ())
+    message, processor = (
+        {path: draw(values(kind)) for path, kind in FACTS.items() if path.startswith(root)}
+        for root in ("message.", "processor.")
+    )
+    return Ask(request, (), message, processor if draw(st.booleans()) else None)
 
 
 @st.composite
@@ -70,7 +93,7 @@ def cases(draw: st.DrawFn) -> Case:
         request="request",
         asker=draw(askers()),
         sample=draw(samples() | st.none()),
-        ask=Ask(draw(requests()), ()),
+        ask=draw(asks()),
         now=NOW + timedelta(hours=draw(st.integers(0, 23))),
         unknown=frozenset(draw(st.lists(st.sampled_from(paths), max_size=1))),
         expected=NOT_LISTED,
@@ -87,4 +110,5 @@ def exact(decision: Decision) -> Expected:
         warnings=tuple(dict.fromkeys(hit.code for hit in decision.warnings)),
         shadow=tuple(dict.fromkeys(hit.code for hit in decision.shadow)),
         needs=tuple(sorted(f"{need.guard}/{need.validation}" for need in decision.needs)),
+        deferrable=decision.deferrable,
     )

@@ -22,7 +22,9 @@ from fujie.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from fujie.v1.consent_service_pb2_grpc import ConsentServiceStub
 from fujie.v1.customer_data_service_pb2_grpc import CustomerDataServiceStub
 from fujie.v1.directory_service_pb2_grpc import DirectoryServiceStub
+from fujie.v1.messaging_service_pb2_grpc import MessagingServiceStub
 from fujie.v1.policy_service_pb2_grpc import PolicyServiceStub
+from fujie.v1.processor_service_pb2_grpc import ProcessorServiceStub
 
 
 class PlaintextRefused(ValueError):
@@ -47,6 +49,8 @@ class Stubs:
     directory: DirectoryServiceStub
     policy: PolicyServiceStub
     approvals: ApprovalServiceStub
+    messages: MessagingServiceStub
+    processors: ProcessorServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +108,8 @@ def connect(
         DirectoryServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         PolicyServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         ApprovalServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        MessagingServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        ProcessorServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
     )
 
 
@@ -149,7 +155,12 @@ def _is_loopback(address: str) -> bool:
     return False
 
 
-class _Bearer(grpc.UnaryUnaryClientInterceptor):
+class _Bearer(
+    grpc.UnaryUnaryClientInterceptor,
+    grpc.UnaryStreamClientInterceptor,
+    grpc.StreamUnaryClientInterceptor,
+    grpc.StreamStreamClientInterceptor,
+):
     """Adds the token to every call: call credentials would need TLS, which loopback does without."""
 
     def __init__(self, token: str) -> None:
@@ -161,3 +172,12 @@ class _Bearer(grpc.UnaryUnaryClientInterceptor):
         """Send the call on, with the token."""
         sent = tuple(client_call_details.metadata or ())
         return continuation(client_call_details._replace(metadata=(*sent, self._header)), request)
+
+    def intercept_stream_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request_iterator: Any
+    ) -> Any:
+        """Likewise."""
+        return self.intercept_unary_unary(continuation, client_call_details, request_iterator)
+
+    intercept_unary_stream = intercept_unary_unary
+    intercept_stream_stream = intercept_stream_unary

@@ -57,7 +57,7 @@ async def serve(settings: Settings) -> int:
     async with AsyncExitStack() as open_things:
         supervisor = Supervisor(settings)
         addresses = await _listen(settings.server, supervisor, open_things)
-        if not await _started(supervisor, addresses["grpc"], orders.stop):
+        if not await _started(supervisor, addresses, orders.stop):
             log_event("stopped")
             return STOPPED
         log_event("ready", version=version("fujie"), entries=supervisor.entries, **addresses)
@@ -76,13 +76,18 @@ async def serve(settings: Settings) -> int:
 
 
 async def _listen(server: Server, supervisor: Supervisor, open_things: AsyncExitStack) -> Mapping[str, str]:
-    """Take all three addresses and return them with their ports, or say which can not be had."""
+    """Take all addresses and return them with their ports, or say which can not be had."""
     found = Collector()
     addresses: dict[str, str] = {}
     with found.gathering():
         held = HeldAddress(server.listen)
         open_things.callback(held.close)
         addresses["grpc"] = held.text
+    if server.public_listen:
+        with found.gathering():
+            public = HeldAddress(server.public_listen)
+            open_things.callback(public.close)
+            addresses["public"] = public.text
     with found.gathering():
         health = HealthListener(supervisor.why_not)
         port = await health.start(*split_address(server.http_listen))
@@ -106,9 +111,11 @@ def _scraped(supervisor: Supervisor) -> Callable[[], Series]:
     return scrape
 
 
-async def _started(supervisor: Supervisor, address: str, stop: asyncio.Event) -> bool:
+async def _started(supervisor: Supervisor, addresses: Mapping[str, str], stop: asyncio.Event) -> bool:
     """Start all workers; tell whether nobody asked to end meanwhile: then none is left. Raises CannotStart."""
-    starting = asyncio.create_task(supervisor.start(address), name="start")
+    starting = asyncio.create_task(
+        supervisor.start(addresses["grpc"], addresses.get("public")), name="start"
+    )
     asked = asyncio.create_task(stop.wait(), name="signal")
     await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()

@@ -19,6 +19,7 @@ FIELDS = frozenset(
     [
         "grpc",
         "http",
+        "public",
         "metrics",
         "version",
         "digest",

@@ -2,11 +2,11 @@
 
 import asyncio
 import multiprocessing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,10 +21,11 @@ from fujie.app.policies import Files, compiled
 from fujie.app.settings import Settings
 from fujie.audit.entry import Entry, EntryKind, parse_entry
 from fujie.audit.errors import EntryInvalid, SealBroken
-from fujie.audit.sealing import Place, SealKey, open_facts
+from fujie.audit.sealing import Place, SealKey, facts_in, unseal
 from fujie.audit.tiles import WIDTH
-from fujie.decision.replay import FOUND, LEFT_OUT, Recorded, Replay, Replayed, Why
+from fujie.decision.replay import FOUND, LEFT_OUT, PEOPLE, Recorded, Replay, Replayed, Why
 from fujie.model.facts import Known
+from fujie.model.vocabulary import Action
 from fujie.policy.bundle import Bundle
 
 PART = 64
@@ -32,7 +33,10 @@ PART = 64
 
 EXAMPLES = 3
 _MOST_MEMO = 100_000
+"""Kinds of decisions, and keys of customers, that a process remembers."""
 _DECIDED = frozenset({EntryKind.DECISION.value, EntryKind.ADMISSION.value})
+_SENDS = (Action.SEND.value, EntryKind.RELEASE.value)
+"""What was allowed to be sent has no other entry before it goes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,20 @@ def replay(question: Question, parts: Sequence[Part], processes: int, done: Call
     return tally
 
 
+@dataclass(slots=True)
+class _Counts:
+    """How many people came to each row of a worker, by its number, with decision ids as examples."""
+
+    many: dict[int, int] = field(default_factory=dict)
+    examples: dict[int, list[str]] = field(default_factory=dict)
+
+    def add(self, number: int, people: int, decision: str) -> None:
+        self.many[number] = self.many.get(number, 0) + people
+        known = self.examples.setdefault(number, [])
+        if len(known) < EXAMPLES and decision not in known:
+            known.append(decision)
+
+
 class Worker:
     """Decides parts of a log, one after the other, and remembers what equal decisions came to."""
 
@@ -128,72 +146,92 @@ class Worker:
         self._paths = frozenset({FOUND, LEFT_OUT}).union(
             *(bundle.facts for bundle in (*recorded, candidate))
         )
-        self._memo: dict[tuple[object, ...], Replayed] = {}
+        self._memo: dict[tuple[object, ...], int] = {}
+        self._numbers: dict[Replayed, int] = {}  # a row takes a microsecond to hash, its number nothing
         self._keys = _Keys(question.settings) if question.settings else None
 
     def run(self, part: Part) -> Tally:
         """Decide the decisions of one part."""
-        tally = Tally()
-        counted: dict[Replayed, list[str]] = {}
-        many: dict[Replayed, int] = {}
-        for leaf in leaves_of(part.log, part.size, part.bundles):
-            try:
-                plain = orjson.loads(leaf)
-                if plain["kind"] not in _DECIDED:
-                    tally.others += 1
-                    continue
-                row = self._row(plain, leaf)
-                examples = counted.setdefault(row, [])
-                many[row] = many.get(row, 0) + 1
-                if len(examples) < EXAMPLES:
-                    examples.append(plain["decision_id"])
-            except (ValueError, KeyError, TypeError, EntryInvalid):
-                tally.unreadable += 1
-        for row, number in many.items():
-            tally.count(row, number, tuple(counted[row]))
+        tally, counts = Tally(), _Counts()
+        leaves = leaves_of(part.log, part.size, part.bundles)
+        while some := tuple(islice(leaves, WIDTH)):
+            if self._keys is not None:
+                self._keys.expect(some)
+            for leaf in some:  # parsed one by one: 256 parsed entries do not fit the cache of a CPU
+                self._count(leaf, tally, counts)
+        rows = tuple(self._numbers)
+        for number, many in counts.many.items():
+            tally.count(rows[number], many, tuple(counts.examples[number]))
         return tally
+
+    def _count(self, leaf: bytes, tally: Tally, counts: "_Counts") -> None:
+        try:
+            plain = orjson.loads(leaf)
+            if is_decided(plain):
+                for number, people in self._rows(plain, leaf):
+                    counts.add(number, people, plain["decision_id"])
+            else:
+                tally.others += 1
+        except (ValueError, KeyError, TypeError, EntryInvalid):
+            tally.unreadable += 1
 
     def close(self) -> None:
         """Let go of the ledger."""
         if self._keys is not None:
             self._keys.close()
 
-    def _row(self, plain: dict[str, Any], leaf: bytes) -> Replayed:
-        opened: Mapping[str, Known] | Why | None = None
-        if plain["sealed"]:
-            opened = self._opened(plain)
+    def _rows(self, plain: dict[str, Any], leaf: bytes) -> Sequence[tuple[int, int]]:
+        """Return what came of every person whom the entry decides on: one, in all but those about many messages.
+
+        Each is the number of a row, and of how many people.
+        """
+        kind, sealed = self._kind(plain), plain["sealed"]
+        rows = [(self._row(kind, leaf, self._opened(plain, sid, text)), 1) for sid, text in sealed.items()]
+        rest = plain["facts"].get(PEOPLE, 1) - len(rows)
+        if rest > 0:
+            rows.append((self._row(kind, leaf, None), rest))
+        return rows
+
+    def _kind(self, plain: dict[str, Any]) -> tuple[object, ...]:
+        """Return all that the decision on one person can depend on, but for what is sealed."""
         facts = plain["facts"]
         if plain["action"] != "lookup":  # others name targets and digests, no two alike
             facts = {path: value for path, value in facts.items() if path in self._paths}
         moment = datetime.fromisoformat(plain["time"]) if self._replay.needs_clock else None
-        key = (
+        return (
             plain["action"], plain["purpose"], plain["basis"], plain["store"], plain["bundle"],
             plain["effect"], plain["on_behalf_of"] != "",
             orjson.dumps([facts, plain["fields"], plain["reasons"]]),
-            orjson.dumps(opened) if isinstance(opened, dict) else opened,
             self._replay.clock(moment) if moment else None,
         )  # fmt: skip
-        row = self._memo.get(key)
-        if row is None:
+
+    def _row(self, kind: tuple[object, ...], leaf: bytes, opened: bytes | Why | None) -> int:
+        key = (kind, opened)
+        number = self._memo.get(key)
+        if number is None:
             if len(self._memo) >= _MOST_MEMO:
                 self._memo.clear()
-            row = self._memo[key] = self._replay.run(recorded_of(parse_entry(leaf), opened))
-        return row
+            personal = facts_in(opened) if isinstance(opened, bytes) else opened
+            row = self._replay.run(recorded_of(parse_entry(leaf), personal))
+            number = self._memo[key] = self._numbers.setdefault(row, len(self._numbers))
+        return number
 
-    def _opened(self, plain: Mapping[str, Any]) -> Mapping[str, Known] | Why:
-        sealed: Mapping[str, str] = plain["sealed"]
+    def _opened(self, plain: Mapping[str, Any], sid: str, text: str) -> bytes | Why:
+        """Return the personal facts of one person, as their bytes, or why they can not be read."""
         if self._keys is None:
             return Why.SEALED
-        found: dict[str, Known] = {}
-        for sid, text in sealed.items():
-            try:
-                key = self._keys.of(sid)
-                if key is None:
-                    return Why.ERASED
-                found |= open_facts(text, key, Place(plain["origin"], plain["uid"], sid))
-            except SealBroken:
-                return Why.SEALED
-        return found
+        key = self._keys.of(sid)
+        if isinstance(key, Why):
+            return key
+        try:
+            return unseal(text, key, Place(plain["origin"], plain["uid"], sid))
+        except SealBroken:
+            return Why.SEALED
+
+
+def is_decided(plain: Mapping[str, Any]) -> bool:
+    """Tell whether an entry records a decision of its own."""
+    return plain["kind"] in _DECIDED or (plain["action"], plain["kind"]) == _SENDS
 
 
 def recorded_of(entry: Entry, opened: Mapping[str, Known] | Why | None) -> Recorded:
@@ -213,14 +251,39 @@ class _Keys:
         access = ServerAccess(settings.ledger.password_file, settings.ledger.unsafe_plaintext)
         opening = DataKeys.open(settings.ledger.url, SealKey(seal.id, read_key(seal.file)), access)
         self._keys = self._runner.run(opening)
-        self.of = lru_cache(maxsize=100_000)(self._read)
+        self._known: dict[str, SealKey | Why] = {}
+        self._next: Sequence[bytes] = ()
 
-    def _read(self, sid: str) -> SealKey | None:
-        return self._runner.run(self._keys.of(sid))
+    def expect(self, leaves: Sequence[bytes]) -> None:
+        """Say which entries come next: once the key of one is missing, those of all are read together."""
+        self._next = leaves
+
+    def of(self, sid: str) -> SealKey | Why:
+        """Return a customer's key, or why there is none. Raises LedgerError."""
+        if sid not in self._known:
+            self._fetch({sid}.union(*map(_sealed_in, self._next)))
+        return self._known[sid]
+
+    def _fetch(self, sids: set[str]) -> None:
+        if len(self._known) + len(sids) > _MOST_MEMO:
+            self._known.clear()
+        missing = sorted(sids.difference(self._known))
+        found = self._runner.run(self._keys.of(missing))
+        for sid in missing:
+            self._known[sid] = found.get(sid, Why.ERASED) or Why.SEALED
 
     def close(self) -> None:
         self._runner.run(self._keys.close())
         self._runner.close()
+
+
+def _sealed_in(leaf: bytes) -> Collection[str]:
+    """Return whose facts an entry has sealed; nobody where it is no entry of this build."""
+    try:
+        sealed = orjson.loads(leaf)["sealed"]
+    except (ValueError, KeyError, TypeError):
+        return ()
+    return sealed.keys() if isinstance(sealed, dict) else ()
 
 
 _workers: list[Worker] = []

@@ -10,8 +10,8 @@ from pydantic import BaseModel
 
 _NAMES = {str: "text", int: "whole number", float: "number", bool: "true or false", Path: "path"}
 _SUFFIXES = {tuple: "[]", Mapping: ".<name>"}
-_MAPPED = "stores"
-"""The one section whose keys are names of the user's own."""
+_MAPPED = (["stores"], ["messaging", "providers"])
+"""The sections whose keys are names of the user's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +58,13 @@ def table(model: type[BaseModel]) -> str:
 
 
 def generic(path: Sequence[str]) -> str:
-    """Return a key path as rows write it: names of stores and positions in lists do not matter."""
+    """Return a key path as rows write it: names of stores and providers, and positions in lists, do not matter."""
     parts: list[str] = []
     for part in path:
         if part.isdigit() and parts:
             parts[-1] += "[]"
         else:
-            parts.append("<name>" if parts == [_MAPPED] else part)
+            parts.append("<name>" if parts in _MAPPED else part)
     return ".".join(parts)
 
 

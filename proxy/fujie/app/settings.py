@@ -12,11 +12,13 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from fujie.app import settingrows
+from fujie.app.callbacks import NetworkText
 from fujie.app.configfile import Layers, read_layers
 from fujie.app.identity import Identity
+from fujie.app.messaging import Messaging
 from fujie.app.policysection import SOURCES, Policy
 from fujie.app.problems import CannotStart, Problem
-from fujie.app.section import Section, Text, is_loopback_host
+from fujie.app.section import Section, Text, is_loopback_host, is_safe_web_address
 from fujie.app.stores import Store
 
 
@@ -24,6 +26,14 @@ def _address(text: str) -> str:
     host, port = split_address(text)
     if not host or not 0 <= port <= 65_535:
         raise PydanticCustomError("setting_invalid", "`host:port` is meant, `[host]:port` for IPv6")
+    return text
+
+
+def _public_url(text: str) -> str:
+    if text and (not is_safe_web_address(text) or "?" in text):
+        raise PydanticCustomError(
+            "setting_invalid", "an https address is meant, http for this machine only, without query"
+        )
     return text
 
 
@@ -62,6 +72,20 @@ class Server(Section):
     http_listen: Address = Field(
         default="127.0.0.1:7080", description="`/healthz` and `/readyz`, plain HTTP."
     )
+    public_listen: Address | None = Field(
+        default=None,
+        description="Callbacks of providers and the customers' own page, plain HTTP; off when not set. Needs"
+        " `public_url`, and the extra `console`.",
+    )
+    public_url: Annotated[str, AfterValidator(_public_url)] = Field(
+        default="",
+        description="`https://` address under which the public reaches `public_listen` (of this server or another),"
+        " through the proxy that ends TLS. Links in messages begin with it.",
+    )
+    public_proxies: tuple[NetworkText, ...] = Field(
+        default=(),
+        description="Networks of the proxies in front of it, whose `X-Forwarded-For` is believed.",
+    )
     metrics_listen: Address = Field(default="127.0.0.1:9464", description="`/metrics`, plain HTTP.")
     workers: int = Field(
         default=1,
@@ -84,9 +108,28 @@ class Server(Section):
     unsafe_plaintext: bool = Field(
         default=False, description="Listen beyond loopback without TLS: tokens and data cross the network."
     )
+    unsafe_public_plaintext: bool = Field(
+        default=False,
+        description="Let `public_listen` be beyond loopback: links and replies cross the network between proxy and server"
+        " in plain HTTP.",
+    )
+
+    @property
+    def public_base(self) -> str:
+        """`public_url` without a final slash."""
+        return self.public_url.rstrip("/")
+
+    @property
+    def page_url(self) -> str:
+        """What the token of a link follows; empty when there is no page."""
+        return f"{self.public_base}/c/" if self.public_url else ""
 
     @model_validator(mode="after")
     def _is_encrypted(self) -> "Server":
+        if self.public_listen and not self.public_url:
+            raise PydanticCustomError("setting_missing", "public_listen needs public_url")
+        if self.public_listen and not (self.unsafe_public_plaintext or is_loopback(self.public_listen)):
+            raise PydanticCustomError("public_plaintext", "public_listen is not loopback")
         if self.tls and self.unsafe_plaintext:
             raise PydanticCustomError("tls_and_plaintext", "tls and unsafe_plaintext are both given")
         if not (self.tls or self.unsafe_plaintext or is_loopback(self.listen)):
@@ -170,16 +213,23 @@ class Settings(Section):
         "notice can be shown, and no consent recorded.",
     )
     stores: Mapping[StoreName, Store] = Field(default={}, description="Customer stores by name.")
+    messaging: Messaging = Field(default_factory=Messaging, description="How messages go out.")
 
     @property
     def unsafe(self) -> Mapping[str, bool]:
         """Every setting that weakens a promise, and whether it is in force."""
         return {
             "server.unsafe_plaintext": self.server.unsafe_plaintext,
+            "server.unsafe_public_plaintext": self.server.unsafe_public_plaintext,
             "ledger.unsafe_plaintext": self.ledger.unsafe_plaintext,
             "policy.unsafe_downgrade": self.policy.unsafe_downgrade,
             "identity.unsafe_static_tokens": self.identity.unsafe_static_tokens is not None,
             **{f"stores.{n}.unsafe_plaintext": each.unsafe_plaintext for n, each in self.stores.items()},
+            **{
+                f"messaging.providers.{n}.smpp.unsafe_plaintext": each.smpp.unsafe_plaintext
+                for n, each in self.messaging.providers.items()
+                if each.smpp
+            },
         }
 
     def shown(self) -> dict[str, Any]:
@@ -194,6 +244,8 @@ class Settings(Section):
 
 _REMEDIES = {
     "LISTEN_PLAINTEXT": "Set server.tls, or listen on 127.0.0.1, or say server.unsafe_plaintext.",
+    "PUBLIC_PLAINTEXT": "Listen on 127.0.0.1 behind a proxy of the same machine or pod, or say"
+    " server.unsafe_public_plaintext.",
     "TLS_AND_PLAINTEXT": "Remove one of them.",
     "IDENTITY_MISSING": "Configure identity.issuers or identity.spiffe, or identity.unsafe_static_tokens for trying out.",
     "MTLS_INCOMPLETE": "Set both or neither.",

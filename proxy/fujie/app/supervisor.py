@@ -87,9 +87,12 @@ class Supervisor:
         is_lost = self._lost_at is not None and asyncio.get_running_loop().time() - self._lost_at >= LOST_S
         return "workers" if is_lost else reasons[0]
 
-    async def start(self, address: str) -> None:
-        """Start all workers on `host:port`, which is held for them. Raises CannotStart, and then none is left."""
-        server = self._settings.server.model_copy(update={"listen": address})
+    async def start(self, address: str, public: str | None) -> None:
+        """Start all workers on `host:port`, and on that of the public port where there is one; both are held for them.
+
+        Raises CannotStart, and then none is left.
+        """
+        server = self._settings.server.model_copy(update={"listen": address, "public_listen": public})
         self._settings = self._settings.model_copy(update={"server": server})
         first, *others = self._slots
         try:

@@ -33,6 +33,8 @@ from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
 from fujie.app.bundlestate import BundleState
+from fujie.app.callbacks import callback_urls, read_lines
+from fujie.app.dispatching import END_S
 from fujie.app.identity import Identity
 from fujie.app.keeper import CheckpointKeeper
 from fujie.app.logs import log_event
@@ -48,10 +50,12 @@ from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.errors import AuditError
 from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
 from fujie.decision.tokens import Tokeniser
-from fujie.flows.gate import Gate
+from fujie.flows.gate import Gate, Sending
 from fujie.flows.shadow import Shadow
 from fujie.model.errors import LedgerError, StartError
+from fujie.model.suppression import ReplyScope
 from fujie.ports import Authenticator
+from fujie.ports.messaging import Provider
 from fujie.transport.grpc.services import Front
 
 CALL_SECONDS = 5.0
@@ -139,13 +143,48 @@ async def open_gate(
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
             may_assert=frozenset(spiffe.may_assert if spiffe else ()),
-            shadow=Shadow(metrics, clock.monotonic) if settings.policy.shadow else None,
+            shadow=_shadow(settings, metrics, clock, opened),
+            sending=_sending(settings, ledger, clock, opened),
         )
-        if gate.shadow is not None:
-            opened.push_async_callback(gate.shadow.close)
         trust_domain = spiffe.trust_domain if spiffe else ""
         front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
+
+
+def _shadow(
+    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, opened: AsyncExitStack
+) -> Shadow | None:
+    if not settings.policy.shadow:
+        return None
+    shadow = Shadow(metrics, clock.monotonic)
+    opened.push_async_callback(shadow.close)
+    return shadow
+
+
+def _sending(settings: Settings, ledger: SQLLedger, clock: SystemClock, opened: AsyncExitStack) -> Sending:
+    """Open the providers. Raises CannotStart."""
+    messaging = settings.messaging
+    providers: Mapping[str, Provider] = {}
+    if messaging.providers:
+        from fujie.app.providers import open_providers  # HTTP clients: 80 ms, for who sends
+
+        urls = callback_urls(settings.server.public_base, read_lines(messaging.callbacks))
+        providers = open_providers(messaging, clock, urls)
+    for provider in providers.values():
+        opened.push_async_callback(provider.close)
+    replies = ReplyScope(messaging.replies.purposes, messaging.replies.by_signature)
+    kinds = {name: each.kind for name, each in messaging.providers.items()}
+    sending = Sending(
+        ledger.outbox, ledger.processors, providers, settings.server.page_url, replies, kinds=kinds
+    )
+    opened.push_async_callback(_finished, sending)
+    return sending
+
+
+async def _finished(sending: Sending) -> None:
+    """Wait for messages that were sent by calls that are over."""
+    if sending.under_way:
+        await asyncio.wait(sending.under_way, timeout=END_S)
 
 
 def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] | None:

@@ -21,6 +21,7 @@ import sys
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from importlib.metadata import version
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -28,7 +29,9 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.merged import samples_of
 from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
+from fujie.app.callbacks import read_lines
 from fujie.app.control import Control
+from fujie.app.dispatching import Dispatching
 from fujie.app.logs import log_event, loop_trouble
 from fujie.app.policies import announce, follow
 from fujie.app.problems import CannotStart, Collector
@@ -42,6 +45,9 @@ from fujie.transport.grpc.certificates import TLSFiles
 from fujie.transport.grpc.edge import Edge, Incident
 from fujie.transport.grpc.server import GrpcServer, Listen, build_server
 from fujie.transport.grpc.sockets import SETTLE_S, leave
+
+if TYPE_CHECKING:
+    from fujie.app.web import PublicServer
 
 WATCH_SECONDS = 0.2
 """How soon health follows the log and the ledger; one look costs a point read, about 20 µs."""
@@ -119,6 +125,9 @@ class Worker:
             grpc = await _listen(self._settings.server, gate)
             await grpc.server.start()
             await grpc.report_health(is_serving=True)
+            public = await _open_public(self._settings, gate)
+            if public is not None:
+                open_things.push_async_callback(public.stop, 0.0)
             tasks = self._tasks(gate, readiness, grpc)
             open_things.push_async_callback(_cancelled, tasks)  # before the gate closes
             # What is loaded stays: the collector need not look through engine, policies and modules again.
@@ -128,7 +137,8 @@ class Worker:
             self._line.send("ready", entries=gate.log.size)
             code = await self._until_ended({orders, *tasks}, readiness, grpc)
             await grpc.report_health(is_serving=False)
-            await grpc.server.stop(self._settings.server.drain_seconds)
+            drain_s = self._settings.server.drain_seconds
+            await asyncio.gather(grpc.server.stop(drain_s), *([public.stop(drain_s)] if public else []))
         self._line.send("last_report", samples=await asyncio.to_thread(samples_of, self._metrics.registry))
         return code
 
@@ -139,6 +149,8 @@ class Worker:
             "health": self._watch(gate, readiness, grpc),
             "keeper": gate.keeper.run(),
         }
+        if (sending := gate.front.gate.sending) is not None and sending.providers:
+            running["dispatch"] = Dispatching(gate.front.gate, sending).run()
         if (shadow := gate.front.gate.shadow) is not None:
             files = ShadowFiles(self._settings.policy.shadow, gate.policies.attributes)
             every_s = self._settings.policy.reload_seconds
@@ -221,6 +233,32 @@ async def _listen(server: Server, gate: OpenGate) -> GrpcServer:
         built.append(await build_server(gate.front, Edge(gate.front.gate.ids, _report), listen))
     found.finish()
     return built[0]
+
+
+async def _open_public(settings: Settings, gate: OpenGate) -> "PublicServer | None":
+    """Listen for the public, where the settings say so. Raises CannotStart."""
+    if settings.server.public_listen is None:
+        return None
+    found = Collector()
+    opened = []
+    with found.gathering():
+        lines = read_lines(settings.messaging.callbacks)
+        opened.append(await _public_server().start(settings.server, gate.front.gate, lines))
+    found.finish()
+    return opened[0]
+
+
+def _public_server() -> "type[PublicServer]":
+    """Return the server of the extra `console`, 100 ms of imports for who needs it. Raises StartError EXTRA_MISSING."""
+    try:
+        from fujie.app.web import PublicServer
+    except ModuleNotFoundError:
+        raise StartError(
+            "EXTRA_MISSING",
+            "server.public_listen: the packages of the extra `console` are not installed",
+            "Install it: pip install 'fujie[console]'.",
+        ) from None
+    return PublicServer
 
 
 async def _first(tasks: set[asyncio.Task[None]], *events: asyncio.Event) -> set[asyncio.Task[None]]:

@@ -18,7 +18,7 @@ from fujie.decision.plan import Plan
 from fujie.flows.evidence import request_digest
 from fujie.flows.gate import Case, Gate
 from fujie.model.approval import Approval, ApprovalState, Ballot, Ending, id_of
-from fujie.model.customer import CustomerRef, StoreKey
+from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.facts import APPROVED, Facts
 from fujie.model.vocabulary import Action, Effect, State
@@ -27,9 +27,10 @@ _NOBODY = b"fujie.dev/approval-of-nobody/v1"
 
 
 class Agreement:
-    """What one look-up about `ref` may rest on because others agreed. One that only explains rests on nothing."""
+    """What one look-up about `ref` may rest on because others agreed. One that only explains rests on nothing.
+    Without a `ref` it is about no single customer: then `sid` is whatever names what it is about."""
 
-    def __init__(self, case: Case, plan: Plan, ref: CustomerRef) -> None:
+    def __init__(self, case: Case, plan: Plan, ref: CustomerRef | None) -> None:
         self._case = case
         self._ref = ref
         self._is_read = APPROVED in plan.reads
@@ -86,8 +87,11 @@ class Agreement:
         return is_his and approval.request_digest == digest
 
 
-async def ask_approval(case: Case, decision: Decision, ref: CustomerRef, sid: str) -> Approval:
-    """Return the open approval of what a look-up about `ref` lacks; `sid` is the customer's (empty: nobody).
+async def ask_approval(
+    case: Case, decision: Decision, ref: CustomerRef | None, sid: str, rows: int = 1
+) -> Approval:
+    """Return the open approval of what a look-up about `ref` lacks; `sid` is the customer's (empty: nobody). Both are as
+    in `Agreement`; `rows` is how many customers it is for.
 
     Raises:
         RequestError: LIMIT_EXCEEDED when the asker has too many open ones.
@@ -103,7 +107,7 @@ async def ask_approval(case: Case, decision: Decision, ref: CustomerRef, sid: st
         basis=request.basis,
         store=request.store,
         fields=request.fields,
-        rows=1,
+        rows=rows,
         request_digest=_digest(case, ref, sid),
         ballots=tuple(Ballot(need) for need in decision.needs),
         created_at=case.gate.clock.now(),
@@ -129,7 +133,7 @@ def _parties(case: Case) -> frozenset[str]:
     return frozenset({case.asker, case.caller.subject, case.caller.workload} - {""})
 
 
-def _digest(case: Case, ref: CustomerRef, sid: str) -> str:
+def _digest(case: Case, ref: CustomerRef | None, sid: str) -> str:
     """Return what an approval is bound to: the request digest, about one customer.
 
     Others who share his number come and go between two tries, so only his own sid is in it. Who asks about somebody
@@ -138,8 +142,14 @@ def _digest(case: Case, ref: CustomerRef, sid: str) -> str:
     return request_digest(case, case.request, (sid or _nobody(case, ref),))
 
 
-def _nobody(case: Case, ref: CustomerRef) -> str:
-    said = {"store": ref.store, "id": ref.customer_id} if isinstance(ref, StoreKey) else {"phone": ref.e164}
+def _nobody(case: Case, ref: CustomerRef | None) -> str:
+    match ref:
+        case StoreKey():
+            said = {"store": ref.store, "id": ref.customer_id}
+        case Phone():
+            said = {"phone": ref.e164}
+        case None:
+            said = {}
     return hmac.digest(case.gate.tokeniser.key, _NOBODY + canonical(said), "sha256").hex()
 
 

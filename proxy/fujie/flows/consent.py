@@ -17,6 +17,7 @@ from fujie.flows.notices import informed
 from fujie.flows.prompt import answered, opened
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ConsentReply, ConsentStateReply, Refusal
+from fujie.flows.settlement import until_settled
 from fujie.model.consent import NEGATIVE, Capture, ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Identity
 from fujie.model.decision import Decision
@@ -66,13 +67,13 @@ async def record_consent(
     async def steps(case: Case, decision: Decision) -> ConsentReply | Refusal:
         if answer.prompt:
             return await _answer(case, decision, answer)
-        draft = _dated(case, answer.draft)
+        draft = dated(case, answer.draft)
         if answer.customer is None:
             raise RequestError("name the customer", field="customer")
         draft = await informed(case, draft, answer.capture)
         identity = await identify(gate, answer.customer, case.now, closes=draft.type in NEGATIVE)
-        key = RequestKey(case.context.request_id, _digest(answer.draft, identity.sid))
-        return await _append(case, decision, identity, draft, key)
+        key = RequestKey(case.context.request_id, said_digest(answer.draft, identity.sid))
+        return await append_event(case, decision, identity, draft, key)
 
     return await _permitted(open_case(gate, caller, context, request), steps)
 
@@ -84,10 +85,10 @@ async def withdraw_consent(
     said = replace(draft, type=ConsentEventType.WITHDRAWN)
 
     async def steps(case: Case, decision: Decision) -> ConsentReply | Refusal:
-        dated = _dated(case, said)
+        draft = dated(case, said)
         identity = await identify(gate, ref, case.now, closes=True)
-        key = RequestKey(case.context.request_id, _digest(said, identity.sid))
-        return await _append(case, decision, identity, dated, key)
+        key = RequestKey(case.context.request_id, said_digest(said, identity.sid))
+        return await append_event(case, decision, identity, draft, key)
 
     return await _permitted(open_case(gate, caller, context, Request(Action.CONSENT_WITHDRAW)), steps)
 
@@ -137,8 +138,11 @@ async def _permitted(
     return await guarded(case, judged)
 
 
-def _dated(case: Case, draft: ConsentEvent) -> ConsentEvent:
-    """Return the draft with the moment of the act; its purpose is one of ours, and it is not in the future."""
+def dated(case: Case, draft: ConsentEvent) -> ConsentEvent:
+    """Return the draft with the moment of the act; its purpose is one of ours, and it is not in the future.
+
+    Raises RequestError UNKNOWN_PURPOSE, EVENT_IN_FUTURE.
+    """
     purpose = case.decider.bundle.purposes.get(draft.purpose)
     if purpose is None:
         raise RequestError(code="UNKNOWN_PURPOSE", field="consent.purpose")
@@ -159,15 +163,15 @@ async def _answer(case: Case, decision: Decision, answer: Answer) -> ConsentRepl
     # Under the prompt's own id, so that whoever comes second finds an answer; only a repeat of the same request
     # is told the first one's.
     request = case.context.request_id or case.decision_id
-    key = RequestKey(f"prompt:{prompted.id}", _digest(replace(said, record_id=""), f"{sid} {request}"))
+    key = RequestKey(f"prompt:{prompted.id}", said_digest(replace(said, record_id=""), f"{sid} {request}"))
     try:
-        return await _append(case, decision, Identity(sid, tuple(others)), _dated(case, said), key)
+        return await append_event(case, decision, Identity(sid, tuple(others)), dated(case, said), key)
     except RequestError as error:
         code = "PROMPT_INVALID" if error.code == "REQUEST_ID_REUSED" else error.code
         raise RequestError(code=code, field="prompt") from None
 
 
-async def _append(
+async def append_event(
     case: Case, decision: Decision, identity: Identity, draft: ConsentEvent, key: RequestKey
 ) -> ConsentReply | Refusal:
     """Write the admission that is bound to the event, the event that names its admission, the outcome."""
@@ -176,26 +180,12 @@ async def _append(
         # Whose consent it is must not be guessed; a withdrawal closes for all who share the number.
         ambiguous = refuse(decision.bundle, "CUSTOMER_AMBIGUOUS")
         return await refused(case, ambiguous, Subject(identity.sids))
-    event = replace(
-        draft,
-        record_id=draft.record_id or gate.ids.new_id(),
-        sid=identity.sid,
-        received_at=case.now,
-        actor=case.asker,
-        controller=gate.controller,
-    )
-    subject = Subject(
-        identity.sids,
-        facts={
-            "consent.purpose": event.purpose,
-            "consent.channel": event.channel,
-            "consent.type": event.type.value,
-            **event_facts(event_content(event)),
-        },
-    )
+    event, subject = bound(case, identity, draft)
     summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
     event = replace(event, entry=entry)
     recorded = await gate.ledger.record_consent(event, key.request_id, key.digest)
+    if event.type in NEGATIVE:
+        await until_settled(gate, identity.sids)
     await record(
         case,
         EntryKind.OUTCOME,
@@ -206,8 +196,27 @@ async def _append(
     return ConsentReply(summary, recorded)
 
 
-def _digest(draft: ConsentEvent, sid: str) -> str:
-    """Return what makes two requests with one request_id the same: everything that the caller said."""
+def bound(case: Case, identity: Identity, draft: ConsentEvent) -> tuple[ConsentEvent, Subject]:
+    """Return the event with what only we say of it, and whom and what its admission names: the event, word for word."""
+    event = replace(
+        draft,
+        record_id=draft.record_id or case.gate.ids.new_id(),
+        sid=identity.sid,
+        received_at=case.now,
+        actor=case.asker,
+        controller=case.gate.controller,
+    )
+    facts = {
+        "consent.purpose": event.purpose,
+        "consent.channel": event.channel,
+        "consent.type": event.type.value,
+        **event_facts(event_content(event)),
+    }
+    return event, Subject(identity.sids, facts=facts)
+
+
+def said_digest(draft: ConsentEvent, sid: str) -> str:
+    """Return what makes two requests with one request_id the same: everything that the caller said (SHA-256, hex)."""
     said = {name: getattr(draft, name) for name in draft.__dataclass_fields__ if name not in _SET_HERE}
     text = json.dumps({"sid": sid, **said}, default=str, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()

@@ -6,6 +6,7 @@ from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.pages import Query, opened, sealed, shown
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import PrincipalReply, PrincipalsReply, Refusal
+from fujie.flows.settlement import until_settled
 from fujie.model.errors import RequestError
 from fujie.model.facts import FactType, Kind
 from fujie.model.page import Slice
@@ -69,6 +70,7 @@ async def offboard_principal(
         principal = await gate.directory.offboard(principal_id, case.now)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
+        await until_settled(gate, requester=principal_id)
         await record(case, EntryKind.OUTCOME, decision, subject)
         case.watch.stop()
         return PrincipalReply(summary, principal)

@@ -1,15 +1,16 @@
 """Entries: what a case leaves in the log before anything leaves the gate (promise 2)."""
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from fujie.audit.canon import canonical
 from fujie.audit.entry import Entry, EntryKind, leaf_bytes
+from fujie.audit.errors import EntryTooLarge
 from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
 from fujie.decision.anew import reason_codes, steps
-from fujie.decision.replay import LEFT_OUT, UNNAMED
+from fujie.decision.replay import LEFT_OUT, PEOPLE, UNNAMED
 from fujie.flows.gate import Case
 from fujie.flows.reply import Summary
 from fujie.model.consent import EntryRef
@@ -38,6 +39,9 @@ class Subject:
 
 NOBODY = Subject()
 
+Decided = tuple[Subject, Decision]
+"""One person, and what was decided on them."""
+
 APPROVAL_ID = "approval.id"
 """The fact of an entry that names an approval."""
 
@@ -64,15 +68,50 @@ async def placed(
         AuditError: the entry could not be made durable; nothing may be released.
 
     """
+    return await _appended(case, kind, ((subject, decision),))
+
+
+async def record_many(case: Case, kind: EntryKind, people: Sequence[Decided]) -> Summary:
+    """Do what `record` does, for people on whom the same was decided by the same open facts, and with the same facts of
+    the act: one entry, or as many as it takes. Counts a decision for each. There is at least one. Raises like `placed`.
+    """
+    try:
+        return (await _appended(case, kind, people))[0]
+    except EntryTooLarge:  # before anything was written
+        if len(people) == 1:
+            raise
+    half = len(people) // 2
+    summary = await record_many(case, kind, people[:half])
+    await record_many(case, kind, people[half:])
+    return summary
+
+
+def alike(case: Case, decision: Decision) -> tuple[object, ...]:
+    """Return what two decisions must share to be told in one entry."""
+    facts, _ = _facts(decision, case.decider.bundle.facts)
+    return (decision.effect, decision.bundle, reason_codes(decision), tuple(sorted(facts.items())))
+
+
+async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> tuple[Summary, EntryRef]:
+    """Append one entry of all these people; what is open about them is that of the first."""
     gate = case.gate
     uid = gate.ids.new_id()
     request = _recorded(case)
-    facts, personal = _facts(decision, case.decider.bundle.facts)
+    subject, decision = people[0]
+    types = case.decider.bundle.facts
+    facts, _ = _facts(decision, types)
     if decision.read:
         facts |= _asked(request)
-    sealed = _sealed(case, personal, uid, subject)
-    if personal and not sealed:
-        facts[LEFT_OUT] = True
+    sids = tuple(dict.fromkeys(sid for person, _ in people for sid in person.sids))
+    sealed: dict[str, str] = {}
+    for person, decided in people:
+        personal = _facts(decided, types)[1]
+        of_person = _sealed(case, personal, uid, person)
+        if personal and not of_person:
+            facts[LEFT_OUT] = True
+        sealed |= of_person
+    if len(people) > 1:
+        facts[PEOPLE] = len(people)
     if request is not case.request:
         for name in ("purpose", "basis", "store", "fields"):
             if f"request.{name}" in facts:
@@ -89,18 +128,18 @@ async def placed(
         purpose=request.purpose,
         basis=request.basis,
         store=request.store,
-        sids=subject.sids,
+        sids=sids,
         fields=steps(decision),
         effect=decision.effect.value,
         reasons=reason_codes(decision),
         facts=facts | dict(subject.facts) | _channel(case),
         sealed=sealed,
         bundle=decision.bundle,
-        request_digest=request_digest(case, request, subject.sids),
+        request_digest=request_digest(case, request, sids),
         engine=ENGINE,
     )
     index = await gate.log.append(leaf_bytes(entry))
-    if kind is not EntryKind.OUTCOME:
+    for _ in people if kind is not EntryKind.OUTCOME else ():
         gate.metrics.decided(case.request.action.value, decision.effect.value, decision.primary)
     case.watch.lap("evidence")
     summary = Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
@@ -113,7 +152,10 @@ def _asked(request: Request) -> dict[str, Known]:
         return {"request.has_prompt": request.has_prompt}
     if request.action not in CUSTOMER_ACTIONS:
         return {}
-    return {
+    told: dict[str, Known] = {}
+    if request.action is Action.SEND:
+        told = {"request.channel": request.channel, "request.brand": request.brand}
+    return told | {
         "request.key": request.key_kind,
         "request.fields": request.fields,
         "request.strict": request.strict,
@@ -132,7 +174,7 @@ def _channel(case: Case) -> dict[str, Known]:
 def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
-    said = {
+    said: dict[str, object] = {
         "action": request.action.value,
         "purpose": request.purpose,
         "basis": request.basis,
@@ -147,6 +189,8 @@ def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
         "on_behalf_of": case.asserted.principal_id,
         "sids": sids,
     }
+    if request.action is Action.SEND:
+        said |= {"channel": request.channel, "brand": request.brand}
     return hashlib.sha256(canonical(said)).hexdigest()
 
 
@@ -159,9 +203,12 @@ def _recorded(case: Case) -> Request:
         _ours(request.store, stores),
         tuple(_ours(name, bundle.fields) for name in request.fields),
     )
-    if (purpose, basis, store, fields) == (request.purpose, request.basis, request.store, request.fields):
+    brand = _ours(request.brand, bundle.senders)
+    named = (purpose, basis, store, fields, brand)
+    if named == (request.purpose, request.basis, request.store, request.fields, request.brand):
         return request
-    return replace(request, purpose=purpose, basis=basis, store=store, fields=tuple(sorted(set(fields))))
+    fields = tuple(sorted(set(fields)))
+    return replace(request, purpose=purpose, basis=basis, store=store, fields=fields, brand=brand)
 
 
 def _ours(name: str, known: Container[str]) -> str:
@@ -184,12 +231,12 @@ def _sealed(case: Case, personal: Mapping[str, Known], uid: str, subject: Subjec
     if not personal or subject.wrapped_key is None:
         return {}
     sid = subject.sids[0]
-    key = _data_key(subject.wrapped_key, case.gate.seal_key, sid)
+    key = data_key(subject.wrapped_key, case.gate.seal_key, sid)
     return {sid: seal_facts(personal, key, Place(case.gate.log.origin, uid, sid), case.gate.ids.nonce())}
 
 
 @lru_cache(maxsize=4096)
-def _data_key(wrapped: bytes, under: SealKey, sid: str) -> SealKey:
-    """Unwrap a data key (20 µs). The ledger is asked for the wrapped one every time, so an erased key
+def data_key(wrapped: bytes, under: SealKey, sid: str) -> SealKey:
+    """Return the data key of `sid`, unwrapped (20 µs). The ledger is asked for the wrapped one every time, so an erased key
     finds no use here, only a place in memory until others push it out."""
     return SealKey(sid, unwrap_key(wrapped, under, sid))

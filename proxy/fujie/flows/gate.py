@@ -1,5 +1,6 @@
 """The gate: every port that a flow needs, and one case on its way through."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
@@ -12,6 +13,7 @@ from fujie.decision.tokens import Tokeniser
 from fujie.flows.shadow import Shadow
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import Request, RequestContext
+from fujie.model.suppression import ReplyScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
 from fujie.ports.messaging import Outbox, ProcessorRegister, Provider
@@ -36,12 +38,19 @@ class Kept:
 @dataclass(frozen=True, slots=True, repr=False)
 class Sending:
     """What one worker needs to send. `providers` are in order of preference; `page_url` is the address of the
-    customers' own page, which the token of a link follows (empty: there is none)."""
+    customers' own page, which the token of a link follows (empty: there is none); `replies` is what a reply closes.
+    `kinds` tells of what kind each provider is (`aliyun`, `smpp`), whose rules for texts a review knows.
+    `wake` tells the worker's dispatch that there is something to send. `under_way` are messages sent alone that go on
+    when nobody waits for them any more."""
 
     outbox: Outbox
     processors: ProcessorRegister
     providers: Mapping[str, Provider] = field(default_factory=lambda: MappingProxyType({}))
     page_url: str = ""
+    replies: ReplyScope = field(default_factory=ReplyScope)
+    kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: set[asyncio.Task[object]] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

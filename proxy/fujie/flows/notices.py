@@ -19,23 +19,34 @@ def in_force(case: Case, purpose: str, channel: str) -> PrivacyNotice | None:
 
 
 async def informed(case: Case, draft: ConsentEvent, capture: Capture | None) -> ConsentEvent:
-    """Return the draft with what its notice says, once the notice bears it.
+    """Do what `borne` does, and let the ledger keep the notice before the first event that names it.
+
+    Raises like `borne`; NOTICE_CHANGED, and LedgerError: the notice could not be kept.
+    """
+    said, notice = await borne(case, draft, capture)
+    if notice is not None:
+        await case.gate.ledger.keep_notice(notice, case.now)
+    return said
+
+
+async def borne(
+    case: Case, draft: ConsentEvent, capture: Capture | None
+) -> tuple[ConsentEvent, PrivacyNotice | None]:
+    """Return the draft with what its notice says, once the notice bears it, and the notice, if it names one.
 
     1. A consent rests on a notice; other events may name one.
     2. The notice is in force, or an earlier version that was used and that the ledger kept.
     3. It is about this purpose and channel; the text that was shown is its text, byte for byte.
     4. It asks for what the consent claims to be, and for no less data and no fewer recipients.
     5. The customer chose, and chose this alone.
-    6. The ledger keeps the notice before the first event that names it.
 
     Raises:
-        RequestError: NOTICE_UNKNOWN, NOTICE_MISMATCH, CONSENT_NOT_FREE, NOTICE_CHANGED.
-        LedgerError: the notice could not be kept.
+        RequestError: NOTICE_UNKNOWN, NOTICE_MISMATCH, CONSENT_NOT_FREE.
 
     """
     opens = draft.type is ConsentEventType.GIVEN
     if not opens and not draft.notice.id:  # 1
-        return draft
+        return draft, None
     notice = await _found(case, draft)  # 2
     digest = notice.digest(draft.notice.language)
     if not notice.covers(draft.purpose, draft.channel) or not digest or digest != draft.notice.digest:  # 3
@@ -44,8 +55,7 @@ async def informed(case: Case, draft: ConsentEvent, capture: Capture | None) -> 
         raise RequestError(code="NOTICE_MISMATCH", field="consent")
     if opens and not (capture and capture.is_free):  # 5
         raise RequestError(code="CONSENT_NOT_FREE", field="capture")
-    await case.gate.ledger.keep_notice(notice, case.now)  # 6
-    return told(draft, notice) if opens else draft
+    return (told(draft, notice) if opens else draft), notice
 
 
 def told(draft: ConsentEvent, notice: PrivacyNotice) -> ConsentEvent:

@@ -76,6 +76,19 @@ async def standing(case: Case) -> Principal | Decision:
     return refuse(case.decider.bundle.digest, found) if isinstance(found, str) else found
 
 
+async def gone(case: Case) -> Decision | None:
+    """Return the refusal of an asker who is not there, or not ACTIVE, any more; None for who still is. For streams, which
+    look again and again (promise 7)."""
+    principal = await standing(case)
+    if isinstance(principal, Decision):
+        return principal
+    if principal.employment is not State.ACTIVE:
+        return refuse(
+            case.decider.bundle.digest, _NOT_ACTIVE.get(principal.employment, "PRINCIPAL_UNKNOWN")
+        )
+    return None
+
+
 async def _asserted(case: Case) -> Principal | str:
     """Return the principal for whom the caller asks, or the code of the refusal.
 

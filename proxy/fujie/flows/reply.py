@@ -1,15 +1,18 @@
 """What flows answer: a reply or a refusal, both values. The transport translates them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from fujie.model.approval import Approval
+from fujie.model.campaign import Campaign
 from fujie.model.consent import ConsentEvent
-from fujie.model.decision import Explanation, FieldOutcome, ReasonHit
+from fujie.model.decision import Decision, Explanation, FieldOutcome, ReasonHit
+from fujie.model.message import Message
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page
 from fujie.model.principal import Principal
+from fujie.model.processor import Processor
 from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Effect, State
 
@@ -194,3 +197,68 @@ class BundleReply:
     revision: int = 0
     """0 for plain policy files."""
     signers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class MessageReply:
+    """A message as it stands: of a repeated request, the first one as it is by now."""
+
+    summary: Summary
+    message: Message
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CampaignReply:
+    """A campaign as it stands."""
+
+    summary: Summary
+    campaign: Campaign
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientsReply:
+    """What came of recipients: how many are new, how many were there, and the places in the stream (from 0) of those
+    that were not added, by reason."""
+
+    summary: Summary
+    added: int
+    repeated: int
+    refused: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ImportReply:
+    """What came of rows: how many are new, how many were there, how many were refused by reason, and the places in the
+    stream (from 0) of the first of these."""
+
+    summary: Summary
+    recorded: int
+    repeated: int
+    refused: Mapping[str, int]
+    places: Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenReply:
+    """What sending would decide of a batch: `places` has, for each recipient, where its decision stands in
+    `decisions`."""
+
+    summary: Summary
+    decisions: tuple[Decision, ...]
+    places: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorReply:
+    """A processor as the register holds it now."""
+
+    summary: Summary
+    processor: Processor
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessorsReply:
+    """One page of processors, by id. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[Processor]

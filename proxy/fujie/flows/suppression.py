@@ -20,7 +20,9 @@ from fujie.flows.identify import identify, identity_of
 from fujie.flows.pages import Query, opened, sealed, shown
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import Refusal, SuppressionReply, SuppressionsReply
-from fujie.model.customer import CustomerRef
+from fujie.flows.settlement import until_settled
+from fujie.model.customer import CustomerRef, Identity
+from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
 from fujie.model.facts import Known
 from fujie.model.page import FIRST_PAGE, Slice
@@ -70,28 +72,41 @@ async def add_suppression(
         if event_time > case.now + SKEW:
             raise RequestError(code="EVENT_IN_FUTURE", field="event_time")
         identity = await identify(gate, said.customer, case.now, closes=True)
-        given = Suppression(
-            gate.ids.new_id(),
-            identity.sid,
-            said.scope,
-            min(event_time, case.now),
-            case.now,
-            case.asker,
-            said.source,
-            said.evidence_ref,
-        )
-        request_id = case.context.request_id
-        # What adds nothing is bound to nothing. Of repeats at one moment the outcomes name the one that was added.
-        bound = {} if await _is_repeat(case) else suppression_facts(suppression_content(given))
-        subject = Subject(identity.sids, facts={**_scope(said.scope), **bound})
-        summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
-        digest = _digest(said, identity.sid)
-        added = await gate.ledger.add_suppression(replace(given, entry=entry), request_id, digest)
-        await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(added)))
-        case.watch.stop()
-        return SuppressionReply(summary, added)
+        return await append_opt_out(case, decision, identity, said)
 
     return await guarded(case, steps)
+
+
+async def append_opt_out(
+    case: Case, decision: Decision, identity: Identity, said: OptOut
+) -> SuppressionReply:
+    """Write the admission, the opt-out of `identity`, the outcome. `said.event_time` is not in the future.
+
+    The one way by which opt-outs come: of a caller, of a reply, of a provider's list, of the customer's own page.
+    """
+    gate = case.gate
+    event_time = case.now if said.event_time == NOW else said.event_time
+    given = Suppression(
+        gate.ids.new_id(),
+        identity.sid,
+        said.scope,
+        min(event_time, case.now),
+        case.now,
+        case.asker,
+        said.source,
+        said.evidence_ref,
+    )
+    request_id = case.context.request_id
+    # What adds nothing is bound to nothing. Of repeats at one moment the outcomes name the one that was added.
+    bound = {} if await _is_repeat(case) else suppression_facts(suppression_content(given))
+    subject = Subject(identity.sids, facts={**_scope(said.scope), **bound})
+    summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
+    digest = _digest(said, identity.sid)
+    added = await gate.ledger.add_suppression(replace(given, entry=entry), request_id, digest)
+    await until_settled(gate, identity.sids, said.customer)
+    await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(added)))
+    case.watch.stop()
+    return SuppressionReply(summary, added)
 
 
 async def remove_suppression(
@@ -109,22 +124,30 @@ async def remove_suppression(
             raise RequestError(code="SUPPRESSION_NOT_FOUND", field="suppression_id")
         if not known.event_time < by.event_time <= case.now + SKEW:
             raise RequestError(code="SUPPRESSION_CONFIRMATION_MISSING", field="confirmation.event_time")
-        request_id = case.context.request_id
-        lift = replace(known, lifted=by, lifted_at=case.now, lifted_by=case.asker)
-        # The first confirmation stands, and a request lifts one: what comes later is bound to nothing.
-        is_late = known.lifted is not None or await _is_repeat(case, lifted=True)
-        bound = {} if is_late else lift_facts(suppression_content(known), lift_content(lift))
-        subject = Subject(
-            (known.sid,),
-            facts={**_named(known), **_scope(known.scope), "confirmation.method": by.method, **bound},
-        )
-        summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
-        lifted = await gate.ledger.lift_suppression(replace(lift, lift_entry=entry), request_id)
-        await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(known)))
-        case.watch.stop()
-        return SuppressionReply(summary, lifted)
+        return await append_lift(case, decision, known, by)
 
     return await guarded(case, steps)
+
+
+async def append_lift(
+    case: Case, decision: Decision, known: Suppression, by: Confirmation
+) -> SuppressionReply:
+    """Write the admission, the lift of an opt-out, the outcome."""
+    gate = case.gate
+    request_id = case.context.request_id
+    lift = replace(known, lifted=by, lifted_at=case.now, lifted_by=case.asker)
+    # The first confirmation stands, and a request lifts one: what comes later is bound to nothing.
+    is_late = known.lifted is not None or await _is_repeat(case, lifted=True)
+    bound = {} if is_late else lift_facts(suppression_content(known), lift_content(lift))
+    subject = Subject(
+        (known.sid,),
+        facts={**_named(known), **_scope(known.scope), "confirmation.method": by.method, **bound},
+    )
+    summary, entry = await placed(case, EntryKind.ADMISSION, decision, subject)
+    lifted = await gate.ledger.lift_suppression(replace(lift, lift_entry=entry), request_id)
+    await record(case, EntryKind.OUTCOME, decision, replace(subject, facts=_named(known)))
+    case.watch.stop()
+    return SuppressionReply(summary, lifted)
 
 
 async def list_suppressions(

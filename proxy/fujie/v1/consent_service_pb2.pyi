@@ -205,6 +205,38 @@ class ListConsentEventsResponse(_message.Message):
     decision: _types_pb2.DecisionSummary
     def __init__(self, events: _Optional[_Iterable[_Union[ConsentRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
 
+class ImportConsentsRequest(_message.Message):
+    __slots__ = ("context", "validate_only", "rows")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    VALIDATE_ONLY_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    context: _types_pb2.RequestContext
+    validate_only: bool
+    rows: _containers.RepeatedCompositeFieldContainer[ConsentRow]
+    def __init__(self, context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., validate_only: bool = ..., rows: _Optional[_Iterable[_Union[ConsentRow, _Mapping]]] = ...) -> None: ...
+
+class ConsentRow(_message.Message):
+    __slots__ = ("customer", "consent", "capture")
+    CUSTOMER_FIELD_NUMBER: _ClassVar[int]
+    CONSENT_FIELD_NUMBER: _ClassVar[int]
+    CAPTURE_FIELD_NUMBER: _ClassVar[int]
+    customer: _types_pb2.CustomerRef
+    consent: ConsentRecord
+    capture: Capture
+    def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., consent: _Optional[_Union[ConsentRecord, _Mapping]] = ..., capture: _Optional[_Union[Capture, _Mapping]] = ...) -> None: ...
+
+class ImportConsentsResponse(_message.Message):
+    __slots__ = ("recorded", "repeated", "refused", "decision")
+    RECORDED_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    recorded: int
+    repeated: int
+    refused: _containers.RepeatedCompositeFieldContainer[_types_pb2.RefusedRows]
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, recorded: _Optional[int] = ..., repeated: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[_types_pb2.RefusedRows, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
 class ExportConsentEvidenceRequest(_message.Message):
     __slots__ = ("customer", "context", "purpose")
     CUSTOMER_FIELD_NUMBER: _ClassVar[int]

@@ -55,6 +55,11 @@ class ConsentServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.FromString,
                 _registered_method=True)
+        self.ImportConsents = channel.stream_unary(
+                '/fujie.v1.ConsentService/ImportConsents',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.ImportConsentsRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ImportConsentsResponse.FromString,
+                _registered_method=True)
         self.ExportConsentEvidence = channel.unary_unary(
                 '/fujie.v1.ConsentService/ExportConsentEvidence',
                 request_serializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.SerializeToString,
@@ -104,6 +109,14 @@ class ConsentServiceServicer(object):
 
     def ListConsentEvents(self, request, context):
         """Lists the events of one customer, the oldest first. Action: consent.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ImportConsents(self, request_iterator, context):
+        """Appends events row by row, from a file for example; each row once, however often it is sent. Actions: consent.record,
+        and consent.withdraw for rows that withdraw.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -159,6 +172,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ListConsentEvents,
                     request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.SerializeToString,
+            ),
+            'ImportConsents': grpc.stream_unary_rpc_method_handler(
+                    servicer.ImportConsents,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ImportConsentsRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.ImportConsentsResponse.SerializeToString,
             ),
             'ExportConsentEvidence': grpc.unary_unary_rpc_method_handler(
                     servicer.ExportConsentEvidence,
@@ -290,6 +308,33 @@ class ConsentService(object):
             '/fujie.v1.ConsentService/ListConsentEvents',
             fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsRequest.SerializeToString,
             fujie_dot_v1_dot_consent__service__pb2.ListConsentEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ImportConsents(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/fujie.v1.ConsentService/ImportConsents',
+            fujie_dot_v1_dot_consent__service__pb2.ImportConsentsRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.ImportConsentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -125,3 +125,13 @@ class Treatment(_message.Message):
     step: str
     withheld_reason: str
     def __init__(self, step: _Optional[str] = ..., withheld_reason: _Optional[str] = ...) -> None: ...
+
+class RefusedRows(_message.Message):
+    __slots__ = ("reason", "count", "rows")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    count: int
+    rows: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, reason: _Optional[str] = ..., count: _Optional[int] = ..., rows: _Optional[_Iterable[int]] = ...) -> None: ...

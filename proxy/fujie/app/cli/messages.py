@@ -8,7 +8,9 @@ import typer
 
 from fujie.app.cli.output import Format, show
 
-_PREFIX = re.compile("^(PRINCIPAL_KIND|EMPLOYMENT|TRAINING|CONSENT_EVENT_TYPE)_")
+_PREFIX = re.compile(
+    "^(PRINCIPAL_KIND|EMPLOYMENT|TRAINING|CONSENT_EVENT_TYPE|MESSAGE_STATE|MESSAGE_CATEGORY)_"
+)
 
 
 def plain(message: Any) -> dict[str, Any]:

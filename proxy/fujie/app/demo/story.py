@@ -3,7 +3,6 @@
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
 
@@ -12,8 +11,20 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from fujie.adapters.logfiles import verify_directory
 from fujie.adapters.logstart import VKEY
-from fujie.app.client import RefusalDetail, Stubs, connect, read_refusal
-from fujie.app.demo.customers import SHOWN
+from fujie.app.client import connect, read_refusal
+from fujie.app.demo.campaign import Watching, sent, unwatched
+from fujie.app.demo.cast import (
+    ADMIN,
+    DESK,
+    MARKETER,
+    OFFICER,
+    ROLES,
+    SUPPORT,
+    Connections,
+    Scene,
+    customer,
+    told,
+)
 from fujie.app.demo.server import get
 from fujie.app.demo.site import BOOTSTRAP, Site
 from fujie.audit.checkpoint import parse_vkey
@@ -24,37 +35,8 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 
-SUPPORT, MARKETER, DESK, ADMIN, OFFICER = (
-    "support-agent",
-    "marketer",
-    "consent-desk",
-    "administrator",
-    "privacy-officer",
-)
-ROLES = {
-    SUPPORT: "support",
-    MARKETER: "marketer",
-    DESK: "consent_desk",
-    ADMIN: "administrator",
-    OFFICER: "privacy_officer",
-}
-_CUSTOMER = types_v1.CustomerRef(store_key=types_v1.StoreKey(store="crm", customer_id=SHOWN))
 _SIGNED_WITHIN_S = 5.0
 _DECISIONS = re.compile(r'^fujie_decisions_total\{.*effect="(\w+)".*\} (\S+)$', re.MULTILINE)
-
-Connections = Mapping[str, Stubs]
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One call and what came of it. `opened` is the outcome, `good` whether it is the expected one."""
-
-    who: str
-    asks: str
-    opened: bool
-    good: bool
-    answers: tuple[str, ...]
-
 
 def scenes(site: Site, tampered: Path) -> Iterator[Scene]:
     """Play the story against the server of `site`, which must be running; `tampered` is where a copy of the log may go."""
@@ -116,7 +98,7 @@ def _support(connections: Connections) -> Scene:
         purpose="after_sales", basis="contract", basis_evidence="order 20261121-7", ticket="T-1042"
     )
     ask = customer_v1.LookupCustomerRequest(
-        customer=_CUSTOMER, context=context, read_mask=FieldMask(paths=["name", "phone", "address"])
+        customer=customer(), context=context, read_mask=FieldMask(paths=["name", "phone", "address"])
     )
     return _shown(
         connections,
@@ -130,7 +112,7 @@ def _support(connections: Connections) -> Scene:
 
 def _marketing_ask(*fields: str) -> customer_v1.LookupCustomerRequest:
     return customer_v1.LookupCustomerRequest(
-        customer=_CUSTOMER,
+        customer=customer(),
         context=types_v1.RequestContext(purpose="marketing", basis="consent"),
         read_mask=FieldMask(paths=fields),
     )
@@ -147,7 +129,7 @@ def _shown(
     try:
         reply = connections[who].customers.LookupCustomer(ask)
     except grpc.RpcError as error:
-        return Scene(who, words, False, False, _reasons(read_refusal(error)))
+        return Scene(who, words, False, False, told(read_refusal(error)))
     fields = {name: value.string_value for name, value in sorted(reply.customer.fields.items())}
     held = tuple(
         f"{name}: {t.withheld_reason}" for name, t in sorted(reply.treatments.items()) if t.withheld_reason
@@ -167,18 +149,8 @@ def _refused(
         connections[who].customers.LookupCustomer(ask)
     except grpc.RpcError as error:
         detail = read_refusal(error)
-        return Scene(who, words, False, detail.reason == reason, _reasons(detail))
+        return Scene(who, words, False, detail.reason == reason, told(detail))
     return Scene(who, words, True, False, ("allowed",))
-
-
-def _reasons(detail: RefusalDetail) -> tuple[str, ...]:
-    if detail.detail is None or not detail.detail.reasons:
-        return (f"{detail.reason or detail.code.name}  {detail.message}",)
-    reason = detail.detail.reasons[0]
-    lines = [f"{reason.code}  {', '.join(reason.basis)}", f"{reason.message.en} {reason.message.zh}"]
-    if reason.remedy.en:
-        lines.append(f"→ {reason.remedy.en} {reason.remedy.zh}")
-    return tuple(lines)
 
 
 def _explained(connections: Connections, ask: customer_v1.LookupCustomerRequest) -> Scene:
@@ -227,7 +199,7 @@ def _answered(connections: Connections, ask: customer_v1.LookupCustomerRequest) 
 def _proven(connections: Connections, site: Site) -> Scene:
     """What a regulator gets, checked as he would: with the public key alone."""
     reply = connections[DESK].consent.ExportConsentEvidence(
-        consent_v1.ExportConsentEvidenceRequest(customer=_CUSTOMER)
+        consent_v1.ExportConsentEvidenceRequest(customer=customer())
     )
     vkey = next(site.log.rglob(VKEY)).read_text()
     statements = verify(reply.evidence, [parse_vkey(vkey)])

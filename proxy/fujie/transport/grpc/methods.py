@@ -4,14 +4,19 @@ from typing import Any, Final
 
 from fujie.transport.grpc import (
     approvals,
+    campaigns,
     consent_evidence,
+    consent_import,
     corrections,
     lists,
     lookups,
+    messages,
+    processors,
     services,
     suppressions,
 )
 from fujie.transport.grpc.services import Method
+from fujie.transport.grpc.streams import Stream
 
 METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
     *services.METHODS,
@@ -21,5 +26,11 @@ METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
     *corrections.METHODS,
     *lists.METHODS,
     *approvals.METHODS,
+    *messages.METHODS,
+    *campaigns.METHODS,
+    *processors.METHODS,
 )
 """Each row is checked by its own types where it stands; this tuple only collects."""
+
+STREAMS: Final[tuple[Stream[Any, Any, Any, Any], ...]] = (*campaigns.STREAMS, *consent_import.STREAMS)
+"""Likewise, of the methods with a stream."""

@@ -5,6 +5,7 @@ unbounded mask are refused, never guessed. A RequestError names the `field` and 
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -41,6 +42,8 @@ _RECORDED: Mapping[int, ConsentEventType] = {
     consent_v1.CONSENT_EVENT_TYPE_GIVEN: ConsentEventType.GIVEN,
     consent_v1.CONSENT_EVENT_TYPE_REFUSED: ConsentEventType.REFUSED,
 }
+# In a file withdrawals stand among the rest; each is decided as one.
+_IMPORTED = {**_RECORDED, consent_v1.CONSENT_EVENT_TYPE_WITHDRAWN: ConsentEventType.WITHDRAWN}
 KINDS: Mapping[int, State] = {
     directory_v1.PRINCIPAL_KIND_EMPLOYEE: State.EMPLOYEE,
     directory_v1.PRINCIPAL_KIND_SERVICE: State.SERVICE,
@@ -157,15 +160,31 @@ def recorded(
     """
     given = request.consent
     prompt = text.clean(request.prompt, "prompt", text.TOKEN)
+    draft = _said(given, one_of(_RECORDED, given.type, "consent.type"), is_prompted=bool(prompt))
+    named = customer(request.customer) if request.HasField("customer") or not prompt else None
+    return context(request.context), Answer(draft, named, _capture(request.capture), prompt)
+
+
+def imported(row: consent_v1.ConsentRow) -> Answer:
+    """Return what one row of a file says; when it was said must be in it. Raises RequestError."""
+    given = row.consent
+    draft = _said(given, one_of(_IMPORTED, given.type, "consent.type"), is_prompted=False)
+    if draft.event_time == NOW:
+        raise RequestError("say when it was", field="consent.event_time")
+    draft = replace(draft, source=draft.source or "import")
+    return Answer(draft, customer(row.customer), _capture(row.capture))
+
+
+def _said(given: consent_v1.ConsentRecord, kind: ConsentEventType, *, is_prompted: bool) -> ConsentEvent:
     when = text.moment(given.event_time, "consent.event_time") if given.HasField("event_time") else NOW
     until = text.moment(given.valid_until, "consent.valid_until") if given.HasField("valid_until") else None
     if not 0 <= given.retention_days <= MOST_RETENTION_DAYS:
         raise RequestError("out of range", field="consent.retention_days")
-    draft = ConsentEvent(
+    return ConsentEvent(
         record_id="",
         sid="",
-        purpose=_purpose(given.purpose, "consent.purpose") if given.purpose or not prompt else "",
-        type=one_of(_RECORDED, given.type, "consent.type"),
+        purpose=_purpose(given.purpose, "consent.purpose") if given.purpose or not is_prompted else "",
+        type=kind,
         event_time=when,
         received_at=when,
         actor="",
@@ -184,8 +203,6 @@ def recorded(
         source=_source(given.source),
         evidence_ref=text.clean(given.evidence_ref, "consent.evidence_ref", text.FREE),
     )
-    named = customer(request.customer) if request.HasField("customer") or not prompt else None
-    return context(request.context), Answer(draft, named, _capture(request.capture), prompt)
 
 
 def withdrawn(

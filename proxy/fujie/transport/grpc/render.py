@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from dataclasses import replace
 from datetime import datetime
 from math import isfinite
+from typing import Any
 
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import NULL_VALUE, ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -37,18 +39,19 @@ from fujie.v1 import types_pb2 as types_v1
 Leaving = str | int | float | bool | None
 """A value of a record after masking; bytes, dates and decimals were rendered as text before."""
 
-_EFFECTS = {
+EFFECTS = {
     Effect.ALLOW: types_v1.EFFECT_ALLOW,
     Effect.DENY: types_v1.EFFECT_DENY,
     Effect.APPROVAL_REQUIRED: types_v1.EFFECT_APPROVAL_REQUIRED,
 }
+"""Each outcome as the wire has it."""
 
 
 def summary(given: Summary) -> types_v1.DecisionSummary:
     """Return the decision behind an answer."""
     return types_v1.DecisionSummary(
         decision_id=given.decision_id,
-        effect=_EFFECTS[given.effect],
+        effect=EFFECTS[given.effect],
         bundle=given.bundle,
         warnings=map(reason, given.warnings),
     )
@@ -133,7 +136,7 @@ def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
     """Return what a look-up would have decided, rule by rule, and what would open it."""
     decision, suggestions = reply.explanation.decision, reply.explanation.suggestions
     response = policy_v1.ExplainResponse(
-        effect=_EFFECTS[decision.effect],
+        effect=EFFECTS[decision.effect],
         reasons=map(reason, decision.reasons),
         rules=map(_rule, reply.explanation.rules),
         decision=summary(reply.summary),
@@ -150,17 +153,18 @@ def excerpt(given: Explanation, room: int) -> policy_v1.ExplainResponse:
     whole, suggestions = policy_v1.ExplainResponse(), given.suggestions
     whole.suggestions_cut = suggestions.is_cut
     closing = (_rule(replace(rule, clauses=())) for rule in given.rules if _closes(rule))
-    for into, parts in (
-        (whole.suggestions, map(_suggestion, suggestions.open)),
-        (whole.rules, closing),
-        (whole.untold, map(_suggestion, suggestions.untold)),
-    ):
-        for part in parts:
-            into.append(part)
-            if whole.ByteSize() > room:
-                into.pop()
-                break
+    _fill_up(whole, whole.suggestions, map(_suggestion, suggestions.open), room)
+    _fill_up(whole, whole.rules, closing, room)
+    _fill_up(whole, whole.untold, map(_suggestion, suggestions.untold), room)
     return whole
+
+
+def _fill_up(whole: Message, part: Any, rows: Iterable[Message], room: int) -> None:
+    for row in rows:
+        part.append(row)
+        if whole.ByteSize() > room:
+            part.pop()
+            return
 
 
 def _closes(rule: RuleTrace) -> bool:

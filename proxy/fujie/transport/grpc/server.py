@@ -12,10 +12,10 @@ from grpc_health.v1.health import aio as health_aio
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from fujie.model.errors import FujieError, RequestError, StartError
-from fujie.transport.grpc import services, status
+from fujie.transport.grpc import services, status, streams
 from fujie.transport.grpc.certificates import Certificates, TLSFiles
 from fujie.transport.grpc.edge import Context, Edge
-from fujie.transport.grpc.methods import METHODS
+from fujie.transport.grpc.methods import METHODS, STREAMS
 
 HEALTH: Final = "grpc.health.v1.Health"
 
@@ -112,11 +112,16 @@ def _own(front: services.Front, edge: Edge) -> list[grpc.GenericRpcHandler]:
     for method in METHODS:
         behaviour = edge.around(method.path, partial(services.answer, method, front))
         tables[method.service][method.name] = grpc.unary_unary_rpc_method_handler(behaviour)
+    for stream in STREAMS:
+        # Whatever streams, bytes go both ways: who sends or expects one message alone sends the same frames.
+        streamed = edge.around(stream.path, partial(streams.answer, stream, front))
+        tables[stream.service][stream.name] = grpc.stream_stream_rpc_method_handler(streamed)
     return [grpc.method_handlers_generic_handler(name, table) for name, table in tables.items()]
 
 
 def _services() -> list[str]:
-    return list(dict.fromkeys(method.service for method in METHODS))
+    names = (*(method.service for method in METHODS), *(stream.service for stream in STREAMS))
+    return list(dict.fromkeys(names))
 
 
 def _health(servicer: health_aio.HealthServicer, edge: Edge) -> grpc.GenericRpcHandler:

@@ -5,56 +5,77 @@ The transport decides nothing: a request that does not parse goes to `refuse_inp
 entry and says what the caller may know.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
 from fujie.flows import (
+    additions,
     aliases,
     approvals,
     batch,
+    campaign_start,
+    campaigns,
     consent,
     consent_events,
     consent_evidence,
+    consent_import,
     directory,
     lookup,
+    messaging,
     policy,
+    processors,
     refuse,
+    screen,
     suppression,
 )
+from fujie.flows.additions import Rows
 from fujie.flows.aliases import Merge
+from fujie.flows.campaign_start import StartAsk
+from fujie.flows.campaigns import CampaignAsk, DraftReply
 from fujie.flows.consent import Answer, ConsentQuery
 from fujie.flows.consent_events import EventsQuery
+from fujie.flows.consent_import import ImportAsk
+from fujie.flows.consent_import import Rows as ConsentRows
 from fujie.flows.gate import Gate
 from fujie.flows.reply import (
     ApprovalReply,
     ApprovalsReply,
     BatchReply,
     BundleReply,
+    CampaignReply,
     ConsentEventsReply,
     ConsentReply,
     ConsentStateReply,
     CorrectionReply,
     EvidenceReply,
     ExplainReply,
+    ImportReply,
     LookupReply,
+    MessageReply,
     PrincipalReply,
     PrincipalsReply,
+    ProcessorReply,
+    ProcessorsReply,
+    RecipientsReply,
     Refusal,
+    ScreenReply,
     SearchReply,
     Summary,
     SuppressionReply,
     SuppressionsReply,
 )
+from fujie.flows.screen import Refs, ScreenAsk
 from fujie.flows.suppression import OptOut, SuppressionQuery
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.page import Slice
 from fujie.model.principal import Credential, Principal, PrincipalFilter
-from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
+from fujie.model.processor import Processor
+from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk, SendAsk
 from fujie.model.suppression import Confirmation
 from fujie.model.vocabulary import Action
 from fujie.ports import Authenticator
@@ -62,6 +83,7 @@ from fujie.transport.grpc import parse, render, status
 from fujie.transport.grpc.credentials import authenticate
 from fujie.transport.grpc.deadlines import Deadlines
 from fujie.transport.grpc.edge import Context
+from fujie.transport.grpc.openstreams import Streams
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -75,6 +97,9 @@ _Directed = Awaitable[PrincipalReply | Refusal]
 _OptedOut = Awaitable[SuppressionReply | Refusal]
 _Corrected = Awaitable[CorrectionReply | Refusal]
 _Approval = Callable[[Gate, Credential, RequestContext, str], Awaitable[ApprovalReply | Refusal]]
+_Campaign = Callable[[Gate, Credential, RequestContext, str], Awaitable[CampaignReply | Refusal]]
+_Messaged = Awaitable[MessageReply | Refusal]
+_Registered = Awaitable[ProcessorReply | Refusal]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +139,9 @@ class Flows:
     list_consent_events: Callable[
         [Gate, Credential, RequestContext, EventsQuery], Awaitable[ConsentEventsReply | Refusal]
     ] = consent_events.list_consent_events
+    import_consents: Callable[
+        [Gate, Credential, ImportAsk, AsyncIterator[ConsentRows]], Awaitable[ImportReply | Refusal]
+    ] = consent_import.import_consents
     add_suppression: Callable[[Gate, Credential, RequestContext, OptOut], _OptedOut] = (
         suppression.add_suppression
     )
@@ -139,6 +167,33 @@ class Flows:
     approve: _Approval = approvals.approve
     reject: _Approval = approvals.reject
     revoke_approval: _Approval = approvals.revoke_approval
+    send_message: Callable[[Gate, Credential, SendAsk, float], _Messaged] = messaging.send_message
+    get_message: Callable[[Gate, Credential, RequestContext, str], _Messaged] = messaging.get_message
+    create_campaign: Callable[[Gate, Credential, CampaignAsk], Awaitable[DraftReply | Refusal]] = (
+        campaigns.create_campaign
+    )
+    add_recipients: Callable[
+        [Gate, Credential, RequestContext, str, AsyncIterator[Rows]], Awaitable[RecipientsReply | Refusal]
+    ] = additions.add_recipients
+    start_campaign: Callable[[Gate, Credential, StartAsk], Awaitable[CampaignReply | Refusal]] = (
+        campaign_start.start_campaign
+    )
+    pause_campaign: _Campaign = campaigns.pause_campaign
+    cancel_campaign: _Campaign = campaigns.cancel_campaign
+    get_campaign: _Campaign = campaigns.get_campaign
+    watch_campaign: Callable[
+        [Gate, Credential, RequestContext, str], AsyncIterator[CampaignReply | Refusal]
+    ] = campaigns.watch_campaign
+    screen_recipients: Callable[
+        [Gate, Credential, ScreenAsk, AsyncIterator[Refs]], AsyncIterator[ScreenReply | Refusal]
+    ] = screen.screen_recipients
+    upsert_processor: Callable[[Gate, Credential, RequestContext, Processor], _Registered] = (
+        processors.upsert_processor
+    )
+    get_processor: Callable[[Gate, Credential, RequestContext, str], _Registered] = processors.get_processor
+    list_processors: Callable[
+        [Gate, Credential, RequestContext, Slice], Awaitable[ProcessorsReply | Refusal]
+    ] = processors.list_processors
     refuse_input: Callable[[Gate, Credential, Action, RequestError], Awaitable[Refusal]] = (
         refuse.refuse_input
     )
@@ -157,6 +212,7 @@ class Front:
     flows: Flows = Flows()
     trust_domain: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
+    streams: Streams = field(default_factory=Streams)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """A real grpc.aio server on loopback, in front of flows that record what reaches them."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
@@ -47,6 +47,10 @@ class CountingIds:
         return bytes(12)
 
 
+STREAMED = {"watch_campaign", "screen_recipients"}
+"""Flows that answer more than once."""
+
+
 @dataclass
 class Script:
     """What flows answer, by name: a value, or a function of the arguments; and every call that came."""
@@ -57,7 +61,18 @@ class Script:
     def flows(self) -> Flows:
         return Flows(**{f.name: self._flow(f.name) for f in fields(Flows)})
 
-    def _flow(self, name: str) -> Callable[..., Awaitable[Any]]:
+    def _flow(self, name: str) -> Callable[..., Any]:
+        async def stream(_gate: object, *args: Any) -> AsyncIterator[Any]:
+            """Take every batch, and yield the answers, or those of each batch."""
+            self.calls.append((name, args))
+            batches = [each async for each in args[-1]] if hasattr(args[-1], "__anext__") else []
+            answer = self.answers[name]
+            for each in answer(*args, batches) if callable(answer) else [answer]:
+                yield each
+
+        if name in STREAMED:
+            return stream
+
         async def run(_gate: object, *args: Any) -> Any:
             self.calls.append((name, args))
             answer = self.answers[name]

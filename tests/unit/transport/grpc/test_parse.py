@@ -1,5 +1,5 @@
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -177,7 +177,9 @@ class TestLookup:
         "name", [f.name for f in types_v1.RequestContext.DESCRIPTOR.fields if f.type == f.TYPE_STRING]
     )
     def test_every_text_of_the_context_is_checked_and_carried(self, name: str) -> None:
-        bad, long, good = (types_v1.RequestContext(**{name: v}) for v in ("a\x00", "x" * 5_000, "值"))
+        bad, long, good = (
+            types_v1.RequestContext(**cast("Any", {name: v})) for v in ("a\x00", "x" * 5_000, "值")
+        )
         assert ("TEXT_INVALID", f"context.{name}") == refused(parse.context, bad)
         assert ("ARGUMENT_INVALID", f"context.{name}") == refused(parse.context, long)
         assert getattr(parse.context(good), name) == "值"

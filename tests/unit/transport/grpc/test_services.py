@@ -1,7 +1,7 @@
 import asyncio
 import re
 from dataclasses import fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,45 +10,63 @@ import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from fujie.decision.wording import Finding
+from fujie.flows.campaign_review import Reviewed
+from fujie.flows.campaigns import DraftReply
 from fujie.flows.reply import (
     ApprovalReply,
     ApprovalsReply,
     BatchReply,
     BundleDocument,
     BundleReply,
+    CampaignReply,
     ConsentEventsReply,
     ConsentReply,
     ConsentStateReply,
     CorrectionReply,
     EvidenceReply,
     ExplainReply,
+    ImportReply,
     LookupReply,
+    MessageReply,
     PrincipalReply,
     PrincipalsReply,
+    ProcessorReply,
+    ProcessorsReply,
+    RecipientsReply,
     Refusal,
+    ScreenReply,
     SearchReply,
     Summary,
     SuppressionReply,
     SuppressionsReply,
 )
 from fujie.model.approval import Approval, Ballot, Requirement, Vote
+from fujie.model.campaign import Campaign, CampaignState, Tally
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision, Explanation, ReasonHit
 from fujie.model.errors import LedgerError, RequestError
+from fujie.model.message import Category, Draft, MessageState
+from fujie.model.message import Message as Sent
 from fujie.model.page import Page
 from fujie.model.principal import Credential, Principal
+from fujie.model.processor import Processor
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
+from fujie.policy.bundle import Severity
 from fujie.transport.grpc import status
-from fujie.transport.grpc.methods import METHODS
+from fujie.transport.grpc.methods import METHODS as UNARY
+from fujie.transport.grpc.methods import STREAMS
 from fujie.transport.grpc.services import GRACE_S, Flows
 from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
+from fujie.v1 import processor_service_pb2 as processor_v1
 from fujie.v1 import types_pb2 as types_v1
 
 LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
@@ -85,7 +103,73 @@ DECISION = Decision(Effect.DENY, "sha256:0", NO_GRANT.reasons)
 MERGE = customer_v1.MergeCustomersRequest(into=KEY, evidence_ref="form-1")
 getattr(MERGE, "from").CopyFrom(KEY)  # a word of Python
 
+METHODS: tuple[Any, ...] = (*UNARY, *STREAMS)
+"""One message either way is the same frames, whether the method streams or not."""
+
+DRAFT = messaging_v1.MessageDraft(
+    category=messaging_v1.MESSAGE_CATEGORY_MARKETING, signature="fujie", text="hello"
+)
+CAMPAIGN = Campaign(
+    "0" * 32, CampaignState.DONE, "anna", "anna", "", "marketing", "consent", False, False,
+    Draft(Category.MARKETING, "fujie", "hello"), WHEN, (), WHEN, WHEN,
+    Tally({MessageState.DELIVERED: 2, MessageState.REFUSED: 1}, {"CONSENT_MISSING": 1}),
+)  # fmt: skip
+RUN = CampaignReply(ALLOWED, CAMPAIGN)
+SENT = MessageReply(
+    ALLOWED,
+    Sent("0" * 32, MessageState.SUBMITTED, "anna", "marketing", Category.MARKETING, WHEN, WHEN, segments=2),
+)
+REVIEW = Reviewed(
+    (Finding("superlative", ("AdLaw-9",), Severity.DENY, "best"),), 2, ("mobile",), NO_GRANT.reasons
+)
+PROCESSOR = ProcessorReply(ALLOWED, Processor("p", "P", "a", date(2026, 1, 1), date(2027, 1, 1)))
+
 CALLS: dict[str, tuple[str, Message, Any]] = {
+    "SendMessage": (
+        "send_message",
+        messaging_v1.SendMessageRequest(
+            customer=KEY, category=messaging_v1.MESSAGE_CATEGORY_MARKETING, signature="fujie", text="hello"
+        ),
+        SENT,
+    ),
+    "GetMessage": ("get_message", messaging_v1.GetMessageRequest(name="messages/" + "0" * 32), SENT),
+    "CreateCampaign": (
+        "create_campaign",
+        messaging_v1.CreateCampaignRequest(draft=DRAFT),
+        DraftReply(ALLOWED, CAMPAIGN, REVIEW),
+    ),
+    "AddRecipients": (
+        "add_recipients",
+        messaging_v1.AddRecipientsRequest(
+            name=CAMPAIGN.name, recipients=[messaging_v1.Recipient(customer=KEY)]
+        ),
+        RecipientsReply(ALLOWED, 1, 0, {"PHONE_INVALID": [1]}),
+    ),
+    "StartCampaign": ("start_campaign", messaging_v1.StartCampaignRequest(name=CAMPAIGN.name), RUN),
+    "PauseCampaign": ("pause_campaign", messaging_v1.PauseCampaignRequest(name=CAMPAIGN.name), RUN),
+    "CancelCampaign": ("cancel_campaign", messaging_v1.CancelCampaignRequest(name=CAMPAIGN.name), RUN),
+    "GetCampaign": ("get_campaign", messaging_v1.GetCampaignRequest(name=CAMPAIGN.name), RUN),
+    "WatchCampaign": ("watch_campaign", messaging_v1.WatchCampaignRequest(name=CAMPAIGN.name), RUN),
+    "ScreenRecipients": (
+        "screen_recipients",
+        messaging_v1.ScreenRecipientsRequest(draft=DRAFT, store="crm", customer_ids=["C1"]),
+        ScreenReply(ALLOWED, (DECISION,), (0,)),
+    ),
+    "UpsertProcessor": (
+        "upsert_processor",
+        processor_v1.UpsertProcessorRequest(
+            processor=processor_v1.Processor(
+                id="p", valid_from="2026-01-01", valid_until="2027-01-01", region="CN"
+            )
+        ),
+        PROCESSOR,
+    ),
+    "GetProcessor": ("get_processor", processor_v1.GetProcessorRequest(id="p"), PROCESSOR),
+    "ListProcessors": (
+        "list_processors",
+        processor_v1.ListProcessorsRequest(),
+        ProcessorsReply(ALLOWED, Page((PROCESSOR.processor,), "next")),
+    ),
     "LookupCustomer": ("lookup", ASK, LookupReply(ALLOWED, {"phone": "138****8000"}, {})),
     "BatchLookupCustomers": (
         "batch_lookup",
@@ -101,6 +185,11 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
         "record_consent",
         consent_v1.RecordConsentRequest(customer=KEY, consent=RECORD),
         ConsentReply(ALLOWED, EVENT),
+    ),
+    "ImportConsents": (
+        "import_consents",
+        consent_v1.ImportConsentsRequest(rows=[consent_v1.ConsentRow(customer=KEY, consent=RECORD)]),
+        ImportReply(ALLOWED, 1, 1, {"PHONE_INVALID": 1}, {"PHONE_INVALID": [1]}),
     ),
     "WithdrawConsent": (
         "withdraw_consent",
@@ -193,7 +282,9 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 
 
 def test_every_rpc_of_the_package_is_one_row_of_its_types() -> None:
-    files = (customer_v1, consent_v1, directory_v1, policy_v1, approval_v1)
+    files = (
+        customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
+    )  # fmt: skip
     declared = {
         (service.full_name, method.name, method.input_type.full_name)
         for file in files

@@ -1,0 +1,279 @@
+"""Many recipients of one message, decided alike: one plan, one reading of stores and ledger, one decision for each.
+
+1. Who asks and what for is judged without any recipient: `opened_matter`.
+2. Stores, then the ledger, whose marker says up to where it was read.
+3. The principal once more: what changed before the marker was seen by none of the two reads.
+4. For each recipient: what it would read like, its review, facts, the decision.
+5. What the limits take, one by one, as for a look-up.
+
+An opt-out is obeyed whatever the policy says (promise 5), and who is not there, or has no number, gets nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from fujie.decision.decide import precheck, refuse
+from fujie.decision.facts import Raw, derive, with_customer
+from fujie.decision.message import Rendered
+from fujie.decision.plan import Plan
+from fujie.decision.recipient import Reached
+from fujie.decision.suppression import suppressed
+from fujie.flows.evidence import NOBODY, Subject
+from fujie.flows.gate import Case
+from fujie.flows.recipients import AT_ONCE, Person, Wanted, found, recalled, sending_of
+from fujie.flows.refuse import standing
+from fujie.flows.reserve import Meter
+from fujie.flows.wording import Route, Wording
+from fujie.model.customer import StoreKey
+from fujie.model.decision import Decision
+from fujie.model.errors import RequestError
+from fujie.model.facts import AGREEMENT, APPROVED, Facts, FactValue
+from fujie.model.phone import country_of, zones_of
+from fujie.model.principal import Principal
+from fujie.model.vocabulary import Effect, State
+from fujie.ports.messaging import Recalled
+
+SLOT = timedelta(minutes=15)
+"""Every zone's hours begin at a multiple of this: within one slot no hour that a decision read ends."""
+
+MOST_HOURS = 168
+"""How far an opening is looked for: a week has every hour of every weekday in it."""
+
+_AGREED = (State.VALID, State.NOT_NEEDED)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Matter:
+    """What is one for all recipients: the request, its plan, the asker with the facts that are his, the wording, and the
+    route that it is judged for."""
+
+    case: Case
+    plan: Plan
+    principal: Principal
+    wording: Wording
+    route: Route
+    asker: Facts
+    meter: Meter
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Judged:
+    """A decided recipient. `rendered` is what it would read like (None: nothing can be rendered for it)."""
+
+    person: Person
+    recalled: Recalled | None
+    raw: Raw
+    facts: Facts
+    decision: Decision
+    rendered: Rendered | None = None
+    trouble: str = ""
+
+    @property
+    def id(self) -> str:
+        """Id of its intent."""
+        return self.person.wanted.id
+
+    @property
+    def is_allowed(self) -> bool:
+        """Tell whether it may be sent."""
+        return self.decision.effect is Effect.ALLOW
+
+    def subject(self) -> Subject:
+        """Return whom an entry about it is about."""
+        if self.recalled is not None:
+            return Subject.of(self.recalled.identity)
+        sid = self.person.wanted.sid
+        return Subject((sid,)) if sid else NOBODY
+
+    def segments(self) -> int:
+        """Return how many parts the message has, as its review counted them; 0 where it did not."""
+        told = self.facts.get("message.segments")
+        return told if isinstance(told, int) else 0
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Judgement:
+    """What was decided, in the order of the recipients, and the change sequence up to which the ledger was read.
+    `at` is the moment for which it was decided."""
+
+    marker: int
+    at: datetime
+    judged: tuple[Judged, ...]
+
+
+def prechecked(case: Case, principal: Principal, wording: Wording) -> Decision | None:
+    """Return the refusal that no recipient and no limit can change, else None."""
+    plan = case.decider.plan(case.request, principal.roles)
+    return precheck(plan, case.request, _routed(case, principal, wording, 0)[1])
+
+
+async def opened_matter(
+    case: Case, principal: Principal, wording: Wording, attempt: int = 0, approved: Sequence[str] = ()
+) -> Matter | Decision:
+    """Return what is one for all recipients, or the refusal that no recipient can change.
+
+    `attempt` tells how many providers certainly did not take it; those that may carry data come in turn.
+    """
+    plan = case.decider.plan(case.request, principal.roles)
+    route, asker = _routed(case, principal, wording, attempt)
+    asker = Facts({**asker.values, APPROVED: tuple(sorted(approved))})
+    closed = precheck(plan, case.request, asker)
+    case.watch.lap("precheck")
+    meter = Meter(case, plan, principal.id, StoreKey(case.request.store, ""))  # nobody is asked for by name
+    if closed is None and meter.is_needed:
+        asker = await meter.attempt(asker)
+        closed = precheck(plan, case.request, asker) if meter.is_short else None
+    return closed or Matter(case, plan, principal, wording, route, asker, meter)
+
+
+async def judge_many(
+    matter: Matter,
+    wanted: Sequence[Wanted],
+    timeout_s: float,
+    known: Callable[[Facts, str], Awaitable[Facts]] | None = None,
+) -> Judgement | Decision | None:
+    """Decide on at most 1,000 recipients of one store and key kind, without taking anything from a limit.
+
+    `known` adds what others agreed to, for a recipient's sid. Returns the refusal of an asker who may not ask any more;
+    None when he is not what he was when the matter was opened, which is then to be opened anew.
+
+    Raises:
+        StoreError, LedgerError: what the decision needs could not be read.
+
+    """
+    case = matter.case
+    people = await found(case, wanted, matter.plan.customer_attributes, timeout_s)
+    case.watch.lap("store")
+    marker, told = await recalled(case, people)
+    case.watch.lap("ledger")
+    principal = await standing(case)
+    if principal != matter.principal:
+        return principal if isinstance(principal, Decision) else None
+    judged = [_judged(matter, person, told.get(person.wanted.id)) for person in people]
+    if known is not None:
+        judged = [decided(matter, each, await known(each.facts, _sid(each))) for each in judged]
+    case.watch.lap("decide")
+    return Judgement(marker, case.now, tuple(judged))
+
+
+async def taken(matter: Matter, judgement: Judgement) -> Judgement:
+    """Take what the decisions take from the limits; whom there is no room for is refused by that."""
+    if not matter.meter.is_needed:
+        return judgement
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(judged: Judged) -> Judged:
+        meter = copy(matter.meter)  # what is used up for one customer need not be for another
+        async with room:
+            while (again := await meter.take(judged.decision, judged.facts, _sid(judged))) is not None:
+                judged = decided(matter, judged, again)
+        return judged
+
+    return replace(judgement, judged=tuple(await asyncio.gather(*map(one, judgement.judged))))
+
+
+def decided(matter: Matter, judged: Judged, facts: Facts) -> Judged:
+    """Decide on a recipient by `facts`."""
+    decision = matter.case.decider.decide(matter.plan, matter.case.request, facts)
+    # A rule that could not read what is not there says nothing; any other reason comes first.
+    is_silent = decision.effect is not Effect.DENY or all(
+        hit.code == "FACT_MISSING" for hit in decision.reasons
+    )
+    if judged.trouble and is_silent:
+        decision = refuse(decision.bundle, judged.trouble)
+    return replace(judged, facts=facts, decision=decision)
+
+
+def next_opening(matter: Matter, judged: Judged, now: datetime) -> datetime | None:
+    """Return the full hour, where the recipient is, at which a refusal that waiting may open is none any more.
+
+    It is decided again then, on what is so by then. None: not within a week.
+    """
+    reached = judged.raw.reached
+    case, bundle = matter.case, matter.plan.bundle
+    zone: tzinfo = reached.zones[0] if reached and reached.zones else case.gate.zone
+    local = now.astimezone(zone)
+    into = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+    for hours in range(1, MOST_HOURS + 1):
+        moment = now - into + timedelta(hours=hours)
+        asker = derive(bundle, case.request, _asker(matter.principal, matter.route), moment, case.gate.zone)
+        facts = with_customer(bundle, case.request, asker, judged.raw, moment)
+        values = {**matter.asker.values, **facts.values}
+        if decided(matter, judged, Facts(values)).decision.effect is not Effect.DENY:
+            return moment
+    return None
+
+
+def is_same_slot(first: datetime, second: datetime) -> bool:
+    """Tell whether no hour of any zone ends between two moments."""
+    return int(first.timestamp() // SLOT.total_seconds()) == int(second.timestamp() // SLOT.total_seconds())
+
+
+def _routed(case: Case, principal: Principal, wording: Wording, attempt: int) -> tuple[Route, Facts]:
+    """Return the next route whose company may process data for us, with the asker's facts; the first of all where none
+    may: that refuses, and says why."""
+    bundle, zone = case.decider.bundle, case.gate.zone
+    known = [
+        (route, derive(bundle, case.request, _asker(principal, route), case.now, zone))
+        for route in wording.routes
+    ]
+    agreed = [each for each in known if each[1].get(AGREEMENT) in _AGREED]
+    return agreed[attempt % len(agreed)] if agreed else known[0]
+
+
+def _asker(principal: Principal, route: Route) -> Raw:
+    return Raw(principal, message={}, processor=route.processor, is_local=route.is_local)
+
+
+def _judged(matter: Matter, person: Person, told: Recalled | None) -> Judged:
+    case, trouble = matter.case, person.trouble
+    request = case.request
+    rendered, message, provider = None, dict[str, FactValue](), matter.route.provider.name
+    country = country_of(person.phone.e164) if person.phone else ""
+    if person.wanted.recipient is not None:
+        try:
+            rendered = matter.wording.sample(person.wanted.recipient)
+        except RequestError as error:
+            trouble = trouble or error.code
+    if rendered is not None:
+        review = case.decider.reviewer.review(
+            rendered, matter.wording.draft, matter.wording.template, matter.wording.sender,
+            provider, country, sending_of(case.gate).kinds.get(provider, ""),
+        )  # fmt: skip
+        message = {**review.facts, "message.in_campaign": matter.wording.in_campaign}
+    reached = None
+    if person.phone is not None and rendered is not None:
+        zones = tuple(map(_zone, zones_of(person.phone.e164)))
+        reached = Reached(country, zones, told.sent if told else (), rendered.content)
+    if told and suppressed(told.suppressions, request.purpose, request.channel, request.brand):
+        trouble = "CUSTOMER_OPTED_OUT"
+    raw = Raw(
+        matter.principal,
+        told.events if told else (),
+        told.identity.sid if told and not told.identity.is_shared else "",
+        person.attributes,
+        told.suppressions if told else (),
+        message,
+        matter.route.processor,
+        matter.route.is_local,
+        reached,
+    )
+    facts = with_customer(matter.plan.bundle, request, matter.asker, raw, case.now)
+    return decided(matter, Judged(person, told, raw, facts, _UNDECIDED, rendered, trouble), facts)
+
+
+_UNDECIDED = Decision(Effect.DENY, "")
+
+
+def _sid(judged: Judged) -> str:
+    return judged.recalled.identity.sid if judged.recalled else ""
+
+
+@lru_cache(maxsize=512)
+def _zone(name: str) -> tzinfo:
+    return ZoneInfo(name)

@@ -1,0 +1,31 @@
+"""How many streams run, and of whom: each costs something as long as it is open, also when nothing comes."""
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+MOST: Final = 256
+"""Streams of one worker. A watched campaign is read some twice a second: all of them take a few percent of a core."""
+
+MOST_OF_ONE: Final = 16
+"""Streams of one principal, so that nobody takes them all."""
+
+
+class Streams:
+    """The streams that are open in one worker. For one event loop."""
+
+    def __init__(self) -> None:
+        self._open: Counter[str] = Counter()
+
+    @contextmanager
+    def counted(self, subject: str) -> Iterator[bool]:
+        """Count one stream of `subject` as long as the block runs; yield whether there was room for it."""
+        has_room = self._open.total() < MOST and self._open[subject] < MOST_OF_ONE
+        self._open[subject] += 1
+        try:
+            yield has_room
+        finally:
+            self._open[subject] -= 1
+            if not self._open[subject]:
+                del self._open[subject]

@@ -1,0 +1,123 @@
+"""Processes that race: some send a campaign, others take opt-outs; each writes down when, by the machine's one clock."""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from multiprocessing.context import ForkServerContext
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+from time import monotonic_ns
+
+from fujie.flows.consent import NOW
+from fujie.flows.dispatch import dispatch
+from fujie.flows.reply import SuppressionReply
+from fujie.flows.suppression import OptOut, add_suppression
+from fujie.model.campaign import CampaignState
+from fujie.model.customer import CustomerRef
+from fujie.model.request import RequestContext
+from fujie.model.suppression import SuppressionScope
+from fujie.ports.messaging import Outgoing, Submission
+from support.fragile import Fuse, fragile
+from support.house import Shared, caller, opened_house
+from support.sending import CountingProvider, phone_of, sending
+
+
+@cache
+def processes() -> ForkServerContext:
+    """Return what starts processes that have imported all of this, and opened nothing: each in milliseconds."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    return context
+
+
+class WritingProvider(CountingProvider):
+    """Stands in for a provider that is a few milliseconds away."""
+
+    def __init__(self, out: Path) -> None:
+        super().__init__(most=4)
+        self._out = out.open("a")
+
+    async def submit(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
+        for message in messages:
+            self._out.write(f"{monotonic_ns()} {message.phone.e164}\n")
+        self._out.flush()
+        await asyncio.sleep(random.random() * 0.01)
+        return await super().submit(messages)
+
+
+def send(directory: Path, crm: Path, shared: Shared, campaign_id: str, start: Barrier) -> None:
+    """Send the campaign with whoever else does, until it is done."""
+    directory.mkdir()
+
+    async def run() -> None:
+        async with opened_house(directory, crm, shared) as house:
+            gate = sending(house, WritingProvider(directory / "out")).gate
+            outbox = house.ledger.outbox
+            start.wait(60)
+            while True:
+                lease = await outbox.lease(gate.ids.new_id(), gate.clock.now(), 3600.0, 10)
+                if lease is not None:
+                    await dispatch(gate, lease)
+                    continue
+                known = await outbox.campaign(campaign_id)
+                assert known is not None
+                if known.state is CampaignState.DONE:
+                    return
+                await asyncio.sleep(0.005)
+
+    asyncio.run(run())
+
+
+def opt_out(
+    directory: Path, crm: Path, shared: Shared, customers: Sequence[CustomerRef], start: Barrier
+) -> None:
+    """Take opt-outs one after the other; write down each that was acknowledged."""
+    directory.mkdir()
+
+    async def run() -> None:
+        async with opened_house(directory, crm, shared) as house:
+            at = sending(house, CountingProvider())
+            start.wait(60)
+            with (directory / "out").open("a") as out:
+                for customer in customers:
+                    said = OptOut(customer, SuppressionScope(), NOW, "call", "call-1")
+                    reply = await add_suppression(at.gate, caller("consent-desk"), RequestContext(), said)
+                    acknowledged = monotonic_ns()
+                    assert isinstance(reply, SuppressionReply), reply
+                    out.write(f"{acknowledged} {await phone_of(at, customer)}\n")
+                    await asyncio.sleep(random.random() * 0.004)
+
+    asyncio.run(run())
+
+
+def times_of(out: Path) -> list[tuple[int, str]]:
+    lines = out.read_text().splitlines() if out.exists() else []
+    return [(int(line.split()[0]), line.split()[1]) for line in lines]
+
+
+def die(directory: Path, crm: Path, shared: Shared, now: datetime, at: int | None) -> None:
+    """Send what there is as a process that is killed at a moment of its calls; write the moments that it came to."""
+    directory.mkdir()
+
+    class Killing(Fuse):
+        def pass_by(self, moment: str) -> None:
+            if self.at is not None and len(self.passed) >= self.at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            self.passed.append(moment)
+
+    async def run() -> None:
+        async with opened_house(directory, crm, shared) as house:
+            house.hands.time = now
+            fuse = Killing(at)
+            gate = fragile(sending(house, WritingProvider(directory / "out")).gate, fuse)
+            assert gate.sending is not None
+            while lease := await gate.sending.outbox.lease(gate.ids.new_id(), gate.clock.now(), 30.0, 500):
+                await dispatch(gate, lease)
+            (directory / "moments").write_text("\n".join(fuse.passed))
+
+    asyncio.run(run())
