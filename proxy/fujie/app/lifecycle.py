@@ -89,7 +89,7 @@ async def _listen(server: Server, supervisor: Supervisor, open_things: AsyncExit
             open_things.callback(public.close)
             addresses["public"] = public.text
     with found.gathering():
-        health = HealthListener(supervisor.why_not)
+        health = HealthListener(supervisor.why_not, supervisor.but)
         port = await health.start(*split_address(server.http_listen))
         open_things.push_async_callback(health.stop)
         addresses["http"] = f"{server.http_listen.rpartition(':')[0]}:{port}"

@@ -47,6 +47,8 @@ class Followed(Protocol):
 
     current: Decider
     attributes: Attributes
+    is_refused: bool
+    """Whether what was found last was bad, so that the bundle before it stays; `follow` sets it."""
 
     @property
     def in_order(self) -> bool:
@@ -73,6 +75,7 @@ class PolicyFiles:
         self._seen = read_files(self._paths)
         self._trouble: tuple[Problem, ...] = ()
         self._is_taken = True
+        self.is_refused = False
         self.current = self._decider(self._seen)
         """The decider of the bundle in force."""
 
@@ -212,15 +215,17 @@ async def follow(
         await asyncio.wait({reading})
         # Whatever a policy makes the compiler do, the last good bundle stays (promise 10).
         if error := reading.exception():
-            _say_refused(error, metrics)
+            policies.is_refused |= _say_refused(error, metrics)
         elif decider := reading.result():
-            policies.current = decider
+            policies.current, policies.is_refused = decider, False
             announce(policies, metrics)
         elif policies.in_order:
+            policies.is_refused = False
             metrics.bundle_checked(time.time())
 
 
-def _say_refused(error: BaseException, metrics: PrometheusMetrics) -> None:
+def _say_refused(error: BaseException, metrics: PrometheusMetrics) -> bool:
+    """Tell log and metrics of every problem; return whether they are of a bundle, not of a source that is away."""
     refused = Problem("INTERNAL", f"the policies could not be checked: {type(error).__name__}")
     problems = error.problems if isinstance(error, CannotStart) else (refused,)
     is_away = all(problem.code == AWAY for problem in problems)
@@ -234,6 +239,7 @@ def _say_refused(error: BaseException, metrics: PrometheusMetrics) -> None:
             place=problem.place,
             problem=problem.message,
         )
+    return not is_away
 
 
 def announce(policies: Followed, metrics: PrometheusMetrics) -> None:

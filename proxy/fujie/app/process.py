@@ -25,12 +25,13 @@ class WorkerProcess:
     """One process, from `start` until `ended` is done. Used by one event loop.
 
     `why_not` says in one word why it does not answer: `starting`, `log`, `disk`, `ledger`, `policy`, `draining`, `ended`,
-    or empty.
+    or empty. `are_policies_refused`: it goes on with the last good ones.
     """
 
     def __init__(self, slot: int, process: subprocess.Popen[bytes], line: Control, merged: Merged) -> None:
         self.slot = slot
         self.why_not = "starting"
+        self.are_policies_refused = False
         self.entries = 0
         """Durable entries of its log when it became ready."""
         self._process = process
@@ -120,6 +121,7 @@ class WorkerProcess:
                 self._ready.set_exception(CannotStart(problems))
         elif kind == "state":
             self.why_not = message["why_not"]
+            self.are_policies_refused = message["are_policies_refused"]
         else:
             self._merged.report(self.slot, message["samples"])
             if kind == "report" and self._report is not None and not self._report.done():

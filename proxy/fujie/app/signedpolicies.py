@@ -37,6 +37,7 @@ class SignedPolicies:
         """Load from the source, else the bundle that is kept. Raises CannotStart with every problem of both."""
         self._source, self._trust, self._state, self._now = source, trust, state, now
         self.attributes = attributes
+        self.is_refused = False
         self._closed = Decider(compiled({}))
         self._tag = ""
         self._held = self._seen = b""

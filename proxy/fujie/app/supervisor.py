@@ -87,6 +87,11 @@ class Supervisor:
         is_lost = self._lost_at is not None and asyncio.get_running_loop().time() - self._lost_at >= LOST_S
         return "workers" if is_lost else reasons[0]
 
+    def but(self) -> str:
+        """What is wrong although the server answers, in one line; empty for nothing."""
+        is_refused = any(worker.are_policies_refused and not worker.why_not for worker in self._workers())
+        return "policies refused, the last good ones are in force" if is_refused else ""
+
     async def start(self, address: str, public: str | None) -> None:
         """Start all workers on `host:port`, and on that of the public port where there is one; both are held for them.
 

@@ -57,11 +57,21 @@ def seal_facts(facts: Mapping[str, FactValue], key: SealKey, place: Place, nonce
 
 def open_facts(sealed: str, key: SealKey, place: Place) -> dict[str, FactValue]:
     """Return the facts. Raises SealBroken when key or place is another one, or a byte was altered."""
+    return facts_in(unseal(sealed, key, place))
+
+
+def unseal(sealed: str, key: SealKey, place: Place) -> bytes:
+    """Return the canonical bytes of the facts, for who has parsed the same ones before. Raises as `open_facts`."""
     try:
-        raw = base64.b64decode(sealed, validate=True)
-    except binascii.Error:
+        raw = binascii.a2b_base64(sealed, strict_mode=True)
+    except ValueError:  # binascii.Error, or text that is not ASCII
         raise SealBroken("not base64") from None
-    facts = parse(_open(raw, key, ("facts", place.origin, place.uid, place.sid)))
+    return _open(raw, key, ("facts", place.origin, place.uid, place.sid))
+
+
+def facts_in(plain: bytes) -> dict[str, FactValue]:
+    """Return the facts whose canonical bytes `unseal` gave."""
+    facts = parse(plain)
     assert isinstance(facts, dict)
     return {path: tuple(value) if isinstance(value, list) else value for path, value in facts.items()}
 
@@ -131,6 +141,7 @@ def _cipher(secret: bytes) -> AESGCM:
 
 def _bound(header: bytes, place: tuple[str, ...]) -> bytes:
     # NUL is refused in every name, so the parts can not be shifted into each other.
-    if any("\0" in part for part in place):
+    joined = "\0".join(place)
+    if joined.count("\0") != len(place) - 1:
         raise EntryInvalid("a name with NUL")
-    return header + "\0".join(place).encode()
+    return header + joined.encode()

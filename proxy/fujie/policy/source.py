@@ -14,6 +14,7 @@ import yaml
 
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import Known
+from fujie.policy.lines import Lines
 
 API_VERSION = "fujie.dev/v1"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -24,10 +25,14 @@ _WHOLE = re.compile(r"0|[1-9][0-9]{0,9}")  # 010 is 8 to YAML 1.1 and 10 to peop
 _WHOLE_64 = re.compile(r"0|-?[1-9][0-9]{0,18}")
 
 MAX_FILE_BYTES = 4 * 2**20
-"""Bytes of one file; 10,000 grants take 2 MB. Each byte of YAML takes up to 100 bytes of memory while it is read."""
+"""Bytes of one file; 10,000 grants take 2 MB."""
 
 MAX_BYTES = 2 * MAX_FILE_BYTES
 """Bytes of all files together."""
+
+MOST_NODES = 300_000
+"""Texts, lists and mappings of all files together: 10,000 grants have 270,000. A node takes up to 600 bytes of memory where
+its text takes one, and a worker of which a pod has 512 MiB reads them beside the policies in force."""
 
 MOST_PROBLEMS = 10_000
 """Problems that are kept; nobody reads more, and a file of anchors has a million."""
@@ -47,13 +52,6 @@ _UNSEEN = re.compile(
 )
 """What is refused in policy text: it would be read differently from how it looks."""
 
-_OPENING = (
-    yaml.BlockMappingStartToken,
-    yaml.BlockSequenceStartToken,
-    yaml.FlowMappingStartToken,
-    yaml.FlowSequenceStartToken,
-)
-_CLOSING = (yaml.BlockEndToken, yaml.FlowMappingEndToken, yaml.FlowSequenceEndToken)
 _BLANK = " \t\r\n"
 _PIECES = {
     "'": re.compile(r"''|.", re.DOTALL),
@@ -118,23 +116,22 @@ class Report:
     """Collects problems, with the source line for the caret."""
 
     def __init__(self) -> None:
-        self._texts: dict[str, str] = {}
-        self._lines: dict[str, list[str]] = {}
+        self._texts: dict[str, Lines] = {}
+        self.nodes = 0
+        """Nodes of all files so far."""
         self.problems: list[Diagnostic] = []
 
     def add_source(self, file: str, text: str) -> None:
         """Make the text of `file` available."""
-        self._texts[file] = text
-        self._lines[file] = text.split("\n")
+        self._texts[file] = Lines(text)
 
     def line(self, file: str, line: int) -> str:
         """Return the text of a 1-based line; empty when there is none."""
-        lines = self._lines.get(file, [])
-        return lines[line - 1].rstrip("\r") if 1 <= line <= len(lines) else ""
+        return self._texts[file].line(line) if file in self._texts else ""
 
     def written(self, file: str, start: int, end: int) -> str:
         """Return what stands from code point `start` to before `end`."""
-        return self._texts[file][start:end]
+        return self._texts[file].text[start:end]
 
     def problem(self, place: Place, code: str, message: str) -> None:
         """Record a problem at `place`; behind the first 10,000, that there are more."""
@@ -359,20 +356,28 @@ def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
 
 
 def _refused(file: str, text: str, report: Report) -> bool:
-    """Report every anchor, alias and tag, and nesting that is too deep; tell whether there was any.
+    """Report every anchor, alias and tag, nesting that is too deep, and too many nodes; tell whether there was any.
 
-    Tokens come one by one, without recursion: only what passes here is safe to compose.
+    Events come one by one, without recursion, and none stays: only what passes here is safe to compose.
     """
     found, depth = False, 0
-    for token in yaml.scan(text, Loader=_LOADER):
-        at = Place(file, token.start_mark.line + 1, token.start_mark.column + 1)
-        depth += isinstance(token, _OPENING) - isinstance(token, _CLOSING)
+    for event in yaml.parse(text, Loader=_LOADER):
+        assert event.start_mark is not None  # types-PyYAML: of events made by hand
+        at = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if depth > MAX_DEPTH:
             report.problem(at, "TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
             return True
-        if isinstance(token, yaml.AnchorToken | yaml.AliasToken | yaml.TagToken):
-            message = "anchors, aliases and tags are refused: write the value out"
-            report.problem(at, "YAML_REFUSED", message)
+        if not isinstance(event, yaml.NodeEvent):
+            continue
+        report.nodes += 1
+        if report.nodes > MOST_NODES:
+            if report.nodes == MOST_NODES + 1:  # once, whatever files follow
+                message = f"all policy files together have at most {MOST_NODES} texts, lists and mappings"
+                report.problem(at, "TOO_MANY_NODES", message)
+            return True
+        if event.anchor is not None or getattr(event, "tag", None) is not None:
+            report.problem(at, "YAML_REFUSED", "anchors, aliases and tags are refused: write the value out")
             found = True
     return found
 

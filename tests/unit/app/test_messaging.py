@@ -1,6 +1,7 @@
 """The section `messaging`: what is wrong is said at load, in the words of the settings, and shows no secret."""
 
 import json
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from fujie.adapters.clock import SystemClock
 from fujie.app.messaging import Messaging
 from fujie.app.problems import CannotStart, Problem
-from fujie.app.providers import open_providers
+from fujie.app.providers import _tls, open_providers
 from fujie.app.settings import Settings, load_settings
 
 KEY = {"id": "k1", "file": "keys/x.key"}
@@ -149,3 +150,12 @@ async def test_every_secret_that_can_not_be_read_is_listed_and_none_is_shown(tmp
         open_providers(section(**providers), SystemClock())
     assert [each.code for each in refused.value.problems] == ["PROVIDER_SECRET_UNREADABLE"] * 4
     assert not any("xxx" in each.message or "one\n" in each.message for each in refused.value.problems)
+
+
+def test_no_line_to_an_smsc_writes_its_keys_where_the_environment_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
+    context = _tls(None)
+    assert not context.keylog_filename
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -174,13 +174,17 @@ async def test_a_bad_bundle_keeps_the_last_good_one_and_a_good_one_follows(direc
     announce(policies, metrics)
     async with following(policies, metrics, 0.02, asyncio.Event()) as task:
         (directory / "grant.yaml").write_text(BROKEN, "utf-8")
-        await passed(lambda: counted(metrics, REFUSALS) == 1)
+        await passed(lambda: counted(metrics, REFUSALS) == 1 and policies.is_refused)
         assert policies.current is first
         (directory / "grant.yaml").write_text(grant("b"), "utf-8")
         await passed(lambda: policies.current is not first)
         assert [each.name for each in policies.current.bundle.grants] == ["b"]
+        assert not policies.is_refused
+        shutil.copytree(directory, directory.with_name("kept"))
         shutil.rmtree(directory)
-        await passed(lambda: counted(metrics, REFUSALS) == 2)
+        await passed(lambda: counted(metrics, REFUSALS) == 2 and policies.is_refused)
+        shutil.move(directory.with_name("kept"), directory)
+        await passed(lambda: not policies.is_refused)  # nothing new, and nothing wrong any more
         assert not task.done()
 
 

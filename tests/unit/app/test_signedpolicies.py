@@ -386,6 +386,7 @@ async def test_a_start_with_the_kept_bundle_says_at_once_why(site: Site) -> None
     async with asyncio.timeout(60):
         while not metrics.registry.get_sample_value("fujie_bundle_reload_failures_total"):  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.01)
+    assert behind.is_refused
     following.cancel()
     await asyncio.wait([following])
 
@@ -408,6 +409,7 @@ async def test_a_source_that_is_away_counts_as_no_refusal(site: Site) -> None:
     following.cancel()
     await asyncio.wait([following])
     assert asked.is_set()
+    assert not gone.is_refused
     assert metrics.registry.get_sample_value("fujie_bundle_reload_failures_total") == 0
 
 

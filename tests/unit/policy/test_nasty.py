@@ -1,20 +1,22 @@
 """Bundles made to hurt: refused, or loaded, with a message that says why, within bounds that are counted, not timed."""
 
 import json
-import tracemalloc
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from fujie.model.diagnostic import Diagnostic
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
-from fujie.policy.source import MAX_BYTES, MAX_FILE_BYTES, MOST_PROBLEMS, Report, documents
+from fujie.policy.source import MAX_BYTES, MAX_FILE_BYTES, MOST_NODES, MOST_PROBLEMS, Report, documents
 from support.bundles import CATALOGUE, document, grant, guard
 
 MB = 2**20
-MOST_MEMORY = 1_200 * MB
-"""Bytes that any bundle may take while it is read: 150 for each that it may have."""
+MOST_MEMORY = 300 * MB
+"""Bytes that any bundle may take while it is read and refused."""
 MOST_TEXT = 5 * MB
 """Code points of all messages of a refusal together."""
 
@@ -157,16 +159,57 @@ def test_thousands_of_documents_of_one_name_are_each_refused() -> None:
     assert [each.code for each in found] == ["DUPLICATE_NAME"] * 1_999
 
 
-def test_the_densest_file_takes_a_bounded_memory() -> None:
-    """A node of YAML takes a hundred times its text; the bound on files is what bounds it."""
-    dense = filled("a,", size=MAX_FILE_BYTES // 32, before="a: [", after="a]").encode()
-    tracemalloc.start()
-    try:
-        refused({"f": dense})
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert peak * MAX_BYTES / len(dense) < 2 * MOST_MEMORY
+DENSE: dict[
+    str, Callable[[int], str]
+] = {  # texts of so many nodes at most; those that took most of all that were tried
+    "a mapping": lambda n: filled("a,", size=n, before="a: {", after="a}"),
+    "keys of their own": lambda n: "\n".join(f"{i}k: v" for i in range(n // 2 - 1)),
+    "names of one line": lambda n: grant("g", purposes=[f"p{i}" for i in range(n - 100)]),
+    "documents": lambda n: (
+        "--- {apiVersion: fujie.dev/v1, kind: Grant, metadata: {name: a}, spec: {a}}\n" * (n // 13)
+    ),
+}
+READ_IN_A_CHILD = """
+import pathlib, resource, sys
+from fujie.policy.compile import compile_bundle
+files = {name: pathlib.Path(name).read_bytes() for name in sys.argv[1:]}
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+found = compile_bundle(files)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before, ",".join(sorted({each.code for each in found})))
+"""
+
+
+def read_in_a_child(tmp_path: Path, *texts: str) -> tuple[int, str]:
+    """Return by how many bytes a process grew that refused the files, and the codes."""
+    for number, text in enumerate(texts):
+        (tmp_path / f"f{number}").write_text(text, "utf-8")
+    names = [str(tmp_path / f"f{number}") for number in range(len(texts))]
+    done = subprocess.run(
+        [sys.executable, "-c", READ_IN_A_CHILD, *names], capture_output=True, text=True, check=True
+    )
+    grown, codes = done.stdout.split()
+    return int(grown) * 1024, codes
+
+
+@pytest.mark.parametrize("dense", DENSE.values(), ids=DENSE.keys())
+def test_the_densest_files_take_a_bounded_memory(dense: Callable[[int], str], tmp_path: Path) -> None:
+    """As many nodes as may be, on top of as many bytes as may be, in short lines."""
+    text = dense(MOST_NODES)
+    room = MAX_FILE_BYTES - len(text.encode())
+    grown, codes = read_in_a_child(
+        tmp_path, text + "\n" + "#a\n" * (room // 3 - 1), "#b\n" * (MAX_FILE_BYTES // 3)
+    )
+    assert "TOO_MANY_NODES" not in codes
+    assert grown < MOST_MEMORY
+
+
+def test_one_node_more_than_may_be_is_refused_before_any_is_kept(tmp_path: Path) -> None:
+    files = ["a: [" + "a," * (MOST_NODES // 2) + "]"] * 2
+    grown, codes = read_in_a_child(tmp_path, *files)
+    assert "TOO_MANY_NODES" in codes
+    assert grown < MOST_MEMORY
+    (found,) = refused({"f": ("a: [" + "[]," * MOST_NODES + "]").encode(), "g": b"a: b"})
+    assert (found.file, found.code) == ("f", "TOO_MANY_NODES")
 
 
 NESTED = {

@@ -22,11 +22,13 @@ FINAL = frozenset({"workers"})
 class HealthListener:
     """Answers probes on the event loop: a loop that hangs fails `/healthz`, as it should.
 
-    `why_not` says why the server is not ready, in one word; empty when it is.
+    `why_not` says why the server is not ready, in one word; empty when it is. `but` says what is wrong with one that is
+    ready all the same, in one line without names or places, since anybody may ask; empty for nothing.
     """
 
-    def __init__(self, why_not: Callable[[], str]) -> None:
+    def __init__(self, why_not: Callable[[], str], but: Callable[[], str]) -> None:
         self._why_not = why_not
+        self._but = but
         self._open = 0
         self._server: asyncio.Server | None = None
 
@@ -91,6 +93,13 @@ class HealthListener:
         if method != b"GET":
             return "405 Method Not Allowed", "GET only"
         why_not = self._why_not()
-        if path == b"/healthz" and why_not not in FINAL:
-            why_not = ""
-        return ("503 Service Unavailable", f"not ready: {why_not}") if why_not else ("200 OK", "ok")
+        if path == b"/healthz":
+            return (
+                ("503 Service Unavailable", f"not ready: {why_not}")
+                if why_not in FINAL
+                else ("200 OK", "ok")
+            )
+        if why_not:
+            return "503 Service Unavailable", f"not ready: {why_not}"
+        but = self._but()
+        return "200 OK", f"ok, but {but}" if but else "ok"

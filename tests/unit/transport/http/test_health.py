@@ -13,9 +13,9 @@ from fujie.transport.http.health import MOST_CONNECTIONS, MOST_HEAD_BYTES, Healt
 
 class Probed:
     def __init__(self) -> None:
-        self.why_not = ""
+        self.why_not = self.but = ""
         self.port = 0
-        self.listener = HealthListener(lambda: self.why_not)
+        self.listener = HealthListener(lambda: self.why_not, lambda: self.but)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)
@@ -64,6 +64,20 @@ async def test_alive_whatever_is_away_ready_only_when_ready() -> None:
         head, _, body = answer.partition(b"\r\n\r\n")
         assert body == b"not ready: ledger\n"
         assert f"Content-Length: {len(body)}".encode() in head
+
+
+async def test_what_is_wrong_with_a_ready_server_is_said_and_changes_no_status() -> None:
+    async with listening() as probed:
+        for why_not, but, said in (
+            ("", "", b"200 OK|ok\n"),
+            ("", "something is odd", b"200 OK|ok, but something is odd\n"),
+            ("ledger", "something is odd", b"503 Service Unavailable|not ready: ledger\n"),
+        ):
+            probed.why_not, probed.but = why_not, but
+            head, _, body = (await probed.say(b"GET /readyz HTTP/1.1\r\n\r\n")).partition(b"\r\n\r\n")
+            assert head.split(b"\r\n")[0].removeprefix(b"HTTP/1.1 ") + b"|" + body == said
+        alive = await probed.say(b"GET /healthz HTTP/1.1\r\n\r\n")
+        assert alive.endswith(b"\r\n\r\nok\n")
 
 
 @pytest.mark.parametrize(
@@ -121,5 +135,5 @@ async def test_connections_beyond_the_bound_are_closed_and_do_not_stay() -> None
 async def test_a_taken_port_is_a_start_error() -> None:
     async with listening() as probed:
         with pytest.raises(StartError) as refused:
-            await HealthListener(lambda: "").start("127.0.0.1", probed.port)
+            await HealthListener(lambda: "", lambda: "").start("127.0.0.1", probed.port)
         assert refused.value.code == "LISTEN_FAILED"
