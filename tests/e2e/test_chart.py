@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import kubernetes_validate
 import pytest
@@ -19,6 +19,7 @@ from fujie.adapters.identity.keyset import ALGORITHMS
 from fujie.adapters.keyfiles import create_keys
 from fujie.app import settings
 from fujie.app.keeper import KEEP_SECONDS
+from fujie.app.messaging import ProviderSettings
 from fujie.app.process import EXIT_S
 from fujie.app.section import Section
 from fujie.app.settingrows import generic, rows
@@ -43,6 +44,10 @@ DERIVED = {
     "ledger": "made from the values `ledger`; without an address it is on the volume",
     "audit": "on the volume, under the name of the pod",
     "stores.<name>.password_file": "where storeSecrets.<name> is mounted",
+    "server.public_listen": "the port of public.enabled",
+    "messaging.providers.<name>.secret_file": "where providerSecrets.<name> is mounted",
+    "messaging.providers.<name>.file": "on the volume, under the provider's name",
+    "messaging.callbacks.<name>.secret_file": "where callbackSecrets.<name> is mounted",
     "policy.paths": "where policies.files or policies.existingConfigMap is mounted",
     "policy.bundle": "the entry policies.bundleKey of what is mounted there",
     "policy.token_file": "where policies.existingSecret is mounted",
@@ -134,6 +139,10 @@ def environment(objects: list[Object]) -> dict[str, str]:
 def port_number(objects: list[Object], name: str) -> int:
     (number,) = (port["containerPort"] for port in container(objects)["ports"] if port["name"] == name)
     return int(number)
+
+
+def is_public(objects: list[Object]) -> bool:
+    return "public_listen" in configuration(objects)["server"]
 
 
 def walk(value: Any) -> Iterator[tuple[str, Any]]:
@@ -249,6 +258,7 @@ def test_probes_ask_the_health_listener_and_services_the_others(render: Render, 
     }
     assert server["listen"] == f"0.0.0.0:{targets['grpc']}"
     assert server["metrics_listen"] == f"0.0.0.0:{targets['metrics']}"
+    assert server.get("public_listen") == (f"0.0.0.0:{targets['public']}" if is_public(objects) else None)
 
 
 @each_variant
@@ -258,7 +268,7 @@ def test_services_select_the_pods_and_one_of_them_names_each(render: Render, var
     labels = workload["template"]["metadata"]["labels"]
     assert workload["selector"]["matchLabels"].items() <= labels.items()
     services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
-    assert len(services) == 2
+    assert len(services) == 2 + is_public(objects)
     for service in services.values():
         assert service["selector"] == workload["selector"]["matchLabels"]
     assert services[workload["serviceName"]]["clusterIP"] == "None"
@@ -283,7 +293,14 @@ def paths_in_addresses(config: Object) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "variant", ["default-values.yaml", "full-values.yaml", "shared-values.yaml", "signed-values.yaml"]
+    "variant",
+    [
+        "default-values.yaml",
+        "full-values.yaml",
+        "sending-values.yaml",
+        "shared-values.yaml",
+        "signed-values.yaml",
+    ],
 )
 def test_every_path_in_the_configuration_lies_on_a_mount(render: Render, variant: str) -> None:
     objects = render(CHART / "ci" / variant)
@@ -304,9 +321,15 @@ def test_every_path_in_the_configuration_lies_on_a_mount(render: Render, variant
     read += [
         each["password_file"] for each in (ledger, *config["stores"].values()) if "password_file" in each
     ]
+    messaging = config["messaging"]
+    read += [each["secret_file"] for each in messaging["callbacks"].values()]
+    providers = list(messaging["providers"].values())
+    read += [each["secret_file"] for each in providers if each["kind"] != "outbox"]
+    read += [each["smpp"]["ca"] for each in providers if "smpp" in each]
     read += [*paths_in_addresses(config), container(objects)["args"][-1]]
     assert all(mount_of(path)["readOnly"] for path in read)
     written = [config["audit"]["dir"], *([policy["state_dir"]] if "state_dir" in policy else [])]
+    written += [each["file"] for each in providers if each["kind"] == "outbox"]
     written += [ledger["url"].removeprefix("sqlite:///")] if ledger["url"].startswith("sqlite:") else []
     assert {mount_of(path)["name"] for path in written} == {"state"}
     assert not any(mount_of(path).get("readOnly") for path in written)
@@ -504,6 +527,68 @@ def test_addresses_with_passwords_come_from_secrets_only(render: Render) -> None
     assert references["FUJIE__STORES__LOYALTY_CLUB__URL"] == {"name": "loyalty-database", "key": "address"}
 
 
+SENDING = CHART / "ci" / "sending-values.yaml"
+
+
+def test_nothing_is_public_and_nobody_is_kept_out_unless_asked_for(render: Render) -> None:
+    kinds = {each["kind"] for each in render()}
+    assert not kinds & {"Ingress", "NetworkPolicy"}
+    assert not is_public(render())
+
+
+def test_the_ingress_leads_to_the_public_port_alone_and_only_where_somebody_answers(render: Render) -> None:
+    objects = render(SENDING)
+    ingress = only(objects, "Ingress")["spec"]
+    (rule,) = ingress["rules"]
+    assert (rule["host"], ingress["tls"]) == (
+        "privacy.example.com",
+        [{"hosts": ["privacy.example.com"], "secretName": "privacy-tls"}],
+    )
+    assert {path["path"] for path in rule["http"]["paths"]} == {"/c/", "/callbacks/"}
+    for path in rule["http"]["paths"]:
+        backend = path["backend"]["service"]
+        service = only(objects, "Service", "-public")
+        assert backend == {"name": service["metadata"]["name"], "port": {"name": "public"}}
+        assert [port["targetPort"] for port in service["spec"]["ports"]] == ["public"]
+
+
+def test_a_network_policy_opens_each_port_to_its_own_peers_alone(render: Render) -> None:
+    objects = render(SENDING)
+    policy = only(objects, "NetworkPolicy")["spec"]
+    assert policy["podSelector"] == only(objects, "StatefulSet")["spec"]["selector"]
+    assert policy["policyTypes"] == ["Ingress"]
+    values = yaml.safe_load(SENDING.read_text("utf-8"))["networkPolicy"]
+    assert {rule["ports"][0]["port"]: rule.get("from") for rule in policy["ingress"]} == {
+        "grpc": values["grpcFrom"],
+        "metrics": None,
+        "public": values["publicFrom"],
+    }
+    ports = {port["name"] for port in container(objects)["ports"]}
+    assert {rule["ports"][0]["port"] for rule in policy["ingress"]} == ports - {"http"}
+    closed = only(render(networkPolicy={"enabled": True}), "NetworkPolicy")["spec"]["ingress"]
+    assert {rule["ports"][0]["port"] for rule in closed} == {"grpc", "metrics"}
+
+
+def test_secrets_of_providers_are_mounted_files_and_in_no_object(render: Render, tmp_path: Path) -> None:
+    messaging = accepted(render(SENDING), tmp_path / "fujie.yaml").messaging
+    assert {
+        name: str(each.secret_file) for name, each in messaging.providers.items() if each.secret_file
+    } == {
+        "aliyun": "/etc/fujie/providers/aliyun/secret",
+        "tencent": "/etc/fujie/providers/tencent/secret",
+        "twilio": "/etc/fujie/providers/twilio/secret",
+        "carrier_line": "/etc/fujie/providers/carrier_line/password",
+        "plain": "/etc/fujie/providers/plain/secret",
+    }
+    assert {name: str(each.secret_file) for name, each in messaging.callbacks.items()} == {
+        "aliyun": "/etc/fujie/callbacks/aliyun/aliyun",
+        "plain": "/etc/fujie/callbacks/plain/plain",
+    }
+    assert {each.kind for each in messaging.providers.values()} == set(
+        get_args(ProviderSettings.model_fields["kind"].annotation)
+    )
+
+
 CONTRADICTIONS = {
     "two pods beside one SQLite file": (
         {"replicaCount": 2},
@@ -631,6 +716,65 @@ CONTRADICTIONS = {
         {"config": {"identity": {"spiffe": {"trust_domain": "example.com"}}}},
         "tls.clientCAKey and config.identity.spiffe belong together",
     ),
+    "a public port without an address": (
+        {"public": {"enabled": True}},
+        "public.enabled needs config.server.public_url, and config.server.unsafe_public_plaintext",
+    ),
+    "an Ingress to nothing": (
+        {"public": {"ingress": {"enabled": True}}},
+        "public.ingress.enabled is for the public port",
+    ),
+    "an Ingress below a path": (
+        {
+            "public": {"enabled": True, "ingress": {"enabled": True}},
+            "config": {
+                "server": {"public_url": "https://example.com/privacy", "unsafe_public_plaintext": True}
+            },
+        },
+        "config.server.public_url has a path",
+    ),
+    "a provider without its secret": (
+        {"config": {"messaging": {"providers": {"line": {"kind": "twilio", "processor": "p"}}}}},
+        "config.messaging.providers.line needs providerSecrets.line",
+    ),
+    "a secret that a template names and nothing mounts": (
+        {
+            "config": {
+                "messaging": {
+                    "providers": {
+                        "line": {
+                            "kind": "http",
+                            "processor": "p",
+                            "endpoint": "https://sms.example.com",
+                            "http": {"body": "{secret} {phone}", "answer": {"accepted": ["200"]}},
+                        }
+                    }
+                }
+            }
+        },
+        "config.messaging.providers.line needs providerSecrets.line",
+    ),
+    "a secret without a provider": (
+        {"providerSecrets": {"line": {"existingSecret": "line"}}},
+        "providerSecrets.line has no provider",
+    ),
+    "a callback that could be guessed": (
+        {"config": {"messaging": {"providers": {"trial": {"kind": "outbox"}}, "callbacks": {"trial": {}}}}},
+        "config.messaging.callbacks and callbackSecrets must name the same providers",
+    ),
+    "a CA of an SMSC that is not mounted": (
+        {
+            "config": {
+                "messaging": {
+                    "providers": {
+                        "line": {"kind": "smpp", "smpp": {"host": "h", "ca": "/etc/fujie/ca/smsc.pem"}}
+                    }
+                }
+            },
+            "providerSecrets": {"line": {"existingSecret": "line"}},
+        },
+        "config.messaging.providers.line names a file in /etc/fujie/ca and nothing is mounted there",
+    ),
     "key sets twice": (
         {"jwks": {"existingSecret": "jwks"}},
         "at most one of jwks.existingConfigMap and jwks.existingSecret",
@@ -672,6 +816,20 @@ OUTSIDE_THE_SCHEMA: dict[str, Object] = {
     "last four digits twice": {
         "config": {"stores": {"crm": {"phone": {"last_four_column": "a", "last_four_hmac_column": "b"}}}}
     },
+    "secret of a provider in a ConfigMap": {
+        "config": {"messaging": {"providers": {"line": {"kind": "twilio", "secret": "s"}}}}
+    },
+    "secret file that is not a Secret": {
+        "config": {"messaging": {"providers": {"line": {"kind": "twilio", "secret_file": "/tmp/s"}}}}
+    },
+    "secret in the address of a provider": {
+        "config": {"messaging": {"providers": {"line": {"kind": "http", "endpoint": "https://a:b@h/"}}}}
+    },
+    "provider over plain HTTP": {
+        "config": {"messaging": {"providers": {"line": {"kind": "http", "endpoint": "http://h/"}}}}
+    },
+    "links over plain HTTP": {"config": {"server": {"public_url": "http://example.com"}}},
+    "stop that closes nothing": {"config": {"messaging": {"replies": {"purposes": []}}}},
     "key that no ledger can do without": {"keys": {"ids": {"ledger_index": ""}}},
     "budget of no pod": {"podDisruptionBudget": {"maxUnavailable": 0}},
     "constraint without a key": {"topologySpreadConstraints": [{"maxSkew": 1}]},
@@ -759,10 +917,14 @@ def test_config_offers_exactly_the_settings_of_the_server() -> None:
 
 @each_variant
 def test_the_chart_sets_what_it_does_not_offer(render: Render, variant: Path) -> None:
-    config = configuration(render(variant))
+    objects = render(variant)
+    config = configuration(objects)
     is_plain = config["server"]["unsafe_plaintext"]
     is_signed = bool(config["policy"]["trusted_keys"])
     left_out = {"stores.<name>.password_file", "policy.bundle", *({"server.tls"} if is_plain else ())}
+    left_out |= {key for key in DERIVED if key.startswith("messaging.")} | (
+        set() if is_public(objects) else {"server.public_listen"}
+    )
     left_out |= {"policy.paths"} if is_signed else {"policy.token_file", "policy.state_dir"}
     for key in DERIVED.keys() - left_out:
         value: Any = config

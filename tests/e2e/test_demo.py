@@ -9,13 +9,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from fujie.app.demo.campaign import let_send
+from fujie.app.demo.cast import ADMIN, DESK, MARKETER, OFFICER, ROLES, SUPPORT
 from fujie.app.demo.customers import customers
 from fujie.app.demo.server import running
 from fujie.app.demo.site import Site, create_site
-from fujie.app.demo.story import ADMIN, DESK, MARKETER, OFFICER, ROLES, SUPPORT, scenes
+from fujie.app.demo.story import scenes
 from support.answers import shipped_notice
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +57,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     site = create_site(
         tmp_path_factory.mktemp("demo") / "site", tuple(ROLES), datetime.now(UTC), customers=200
     )
+    let_send(site, datetime.now(UTC))
     with running(site, site.root / "server.log"):
         for scene in scenes(site, site.root / "copy"):
             assert scene.good, scene
@@ -67,9 +71,42 @@ def test_the_demo_exits_0_and_is_plain_in_a_pipe(tmp_path: Path) -> None:
     assert "CONSENT_MISSING" in done.stdout
     assert "every proof holds" in done.stdout
     assert "\x1b" not in done.stdout
-    assert done.stdout.count("\n") <= 48, "it no longer fits one screen"
+    assert done.stdout.count("\n") <= 61, "it no longer fits one screen"
+    assert_opt_outs_held(done.stdout, tmp_path / "site" / "outbox.jsonl")
     left = {path.name for path in (tmp_path / "site").iterdir()}
     assert {"fujie.yaml", "keys", "tokens", "log", "crm.db", "policies", "ledger.db"} <= left
+
+
+def assert_opt_outs_held(said: str, outbox: Path) -> None:
+    """The campaign of 5,000, counted a third time: by the file alone."""
+    (line,) = re.findall(r"allowed ([\d,]+) \+ refused ([\d,]+) = 5,000: (.*)", said)
+    allowed, refused = (int(number.replace(",", "")) for number in line[:2])
+    reasons = {code: int(count) for code, count in re.findall(r"(\w+) (\d+)", line[2])}
+    (opted_out,) = re.findall(
+        r"of (\d+) who said stop (\d+) got none, (\d+) had theirs before, 0 after", said
+    )
+    total, stopped, before = map(int, opted_out)
+    assert total == stopped + before
+    assert stopped > 0, "nobody was stopped"
+    assert reasons["CUSTOMER_OPTED_OUT"] == stopped
+    assert sum(reasons.values()) == refused
+    numbers = [json.loads(each)["phone"] for each in outbox.read_text("utf-8").splitlines()]
+    assert len(numbers) == len(set(numbers)) == allowed == 5_000 - refused
+    assert outbox.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(("hour", "is_night"), [(7, True), (8, False), (18, False), (19, True), (23, True)])
+def test_the_demo_opens_the_hours_of_its_own_copy_by_night_alone(
+    tmp_path: Path, hour: int, is_night: bool
+) -> None:
+    site = create_site(tmp_path / "site", (), datetime.now(UTC), customers=1)
+    guards = site.root / "policies" / "messages.yaml"
+    shipped = guards.read_bytes()
+    assert let_send(site, datetime(2026, 3, 1, hour, tzinfo=ZoneInfo("Asia/Shanghai"))) is is_night
+    opened = b"{from_hour: 0, until_hour: 24}"
+    assert guards.read_bytes() == (
+        shipped.replace(b"{from_hour: 8, until_hour: 20}", opened) if is_night else shipped
+    )
 
 
 def test_the_demo_does_not_delete_a_directory_that_is_not_its_own(tmp_path: Path) -> None:

@@ -51,6 +51,37 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "fujie.refuseBadLedger" . -}}
 {{- include "fujie.refuseBadIdentity" . -}}
 {{- include "fujie.refuseBadStores" . -}}
+{{- include "fujie.refuseBadMessaging" . -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadMessaging" -}}
+{{- $v := .Values -}}
+{{- $server := $v.config.server -}}
+{{- if and $v.public.enabled (not (and $server.public_url $server.unsafe_public_plaintext)) -}}
+{{- fail "public.enabled needs config.server.public_url, and config.server.unsafe_public_plaintext: the pod ends no TLS on this port, so what stands in front speaks plain HTTP to it." -}}
+{{- end -}}
+{{- if and $v.public.ingress.enabled (not $v.public.enabled) -}}
+{{- fail "public.ingress.enabled is for the public port: set public.enabled." -}}
+{{- end -}}
+{{- if and $v.public.ingress.enabled (trimAll "/" (urlParse $server.public_url).path) -}}
+{{- fail "config.server.public_url has a path, which the Ingress of this chart does not take away: write one of your own." -}}
+{{- end -}}
+{{- range $name, $each := $v.config.messaging.providers -}}
+{{- if and (or (has $each.kind (list "aliyun" "tencent" "twilio" "smpp")) (contains "{secret}" (toJson $each.http))) (not (hasKey $v.providerSecrets $name)) -}}
+{{- fail (printf "config.messaging.providers.%s needs providerSecrets.%s." $name $name) -}}
+{{- end -}}
+{{- if and (hasPrefix "/etc/fujie/ca/" (default "" (default dict $each.smpp).ca)) (not (or $v.databaseCAs.existingConfigMap $v.databaseCAs.existingSecret)) -}}
+{{- fail (printf "config.messaging.providers.%s names a file in /etc/fujie/ca and nothing is mounted there. Set databaseCAs.existingConfigMap or databaseCAs.existingSecret." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := $v.providerSecrets -}}
+{{- if not (hasKey $v.config.messaging.providers $name) -}}
+{{- fail (printf "providerSecrets.%s has no provider in config.messaging.providers." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- if ne (keys $v.config.messaging.callbacks | sortAlpha | join " ") (keys $v.callbackSecrets | sortAlpha | join " ") -}}
+{{- fail "config.messaging.callbacks and callbackSecrets must name the same providers: a path without a secret part could be guessed." -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "fujie.refuseBadPolicies" -}}
@@ -192,6 +223,20 @@ store-{{ . | replace "_" "-" }}
 {{- $_ := set $config "ledger" $ledger -}}
 {{- range $name, $ref := $v.storeSecrets -}}
 {{- $_ := set (get $config.stores $name) "password_file" (printf "/etc/fujie/stores/%s/%s" $name (default "password" $ref.passwordKey)) -}}
+{{- end -}}
+{{- if $v.public.enabled -}}
+{{- $_ := set $config.server "public_listen" "0.0.0.0:7081" -}}
+{{- end -}}
+{{- range $name, $each := $config.messaging.providers -}}
+{{- with get $v.providerSecrets $name -}}
+{{- $_ := set $each "secret_file" (printf "/etc/fujie/providers/%s/%s" $name (default "secret" .key)) -}}
+{{- end -}}
+{{- if eq $each.kind "outbox" -}}
+{{- $_ := set $each "file" (printf "/var/lib/fujie/outbox-%s.jsonl" $name) -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $each := $config.messaging.callbacks -}}
+{{- $_ := set $each "secret_file" (printf "/etc/fujie/callbacks/%s/%s" $name (default "secret" (get $v.callbackSecrets $name).key)) -}}
 {{- end -}}
 {{/* Its instance is the pod's name, a variable: the same as long as its volume is. */}}
 {{- $_ := set $config "audit" (dict "dir" "/var/lib/fujie/audit") -}}

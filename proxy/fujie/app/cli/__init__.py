@@ -23,6 +23,7 @@ from fujie.app.cli import (
     processors,
     send,
     server,
+    subject_requests,
     suppressions,
 )
 
@@ -100,6 +101,16 @@ _GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "upsert": processors.upsert,
             "show": processors.show,
             "list": processors.list_,
+        },
+    ),
+    (
+        "request",
+        "What customers ask of us about their data.",
+        {
+            "list": subject_requests.list_,
+            "show": subject_requests.show,
+            "resolve": subject_requests.resolve,
+            "disclosures": subject_requests.disclosures,
         },
     ),
     (

@@ -40,14 +40,15 @@ def adding(total: int, what: str = "recipients") -> Iterator[Callable[[int], Non
 def watching(output: Format) -> Iterator[Callable[[Mapping[str, Any]], None]]:
     """Show a campaign whenever it has changed; yield what is told of it as it is then."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.table import Column
 
     talk = console(stderr=True)
     is_bar = talk.is_terminal and output is Format.TABLE
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
+        BarColumn(),  # the one that gives way on a narrow terminal
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
         TextColumn("{task.fields[counts]}"),
     )
     with Progress(*columns, console=talk, transient=True, disable=not is_bar) as bar:
@@ -55,23 +56,26 @@ def watching(output: Format) -> Iterator[Callable[[Mapping[str, Any]], None]]:
 
         def shown(campaign: Mapping[str, Any]) -> None:
             state = campaign["state"].removeprefix("CAMPAIGN_STATE_")
-            total, done = campaign.get("recipients", 0), _done(campaign)
+            total, done = campaign.get("recipients", 0), settled(campaign)
             if output is Format.JSON:
                 typer.echo(json.dumps(campaign, ensure_ascii=False))
             elif is_bar:
-                bar.update(task, description=state, total=total, completed=done, counts=_counts(campaign))
+                counts = _counts(campaign, _OPEN)  # the bar itself tells of these
+                bar.update(task, description=state, total=total, completed=done, counts=counts)
             else:
                 typer.echo(f"{state} {done} of {total}: {_counts(campaign) or 'nothing yet'}")
 
         yield shown
 
 
-def _done(campaign: Mapping[str, Any]) -> int:
+def settled(campaign: Mapping[str, Any]) -> int:
+    """Return how many recipients of a campaign are decided on and no longer on their way to the provider."""
     return sum(each["count"] for each in campaign.get("states", ()) if each["state"] not in _OPEN)
 
 
-def _counts(campaign: Mapping[str, Any]) -> str:
+def _counts(campaign: Mapping[str, Any], without: frozenset[str] = frozenset()) -> str:
     return ", ".join(
         f"{each['count']} {each['state'].removeprefix('MESSAGE_STATE_')}"
         for each in campaign.get("states", ())
+        if each["state"] not in without
     )

@@ -114,9 +114,10 @@ def add(
         show_fields(server.output, {"added": str(reply.added), "repeated": str(reply.repeated)})
         _show_refused(server, refused)
     if trouble:
+        before = "what stood before it was added" if rows.lines else "nothing was added"
         fail(
             Exit.USAGE,
-            f"{trouble[0]}; what stood before it was added",
+            f"{trouble[0]}; {before}",
             code=trouble[0].code,
             output=server.output,
         )
@@ -248,10 +249,9 @@ def _show_refused(server: Server, refused: Mapping[str, Mapping[str, Any]]) -> N
 
 def _show_review(server: Server, reply: Any) -> None:
     review = reply.review
-    if reply.campaign.name:
-        show_fields(server.output, {"name": reply.campaign.name})
+    name = {"name": reply.campaign.name} if reply.campaign.name else {}
     told = {"segments": str(review.segments), "personal data": ", ".join(review.personal_data) or "none"}
-    show_fields(server.output, told)
+    show_fields(server.output, {**name, **told})
     found = [
         (each.severity, each.category, each.word, ", ".join(each.articles)) for each in review.findings
     ]

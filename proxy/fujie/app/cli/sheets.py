@@ -7,7 +7,7 @@ kept, four bytes each.
 import csv
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +23,9 @@ MOST_BYTES = 60_000
 
 _MOST_OF_ROW = 16_384
 """Bytes of one row: 64 variables of 256."""
+
+_MOST_UNPACKED = 512 << 20
+"""Bytes that a workbook may unpack to: a sheet of a million rows has some 200 MB, and texts of cells stay in memory."""
 
 _ENCODINGS = ("utf-8-sig", "gb18030")
 """What spreadsheets write CSV in: the first that the whole file is."""
@@ -67,7 +70,7 @@ def packed(
 def count(file: Path) -> int:
     """Return about how many rows a file has, for a progress bar. Raises BadFile."""
     if file.suffix.lower() == ".xlsx":
-        with closing(_workbook(file)) as book:
+        with _workbook(file) as book:
             return max(0, (book.worksheets[0].max_row or 1) - 1)
     try:
         with file.open("rb") as lines:
@@ -93,24 +96,32 @@ def _csv(file: Path) -> Iterator[tuple[int, list[str]]]:
 
 def _sheet(file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of the first sheet, as they are shown to people."""
-    with closing(_workbook(file)) as book:
+    with _workbook(file) as book:
         for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
             yield number, [_shown(cell) for cell in cells]
 
 
-def _workbook(file: Path) -> Any:
-    from zipfile import BadZipFile
+@contextmanager
+def _workbook(file: Path) -> Iterator[Any]:
+    """Open a workbook, and make BadFile of whatever a broken one makes of zlib, expat and openpyxl within the block."""
+    from zipfile import ZipFile
 
     try:
         from openpyxl import load_workbook
-        from openpyxl.utils.exceptions import InvalidFileException
     except ImportError:
         raise BadFile("XLSX_NOT_INSTALLED", "install fujie[xlsx] to read XLSX, or save it as CSV") from None
     try:
-        return load_workbook(file, read_only=True, data_only=True)
+        with file.open("rb") as opened:
+            with ZipFile(opened) as parts:  # which are never read beyond the sizes that stand here
+                if sum(part.file_size for part in parts.infolist()) > _MOST_UNPACKED:
+                    raise BadFile("FILE_TOO_LARGE", f"{file} unpacks to too much; save it as CSV")
+            with closing(load_workbook(opened, read_only=True, data_only=True)) as book:
+                yield book
+    except BadFile:
+        raise
     except OSError as error:
         raise BadFile("FILE_UNREADABLE", f"{file}: {error.strerror}") from None
-    except (BadZipFile, InvalidFileException, KeyError, ValueError):
+    except Exception:  # noqa: BLE001 - see above; they have no error in common
         raise BadFile("XLSX_INVALID", f"{file} is no XLSX") from None
 
 

@@ -39,7 +39,8 @@ _FIELDS = {
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where everything lies. `grpc`, `http` and `metrics` are the addresses that the configuration names."""
+    """Where everything lies. `grpc`, `http` and `metrics` are the addresses that the configuration names; `customers` is
+    how many the store has."""
 
     root: Path
     config: Path
@@ -48,6 +49,7 @@ class Site:
     grpc: str
     http: str
     metrics: str
+    customers: int
 
     def token(self, principal: str) -> str:
         """Return a principal's token."""
@@ -94,7 +96,7 @@ def create_site(root: Path, principals: tuple[str, ...], now: datetime, customer
     }
     path = root / "fujie.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
-    return Site(root, path, root / "log", tokens, grpc, http, metrics)
+    return Site(root, path, root / "log", tokens, grpc, http, metrics, customers)
 
 
 def is_served(root: Path) -> bool:

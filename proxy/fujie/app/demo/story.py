@@ -4,7 +4,6 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from time import monotonic, sleep
 
 import grpc
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -12,7 +11,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from fujie.adapters.logfiles import verify_directory
 from fujie.adapters.logstart import VKEY
 from fujie.app.client import connect, read_refusal
-from fujie.app.demo.campaign import Watching, sent, unwatched
+from fujie.app.demo.campaign import Watching, sent, signed_reports, unwatched
 from fujie.app.demo.cast import (
     ADMIN,
     DESK,
@@ -23,6 +22,7 @@ from fujie.app.demo.cast import (
     Connections,
     Scene,
     customer,
+    refused,
     told,
 )
 from fujie.app.demo.server import get
@@ -35,34 +35,41 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 
-_SIGNED_WITHIN_S = 5.0
 _DECISIONS = re.compile(r'^fujie_decisions_total\{.*effect="(\w+)".*\} (\S+)$', re.MULTILINE)
+_ASKED = ("name, phone for marketing, basis consent", "以同意为基础，为营销查询姓名和电话")
+_AGAIN = ("the same call again", "再次查询")
 
-def scenes(site: Site, tampered: Path) -> Iterator[Scene]:
-    """Play the story against the server of `site`, which must be running; `tampered` is where a copy of the log may go."""
+Words = tuple[str, str]
+"""What happens, in English and in Chinese."""
+
+
+def scenes(site: Site, tampered: Path, watching: Watching = unwatched) -> Iterator[Scene]:
+    """Play the story against the server of `site`, which must be running and able to send (`campaign.let_send`).
+
+    `tampered` is where a copy of the log may go; `watching` shows how far the campaign is.
+    """
     connections = {name: connect(site.grpc, site.token(name)) for name in (BOOTSTRAP, *ROLES)}
     before = _counted(site)
     try:
         yield _staff(connections)
         yield _support(connections)
         marketing = _marketing_ask("name", "phone")
-        yield _refused(
-            connections, MARKETER, marketing, "name, phone for marketing, basis consent", "CONSENT_MISSING"
-        )
+        yield _refused(connections, MARKETER, marketing, _ASKED, "CONSENT_MISSING")
         yield _explained(connections, marketing)
         yield _answered(connections, marketing)
-        yield _shown(connections, MARKETER, marketing, "the same call again", {"phone": "138*"}, ())
+        yield _shown(connections, MARKETER, marketing, _AGAIN, {"phone": "138*"}, ())
         yield _shown(
             connections,
             MARKETER,
             _marketing_ask("name", "id_card"),
-            "name and id_card for marketing",
+            ("name and id_card for marketing", "为营销查询姓名和身份证号"),
             {},
             ("id_card",),
         )
         yield _proven(connections, site)
+        yield from sent(connections, site, watching)
         yield _offboarded(connections)
-        yield _refused(connections, MARKETER, marketing, "the same call again", "PRINCIPAL_OFFBOARDED")
+        yield _refused(connections, MARKETER, marketing, _AGAIN, "PRINCIPAL_OFFBOARDED")
     finally:
         for stubs in connections.values():
             stubs.channel.close()
@@ -90,7 +97,8 @@ def _staff(connections: Connections) -> Scene:
     except grpc.RpcError as error:
         void = read_refusal(error).reason
     answers = (f"{', '.join(ROLES)} registered", f"{BOOTSTRAP} is void from now on: {void}")
-    return Scene(ADMIN, "UpsertPrincipal × 5", True, void == "PRINCIPAL_UNKNOWN", answers)
+    words = (f"UpsertPrincipal × {len(ROLES)}", "登记员工及其角色")
+    return Scene(ADMIN, *words, True, void == "PRINCIPAL_UNKNOWN", answers)
 
 
 def _support(connections: Connections) -> Scene:
@@ -104,7 +112,10 @@ def _support(connections: Connections) -> Scene:
         connections,
         SUPPORT,
         ask,
-        "name, phone, address for after_sales, basis contract",
+        (
+            "name, phone, address for after_sales, basis contract",
+            "以合同为基础，为售后查询姓名、电话和地址",
+        ),
         {"phone": "138****1234"},
         (),
     )
@@ -122,14 +133,14 @@ def _shown(
     connections: Connections,
     who: str,
     ask: customer_v1.LookupCustomerRequest,
-    words: str,
+    words: Words,
     starts: Mapping[str, str],
     withheld: tuple[str, ...],
 ) -> Scene:
     try:
         reply = connections[who].customers.LookupCustomer(ask)
     except grpc.RpcError as error:
-        return Scene(who, words, False, False, told(read_refusal(error)))
+        return refused(who, words, error)
     fields = {name: value.string_value for name, value in sorted(reply.customer.fields.items())}
     held = tuple(
         f"{name}: {t.withheld_reason}" for name, t in sorted(reply.treatments.items()) if t.withheld_reason
@@ -139,18 +150,18 @@ def _shown(
         name not in fields and any(line.startswith(name) for line in held) for name in withheld
     )
     answers = "   ".join(f"{name} {value}" for name, value in fields.items())
-    return Scene(who, words, True, good, (answers, *(f"withheld  {line}" for line in held)))
+    return Scene(who, *words, True, good, (answers, *(f"withheld  {line}" for line in held)))
 
 
 def _refused(
-    connections: Connections, who: str, ask: customer_v1.LookupCustomerRequest, words: str, reason: str
+    connections: Connections, who: str, ask: customer_v1.LookupCustomerRequest, words: Words, reason: str
 ) -> Scene:
     try:
         connections[who].customers.LookupCustomer(ask)
     except grpc.RpcError as error:
         detail = read_refusal(error)
-        return Scene(who, words, False, detail.reason == reason, told(detail))
-    return Scene(who, words, True, False, ("allowed",))
+        return Scene(who, *words, False, detail.reason == reason, told(detail))
+    return Scene(who, *words, True, False, ("allowed",))
 
 
 def _explained(connections: Connections, ask: customer_v1.LookupCustomerRequest) -> Scene:
@@ -163,20 +174,24 @@ def _explained(connections: Connections, ask: customer_v1.LookupCustomerRequest)
         for clause in leaves[-1:]:
             values = ", ".join(f"{path} = {value}" for path, value in sorted(clause.reads.items()))
             lines.append(f"{clause.text}  is false, where {values}")
-    return Scene(OFFICER, "Explain: why was that refused?", True, len(lines) > 1, tuple(lines))
+    words = ("Explain: why was that refused?", "为什么被拒绝？")
+    return Scene(OFFICER, *words, True, len(lines) > 1, tuple(lines))
 
 
 def _answered(connections: Connections, ask: customer_v1.LookupCustomerRequest) -> Scene:
     """The refusal says how to ask; the customer's yes goes back with its token, in one call."""
-    words = "shows the customer the notice of the refusal; RecordConsent: yes"
+    words = (
+        "shows the customer the notice of the refusal; RecordConsent: yes",
+        "向客户出示告知书，客户同意并记录",
+    )
     try:
         connections[MARKETER].customers.LookupCustomer(ask)
     except grpc.RpcError as error:
         detail = read_refusal(error).detail
     else:
-        return Scene(MARKETER, words, True, False, ("allowed",))
+        return Scene(MARKETER, *words, True, False, ("allowed",))
     if detail is None or not detail.prompt.token:
-        return Scene(MARKETER, words, False, False, ("the refusal carries no prompt",))
+        return Scene(MARKETER, *words, False, False, ("the refusal carries no prompt",))
     answer = consent_v1.ConsentRecord(
         type=consent_v1.CONSENT_EVENT_TYPE_GIVEN, source="agent", collection_method="spoken, recorded",
         evidence_ref="call-recording-553", jurisdiction="CN",
@@ -190,7 +205,7 @@ def _answered(connections: Connections, ask: customer_v1.LookupCustomerRequest) 
     )
     notice, text = reply.consent.notice, detail.prompt.text
     return Scene(
-        MARKETER, words, True, bool(reply.consent.record_id) and notice.digest == detail.prompt.digest.zh,
+        MARKETER, *words, True, bool(reply.consent.record_id) and notice.digest == detail.prompt.digest.zh,
         (text.en[:88] + "…", text.zh[:44] + "…",
          f"consent record {reply.consent.record_id[:13]}…, {notice.id} {notice.version}, text {notice.digest[:13]}…"),
     )  # fmt: skip
@@ -207,9 +222,8 @@ def _proven(connections: Connections, site: Site) -> Scene:
     good = all(each.standing is Standing.PROVEN for each in statements)
     found = next((each.text for each in altered if each.standing is Standing.BROKEN), "")
     answers = (*(each.text for each in statements), f"with one word altered: {found}")
-    return Scene(
-        DESK, "ExportConsentEvidence, then fujie consent verify", True, good and bool(found), answers
-    )
+    words = ("ExportConsentEvidence, then fujie consent verify", "导出同意证据并离线验证")
+    return Scene(DESK, *words, True, good and bool(found), answers)
 
 
 def _offboarded(connections: Connections) -> Scene:
@@ -220,6 +234,7 @@ def _offboarded(connections: Connections) -> Scene:
     return Scene(
         ADMIN,
         f"OffboardPrincipal {MARKETER}",
+        "员工离职",
         True,
         gone,
         ("employment OFFBOARDED, no roles; its token is still valid",),
@@ -228,11 +243,7 @@ def _offboarded(connections: Connections) -> Scene:
 
 def _tampered(site: Site, copy: Path) -> Scene:
     """Verify the log, then flip one byte of one entry in a copy: the verifier names origin and index."""
-    until = monotonic() + _SIGNED_WITHIN_S
-    sound = verify_directory(site.log)
-    while any(report.findings for report in sound) and monotonic() < until:
-        sleep(0.1)  # a checkpoint is signed every second; until then the last entries have no signature
-        sound = verify_directory(site.log)
+    sound = signed_reports(site)
     shutil.copytree(site.log, copy)
     bundles = [path for path in copy.rglob("*") if "entries" in path.parts and path.is_file()]
     changed = max(bundles, key=lambda path: path.stat().st_size)  # smaller ones are of earlier checkpoints
@@ -247,7 +258,8 @@ def _tampered(site: Site, copy: Path) -> Scene:
         f"{size} entries in {site.log}: {'every proof holds' if clean else 'findings'}",
         *(f"after one flipped byte in a copy: {finding}" for finding in findings[:1]),
     )
-    return Scene("auditor", "fujie audit verify", True, clean and size > 0 and bool(findings), answers)
+    words = ("fujie audit verify", "验证证据日志，并篡改一份副本")
+    return Scene("auditor", *words, True, clean and size > 0 and bool(findings), answers)
 
 
 def _moved(site: Site, before: Mapping[str, float]) -> Scene:
@@ -259,6 +271,7 @@ def _moved(site: Site, before: Mapping[str, float]) -> Scene:
     return Scene(
         "Prometheus",
         f"http://{site.metrics}/metrics",
+        "监控指标",
         True,
         bool(after) and good,
         (f"fujie_decisions_total  {moved}",),
