@@ -15,6 +15,7 @@ from abuse.target import (
     BATCH,
     CANCEL,
     CREATE_CAMPAIGN,
+    DISCLOSURES,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
@@ -25,6 +26,7 @@ from abuse.target import (
     GET_MESSAGE,
     GET_PRINCIPAL,
     GET_PROCESSOR,
+    GET_REQUEST,
     IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
@@ -36,6 +38,8 @@ from abuse.target import (
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
+    REQUESTS,
+    RESOLVE,
     REVOKE,
     SCREEN,
     SEARCH,
@@ -71,16 +75,19 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
+from fujie.v1 import subject_request_service_pb2 as request_v1
 from fujie.v1 import types_pb2 as types_v1
 
 NO_SUCH_SUPPRESSION = "0" * 32
 NO_SUCH_APPROVAL = "approvals/" + "0" * 32
 NO_SUCH_MESSAGE = "messages/" + "0" * 32
+NO_SUCH_REQUEST = "0" * 32
 
 SERVICES = [
     service
     for file in (
         customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
+        request_v1,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]  # fmt: skip
@@ -150,6 +157,15 @@ METHODS: dict[str, tuple[str, Message]] = {
     ),
     GET_PROCESSOR: ("registrar", processor_v1.GetProcessorRequest(id="nobody-at-all")),
     PROCESSORS: ("registrar", processor_v1.ListProcessorsRequest()),
+    GET_REQUEST: ("officer", request_v1.GetRequestRequest(id=NO_SUCH_REQUEST)),
+    REQUESTS: ("officer", request_v1.ListRequestsRequest(customer=by_id(SHOWN))),
+    RESOLVE: (
+        "officer",
+        request_v1.ResolveRequestRequest(
+            id=NO_SUCH_REQUEST, outcome=request_v1.SUBJECT_REQUEST_OUTCOME_DONE
+        ),
+    ),
+    DISCLOSURES: ("officer", request_v1.ListDisclosuresRequest(customer=by_id(SHOWN))),
 }  # fmt: skip
 """Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
 
@@ -178,5 +194,7 @@ def about(method: str, customer: types_v1.CustomerRef) -> Message:
             name=NO_SUCH_CAMPAIGN, recipients=[messaging_v1.Recipient(customer=customer)]
         ),
         SCREEN: lambda: screening(customer),
+        REQUESTS: lambda: request_v1.ListRequestsRequest(customer=customer),
+        DISCLOSURES: lambda: request_v1.ListDisclosuresRequest(customer=customer),
     }
     return changed[method]() if method in changed else METHODS[method][1]

@@ -70,6 +70,10 @@ SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CA
 UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS = (
     f"/fujie.v1.ProcessorService/{name}" for name in ("UpsertProcessor", "GetProcessor", "ListProcessors")
 )
+GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES = (
+    f"/fujie.v1.SubjectRequestService/{name}"
+    for name in ("GetRequest", "ListRequests", "ResolveRequest", "ListDisclosures")
+)
 
 STAFF = {
     "chief": "administrator",
@@ -122,8 +126,19 @@ metadata: {name: registrars}
 spec:
   match: {actions: [processor.write]}
   roles: [registrar]
+---
+apiVersion: fujie.dev/v1
+kind: Params
+metadata: {name: any-hour}
+spec: {guards: {marketing-by-day: {from_hour: 0, until_hour: 24}}}
+---
+apiVersion: fujie.dev/v1
+kind: Sender
+metadata: {name: test-company}
+spec: {signature: "\xe6\xb5\x8b\xe8\xaf\x95\xe5\x85\xac\xe5\x8f\xb8"}
 """
-"""What no shipped grant allows: to search, among the customers of one's own department; to send; to keep the register."""
+"""What base does not say: who searches among the customers of the own department, sends at any hour under the name of
+`SIGNATURE` (its bytes of UTF-8 stand here), and keeps the register."""
 
 BROKE_OFF = "ExecuteBatchError"
 """What gRPC logs of a client that went away while it was answered: that is no trouble of the server's."""

@@ -5,8 +5,10 @@ temporary files; for the values, for hashes of them, and for what any key of the
 aliases are what the ledger is searched by: they are in it, and in nothing else.
 """
 
+import contextlib
 import hashlib
 import hmac
+import sqlite3
 import time
 from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Iterator, Sequence
@@ -35,6 +37,7 @@ from abuse.target import (
     GET_CAMPAIGN,
     GET_MESSAGE,
     GET_PROCESSOR,
+    GET_REQUEST,
     LOOKUP,
     MERGE,
     OFFBOARD,
@@ -42,6 +45,7 @@ from abuse.target import (
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
+    RESOLVE,
     REVOKE,
     SCREEN,
     SEARCH,
@@ -83,6 +87,7 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
+from fujie.v1 import subject_request_service_pb2 as request_v1
 from fujie.v1 import types_pb2 as types_v1
 from support.answers import WIRE_FREE
 from support.certificates import authority, server, workload
@@ -176,6 +181,7 @@ def exercise(told: Told) -> None:
         misplaced(told, number)
     several(told)
     campaigning(told)
+    answering(told)
     four_eyes(told)
     leave_no_room(told)
     misfortunes(told)
@@ -320,6 +326,27 @@ def four_eyes(told: Told) -> None:
                     told.call(compliance, method, approval_v1.GetApprovalRequest(name=approval.name))
                 asked.context.approval = approval.name
                 told.call("watched", LOOKUP, asked)
+
+
+def answering(told: Told) -> None:
+    """A request as the customers' page leaves it, which has no listener here: shown and resolved."""
+    number = "f" * 32
+    with (
+        contextlib.closing(sqlite3.connect(told.target.site.root / "ledger.db", timeout=30)) as ledger,
+        ledger,
+    ):
+        ledger.execute("UPDATE change_counter SET value = value + 1")
+        ledger.execute(
+            """INSERT INTO subject_request (request_id, sid, kind, state, sealed, received_at, due_at, resolved_by,
+            outcome, evidence_ref, change_seq)
+            SELECT ?, (SELECT min(sid) FROM subject), 'ERASURE', 'OPEN', x'', 1, 2, '', '', '', value FROM change_counter""",
+            (number,),
+        )
+    done = request_v1.SUBJECT_REQUEST_OUTCOME_DONE
+    for who in ("nobody", "officer"):
+        told.call(who, GET_REQUEST, request_v1.GetRequestRequest(id=number))
+        ending = request_v1.ResolveRequestRequest(id=number, outcome=done, evidence_ref=RECORDING)
+        told.call(who, RESOLVE, ending)
 
 
 def leave_no_room(told: Told) -> None:

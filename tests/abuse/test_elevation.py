@@ -256,6 +256,15 @@ def test_an_administrator_gives_himself_no_role(target: Target) -> None:
     expect(target.refused("chief", LOOKUP, ask("phone")), DENIED, "NO_GRANT")
 
 
+@pytest.mark.parametrize("name", ["customer:page", "provider:aliyun", "Provider:x"])
+def test_no_administrator_makes_a_principal_that_acts_as_a_customer(target: Target, name: str) -> None:
+    expect(target.refused("chief", UPSERT, hired(name, "consent_desk")), INVALID, "ARGUMENT_INVALID")
+    target.new_one("DENY", "ARGUMENT_INVALID", "chief")
+    missing = target.refused("chief", GET_PRINCIPAL, directory_v1.GetPrincipalRequest(id=name))
+    assert missing.reason == "PRINCIPAL_NOT_FOUND"
+    target.new()
+
+
 @pytest.mark.parametrize("who", [name for name in STAFF if name != "chief"])
 @pytest.mark.parametrize("whom", ["self", "colleague", "new"])
 def test_nobody_else_writes_the_directory(target: Target, who: str, whom: str) -> None:

@@ -16,6 +16,7 @@ from abuse.target import (
     CREATE_CAMPAIGN,
     EVENTS,
     GET_PRINCIPAL,
+    IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
     PROCESSORS,
@@ -34,6 +35,7 @@ from abuse.target import (
     leaves,
 )
 from fujie.audit.entry import MAX_ENTRY_BYTES
+from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
@@ -74,7 +76,7 @@ PATHS = {
     f"{method.rpartition('/')[2]} {'.'.join(field.name for field in path)}": (method, path)
     for method, (_, message) in METHODS.items()
     for path in texts_of(message.DESCRIPTOR)
-    if path[0].name != "recipients"  # rows of a campaign: each is counted by itself
+    if path[0].name not in ("recipients", "rows")  # rows of a stream: each is counted by itself
 }
 
 
@@ -216,6 +218,29 @@ def test_a_row_that_can_not_be_read_is_counted_and_stands_nowhere(target: Target
     assert not any(MARK.encode() in leaf for leaf in leaves(target.site, seen))
     assert MARK not in target.server.output.read_text("utf-8")
     target.stands()
+
+
+IN_A_ROW = [path for path in texts_of(METHODS[IMPORT][1].DESCRIPTOR) if path[0].name == "rows"]
+
+
+@pytest.mark.parametrize("path", IN_A_ROW, ids=lambda path: ".".join(field.name for field in path))
+def test_a_text_in_a_row_of_a_file_is_refused_alone_and_stands_nowhere(
+    target: Target, path: tuple[FieldDescriptor, ...]
+) -> None:
+    seen, honest = target.seen, METHODS[IMPORT][1]
+    said = ".".join(field.name for field in path[1:])
+    for evil in EVIL.values():
+        asked = put(honest, path, f"{MARK}{evil}{MARK}")
+        asked.MergeFrom(honest)  # the row behind it is a good one
+        reply = consent_v1.ImportConsentsResponse.FromString(target.call("desk", IMPORT, asked))
+        refused = {each.reason: list(each.rows) for each in reply.refused}
+        assert refused in (
+            [{}] if said in SERVER_SAYS else [{"TEXT_INVALID": [0]}, {"ARGUMENT_INVALID": [0]}]
+        )
+    broken = put(honest, path, f"{MARK}???").SerializeToString().replace(b"???", b"\xed\xa0\x80")
+    assert target.refused("desk", IMPORT, broken).code is INVALID
+    assert not any(MARK.encode() in leaf for leaf in leaves(target.site, seen))
+    assert MARK not in target.server.output.read_text("utf-8")
 
 
 @pytest.mark.parametrize("method", [EVENTS, SUPPRESSIONS, LIST_PRINCIPALS, APPROVALS, PROCESSORS])

@@ -6,6 +6,8 @@
 - `workers`: one worker and two, on both cores, which the load shares.
 - `curve`: from a thousand customers to a million, from one caller to 200.
 - `parts`: `decide`, `derive`, append, in this process.
+- `screen`: ScreenRecipients over 100,000 customers against Cerbos in batches of 50, and an oracle (`screening`).
+- `campaign`: a whole campaign to a stand-in; by name only (`campaign`).
 
 Prints Markdown; docs/performance.md holds a run with the machine's size. Needs Go for all but `parts`, and for
 Cerbos its binary (npm package `cerbos`; $CERBOS names it).
@@ -24,8 +26,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bench import servers
+from bench.campaign import campaign
 from bench.load import CONNECTIONS, STREAMS, Calls, Load
 from bench.parts import parts
+from bench.screening import screen
 from bench.servers import METHOD, Shape
 from fujie.app.demo.server import get
 from fujie.app.demo.site import Site
@@ -47,9 +51,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of all servers in turn (default 5)")
     parser.add_argument("--requests", type=int, default=6_000, help="requests a round (default 6000)")
     parser.add_argument("--most", type=int, default=1_000_000, help="customers of the largest store")
+    parser.add_argument("--customers", type=int, default=100_000, help="of `screen` and `campaign`")
+    parser.add_argument("--batch", type=int, default=500, help="customers of one message of `screen`")
+    parser.add_argument("--streams", type=int, default=4, help="streams of `screen` at a time")
+    parser.add_argument("--postgresql", action="store_true", help="the ledger of `campaign` in PostgreSQL")
     options = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n")
-    for name in options.section or _SECTIONS:
+    for name in options.section or _ALL:
         with tempfile.TemporaryDirectory() as scratch:
             _SECTIONS[name](Path(scratch), options)
 
@@ -94,9 +102,11 @@ def workers(scratch: Path, options: argparse.Namespace) -> None:
         _in_turn(load, asked, options, cores="0,1", connections=16)
         print("| | µs of CPU a call, all threads of the server |\n|---|---|")
         for (name, address, calls), site in zip(asked, sites, strict=True):
-            before = servers.cpu_seconds(site)
+            before = servers.cpu_seconds(site.config)
             load.run(address, calls, options.requests, "0,1", 16)
-            print(f"| {name} | {(servers.cpu_seconds(site) - before) / options.requests * 1e6:.0f} |")
+            print(
+                f"| {name} | {(servers.cpu_seconds(site.config) - before) / options.requests * 1e6:.0f} |"
+            )
 
 
 def curve(scratch: Path, options: argparse.Namespace) -> None:
@@ -205,7 +215,11 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "workers": workers,
     "curve": curve,
     "parts": lambda scratch, _options: parts(scratch),
+    "screen": screen,
+    "campaign": campaign,
 }
+
+_ALL = [name for name in _SECTIONS if name != "campaign"]
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.logstart import open_log
 from fujie.adapters.tilelog import TileLog
-from fujie.app.demo.story import SUPPORT
+from fujie.app.demo.cast import SUPPORT
 from fujie.app.shipped import shipped_policies
 from fujie.audit.checkpoint import Signer, origin_of
 from fujie.decision.decide import decide

@@ -9,20 +9,21 @@ import socket
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import yaml
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from fujie.app.client import connect
+from fujie.app.demo.cast import ADMIN, ROLES
 from fujie.app.demo.server import get, running
 from fujie.app.demo.site import BOOTSTRAP, Site, create_site
-from fujie.app.demo.story import ADMIN, ROLES
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import types_pb2 as types_v1
@@ -77,16 +78,19 @@ def fujie(root: Path, shape: Shape) -> Iterator[Site]:
         os.sched_setaffinity(0, before)
 
 
-def cpu_seconds(site: Site) -> float:
-    """Return the CPU that the server and its workers have used so far."""
-    ticks = 0.0
+def cpu_seconds(config: Path) -> float:
+    """Return the CPU that the server of a configuration and its workers have used so far."""
+    found: set[str] = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if str(site.config).encode() in (process / "cmdline").read_bytes().split(b"\0"):
+            if str(config).encode() in (process / "cmdline").read_bytes().split(b"\0"):
                 children = (process / "task" / process.name / "children").read_text().split()
-                for pid in (process.name, *children):
-                    after_name = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
-                    ticks += int(after_name[11]) + int(after_name[12])
+                found |= {process.name, *children}
+    ticks = 0.0
+    for pid in found:
+        with suppress(OSError):
+            after_name = Path("/proc", pid, "stat").read_text().rpartition(")")[2].split()
+            ticks += int(after_name[11]) + int(after_name[12])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
@@ -195,10 +199,12 @@ def cerbos_binary() -> str | None:
 
 
 @contextmanager
-def cerbos(root: Path, binary: str, cores: str = "0") -> Iterator[str]:
-    """Serve Cerbos with the nearest equal of the look-up's policy: it is given every fact, and decides only."""
+def cerbos(
+    root: Path, binary: str, cores: str = "0", policy: Mapping[str, Any] = _CERBOS_POLICY
+) -> Iterator[str]:
+    """Serve Cerbos; by default with the nearest equal of the look-up's policy: it is given every fact, and decides only."""
     (root / "policies").mkdir(parents=True)
-    (root / "policies" / "customer.yaml").write_text(json.dumps(_CERBOS_POLICY))
+    (root / "policies" / "customer.yaml").write_text(json.dumps(policy))
     ports = []
     for _ in range(2):
         with socket.socket() as probe:
@@ -241,7 +247,7 @@ def cerbos_check() -> bytes:
     from google.protobuf.struct_pb2 import ListValue, Value
 
     def field(number: int, content: bytes) -> bytes:
-        return _varint(number << 3 | 2) + _varint(len(content)) + content
+        return varint(number << 3 | 2) + varint(len(content)) + content
 
     def text(number: int, value: str) -> bytes:
         return field(number, value.encode())
@@ -266,7 +272,8 @@ def cerbos_check() -> bytes:
     return text(1, "r-1") + field(3, principal) + field(4, text(1, "lookup") + field(2, resource))
 
 
-def _varint(number: int) -> bytes:
+def varint(number: int) -> bytes:
+    """Return a number as protobuf writes it."""
     out = b""
     while number > 0x7F:
         out += bytes([number & 0x7F | 0x80])

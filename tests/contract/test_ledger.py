@@ -357,6 +357,45 @@ async def test_an_event_of_an_unknown_sid_is_refused(ledger: SQLLedger) -> None:
     assert list(await ledger.consent_events(["sid_unknown"], "")) == []
 
 
+async def test_rows_are_recorded_all_or_none_each_request_once_in_their_order(
+    ledger: SQLLedger, reopen: Open
+) -> None:
+    sid, other = await sid_of(ledger), await reopen()
+    rows = [(event(sid, minutes=n), f"row:{n}", f"d-{n}") for n in range(5)]
+    first = await ledger.record_consents(rows[:3])
+    assert list(first) == [row[0] for row in rows[:3]]
+    again = [(replace(each, record_id=IDENTIFIERS.new_id()), key, digest) for each, key, digest in rows]
+    both = await asyncio.gather(ledger.record_consents(again), other.record_consents(again[::-1]))
+    assert list(both[0][:3]) == list(first)
+    assert list(both[1]) == list(both[0])[::-1], "of two at once one wrote, and both are told the same"
+    assert [each.event_time for each in await other.consent_events([sid], "")] == [
+        row[0].event_time for row in rows
+    ]
+    asked = [f"row:{n}" for n in range(9)]
+    assert await other.recorded("agent-1", asked) == {f"row:{n}" for n in range(5)}
+    assert await other.recorded("agent-2", asked) == frozenset()
+    assert await other.recorded("agent-1", []) == frozenset()
+    bad = [(event(sid, minutes=70), "row:70", "d"), (event("sid_unknown"), "row:71", "d")]
+    with pytest.raises(LedgerError):
+        await ledger.record_consents(bad)
+    with pytest.raises(RequestError, match="REQUEST_ID_REUSED"):
+        await ledger.record_consents([bad[0], (event(sid), "row:1", "another")])
+    assert await other.recorded("agent-1", ["row:70", "row:71"]) == frozenset()
+    assert len(await other.consent_events([sid], "")) == 5
+
+
+async def test_many_are_enrolled_as_each_of_them_is_alone(ledger: SQLLedger) -> None:
+    known = await sid_of(ledger, KEY, PHONE)
+    found = await ledger.enrol_many([(KEY, PHONE), (OTHER,), (STRANGER, PHONE), (OTHER,)], NOW)
+    assert [each.sid for each in found] == [
+        known,
+        await sid_of(ledger, OTHER),
+        await sid_of(ledger, STRANGER),
+        found[1].sid,
+    ]
+    assert found[2] == await ledger.enrol((STRANGER, PHONE), NOW)
+
+
 _texts = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=12)
 _names = st.lists(_texts, max_size=3).map(tuple)
 _moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - zone is added

@@ -739,6 +739,26 @@ async def test_who_waits_for_what_is_claimed_finds_it_by_customer_number_and_req
     assert await outbox.claimed_of([first.sid], [phone(0)]) == frozenset()
 
 
+async def test_who_refuses_by_a_number_waits_for_everybody_who_has_or_had_it(ledger: SQLLedger) -> None:
+    """What is closed by a number closes for more than share it now: thousands may have had a placeholder."""
+    shared, own = phone(900), phone(901)
+    for n in range(52):
+        identity = await ledger.enrol([key(n), shared], NOW)
+    await ledger.enrol(
+        [key(51), own], NOW
+    )  # one who was too many to be linked, and has another number by now
+    await running(ledger, [identity.sid])
+    lease = await leased(ledger)
+    number = await ledger.number(shared, NOW)
+    [known] = (await ledger.outbox.recall_many([(key(51), own)], "marketing", NOW)).customers
+    assert number.sid in known.identity.sids  # so that it counts
+    going = claim(lease.intents[0].intent_id, own, *known.identity.sids)
+    done = await ledger.outbox.claim(lease, [going], await marker(ledger), "marketer", NOW)
+    assert len(done.claimed) == 1
+    assert await ledger.outbox.claimed_of(number.sids, []) == done.claimed
+    assert await ledger.outbox.claimed_of([await customer(ledger, 100)], []) == frozenset()
+
+
 # Replies.
 
 

@@ -25,6 +25,7 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.providers import aliyun, http_template, tencent, twilio
 from fujie.adapters.providers.exchange import MOST_BYTES, Answer, Exchange, believed
 from fujie.adapters.providers.fields import code_of
+from fujie.decision.keywords import Meaning, meaning_of
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
@@ -543,6 +544,23 @@ def test_receipts_and_replies_are_read_and_a_repetition_reads_the_same(kind: str
     assert reply.text == ("STOP" if kind == "twilio" else "TD")
     assert reply.at.tzinfo is not None
     assert (called.body, called.content_type) != (b"", "")
+
+
+@pytest.mark.parametrize(
+    "broken", [b"\\ud83d TD", b"\xcd\xcb TD", b"TD \xff"], ids=["half an emoji", "GBK", "no encoding"]
+)
+def test_a_broken_character_takes_no_refusal_with_it(broken: bytes) -> None:
+    body = b'[{"phone_number":"13800138000","content":"%s"},{"phone_number":"13900139001","content":"TD"}]'
+    odd, other = silent("aliyun").callback(posted(body % broken)).replies
+    assert (odd.phone.e164, other.phone.e164, other.text) == (PHONES[0], PHONES[1], "TD")
+    assert meaning_of(odd.text) in (Meaning.STOP, Meaning.MAYBE_STOP)
+    assert odd.text.encode()
+
+
+def test_stop_without_an_id_counts_anew_each_time_for_it_may_have_been_lifted_between() -> None:
+    said = posted({"list": [{"to": "13800138000", "say": "TD"}]})
+    [first], [second] = (silent("http").callback(said).replies for _ in range(2))
+    assert first.reply_id != second.reply_id
 
 
 def test_of_a_batch_the_intent_is_not_guessed() -> None:

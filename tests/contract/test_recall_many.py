@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.ledger import SQLLedger, aliases, enrolment
-from fujie.model.consent import ConsentEventType
+from fujie.model.consent import BareEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Identity
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.message import MessageState, Settled
@@ -45,7 +45,8 @@ async def told(ledger: SQLLedger, customers: Sequence[Sequence[CustomerRef]]) ->
     found = []
     for refs in customers:
         identity, events = await ledger.recall(refs, "marketing", NOW)
-        found.append(Recalled(identity, events, await ledger.suppressions(identity.sids), ()))
+        bare = [BareEvent(*(getattr(event, name) for name in BareEvent._fields)) for event in events]
+        found.append(Recalled(identity, bare, await ledger.suppressions(identity.sids), ()))
     return found
 
 

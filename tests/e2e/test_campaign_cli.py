@@ -1,6 +1,7 @@
 """The commands of sending against a real server whose provider is a file: from a list of customers to a report."""
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ STAFF = {
     "bob": "sender",
     "reg": "registrar",
     "desk": "consent_desk",
+    "officer": "privacy_officer",
     "nobody": "nothing",
 }
 WHY = ("--purpose", "marketing", "--category", "marketing")
@@ -48,6 +50,11 @@ metadata: {name: registrars}
 spec:
   match: {actions: [processor.write]}
   roles: [registrar]
+---
+apiVersion: fujie.dev/v1
+kind: Params
+metadata: {name: any-hour} # these tests run when they run
+spec: {guards: {marketing-by-day: {from_hour: 0, until_hour: 24}}}
 """
 
 
@@ -285,6 +292,39 @@ def test_the_register_of_processors_is_kept_by_command(desk: Desk) -> None:
     assert desk.run("ann", "processor", "list").exit_code == 4
     wrong = ("--agreement", "x", "--valid-from", "2026-01-01", "--valid-until", "2026-01-01")
     assert desk.run("reg", "processor", "upsert", "p", *wrong).exit_code == 2
+
+
+def test_requests_of_customers_are_handled_by_command(desk: Desk) -> None:
+    assert desk.json("officer", "request", "list")["requests"] == []
+    assert (
+        desk.run("officer", "request", "list", "C00001", "--store", "crm", "--with-resolved").exit_code == 0
+    )
+    missing = "0" * 32
+    assert desk.run("officer", "request", "show", missing).exit_code == 3
+    assert desk.run("officer", "request", "resolve", missing, "--outcome", "done").exit_code == 3
+    assert desk.run("officer", "request", "resolve", missing, "--outcome", "erased").exit_code == 2
+    assert desk.run("ann", "request", "list").exit_code == 4
+
+
+def test_what_was_sent_is_told_to_who_asks_by_day_and_purpose_and_never_by_whom(desk: Desk) -> None:
+    once = (
+        "send",
+        "C00008",
+        "--store",
+        "crm",
+        *WHY[:2],
+        *SAYS[:2],
+        "--text",
+        "第三件新品到店。拒收请回复R",
+    )
+    assert desk.json("ann", *once)["name"]
+    asked = ("request", "disclosures", "C00008", "--store", "crm")
+    until = time.monotonic() + 30
+    while not (told := desk.json("officer", *asked)["disclosures"]):
+        assert time.monotonic() < until
+        time.sleep(0.1)  # the log is signed once a second
+    assert {(each["action"], each["purpose"]) for each in told} == {("send", "marketing")}
+    assert all(each.keys() == {"day", "action", "purpose", "count"} for each in told)
 
 
 def test_the_administrator_of_the_start_sends_nothing(desk: Desk) -> None:

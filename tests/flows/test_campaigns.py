@@ -33,6 +33,7 @@ from support.sending import (
     CountingProvider,
     agree,
     keys,
+    phone_of,
     sending,
     states,
     work_off,
@@ -272,6 +273,23 @@ async def test_adding_tells_nothing_of_whether_a_customer_is_there(house: House)
     there, missing = keys(1)[0], StoreKey("crm", "C99999")
     replies = [await add(house.gate, campaign, [ref]) for ref in (there, missing, Phone("+8613999999999"))]
     assert {(reply.added, reply.repeated) for reply in replies} == {(1, 0)}
+
+
+async def test_who_may_not_write_to_numbers_does_not_learn_by_adding_whose_a_number_is(
+    house: House,
+) -> None:
+    by_id = POLICY.replace(b"{actions: [send]}", b"{actions: [send], keys: [customer_id]}")
+    house = await house_of(house, by_id)
+    key = keys(1)[0]
+    await agree(house, [key])  # the ledger knows the number of it
+    campaign = await drafted(house.gate)
+    number = Phone(await phone_of(house, key))
+    told = [await add(house.gate, campaign, [each]) for each in (key, number, Phone("+8613912340000"))]
+    assert [(each.added, each.repeated, each.refused) for each in told] == [
+        (1, 0, {}),
+        (0, 0, {"NO_GRANT": [0]}),
+        (0, 0, {"NO_GRANT": [0]}),
+    ]
 
 
 async def test_only_a_draft_takes_recipients(house: House) -> None:

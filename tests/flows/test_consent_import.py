@@ -1,6 +1,7 @@
 """Consents from a file: what RecordConsent refuses is refused, nothing comes twice, and every row is proven."""
 
 import asyncio
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -363,3 +364,44 @@ async def test_places_of_refused_rows_are_bounded_and_their_number_is_told(house
 
 async def test_an_import_of_nothing_records_nothing(house: House) -> None:
     assert counted(await imported(house, [])) == (0, 0, {})
+
+
+async def _memory_of(house: House, rows: int, days_ago: int) -> int:
+    """Import so many rows, each made when it is read; return the most memory that was held meanwhile, in bytes."""
+    kept = row(house, StoreKey("crm", "C00001"))
+    begin = kept.draft.event_time - timedelta(days=days_ago)
+
+    async def made() -> AsyncIterator[Rows]:
+        for at in range(0, rows, 500):
+            yield [
+                replace(
+                    kept,
+                    customer=StoreKey("crm", f"C{number % 200 + 1:05}"),
+                    draft=replace(kept.draft, event_time=begin + timedelta(seconds=number)),
+                )
+                for number in range(at, min(at + 500, rows))
+            ]
+            house.log.leaves.clear()  # the test's own copies
+            house.counted.decisions.clear()
+            house.counted.stages.clear()
+
+    tracemalloc.start()
+    try:
+        reply = await import_consents(house.gate, DESK, ASK, made())
+        assert isinstance(reply, ImportReply)
+        assert counted(reply) == (rows, 0, {})
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def test_memory_does_not_grow_with_the_rows(house: House) -> None:
+    await imported(house, [row(house, key) for key in keys(200)])  # whatever is kept for good is there
+    few, many = await _memory_of(house, 500, 100), await _memory_of(house, 1_500, 200)
+    assert many < few + 1_500_000, (few, many)
+
+
+@pytest.mark.soak
+async def test_a_hundred_thousand_rows_take_no_more_memory_than_a_thousand(house: House) -> None:
+    few, many = await _memory_of(house, 1_000, 100), await _memory_of(house, 100_000, 200)
+    assert many < few + 8_000_000, (few, many)

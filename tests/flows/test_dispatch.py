@@ -452,17 +452,6 @@ async def test_what_a_provider_has_no_room_for_goes_back_and_comes_again(house: 
     assert await states(at.gate, campaign) == {"SUBMITTED": 9}
 
 
-async def test_a_limit_refuses_exactly_who_is_beyond_it(house: House) -> None:
-    provider = CountingProvider()
-    limited = POLICY + b"  limits: {rows_per_hour: 3, distinct_customers_per_day: 5}\n"
-    at = sending(house, provider, policy=limited)
-    agreed = await adults(house, 6)
-    campaign = await campaign_to(at.gate, agreed)
-    await work_off(at.gate)
-    assert len(provider.got) == 3
-    assert await reasons(at.gate, campaign) == {"LIMIT_EXCEEDED": 3}
-
-
 async def test_one_person_under_two_references_gets_one_message_of_a_campaign(house: House) -> None:
     provider = CountingProvider()
     at = sending(house, provider)

@@ -28,6 +28,7 @@ from fujie.model.errors import FujieError
 from fujie.model.principal import Credential, Principal
 from fujie.model.processor import Processor
 from fujie.model.request import RequestContext
+from fujie.model.subject_request import Indexed, RequestKind, SubjectRequest
 from fujie.model.vocabulary import State
 from fujie.transport.grpc import streams
 from fujie.transport.grpc.methods import METHODS, STREAMS
@@ -39,10 +40,14 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
+from fujie.v1 import subject_request_service_pb2 as request_v1
 from fujie.v1 import types_pb2 as types_v1
 from support import answers
 from support.house import ADMIN, House, ask, caller, opened_house
 from support.sending import CountingProvider, campaign_to, sending
+
+REQUEST = "f" * 32
+"""A request of the first customer."""
 
 ASKERS = ("stranger", "nobody-in-particular", "gone", "suspended")
 
@@ -87,6 +92,7 @@ drafts = st.builds(
     messaging_v1.MessageDraft,
     category=categories, signature=st.just("fujie"), text=texts, provider=providers,
 )  # fmt: skip
+customer_requests = st.sampled_from([REQUEST, "0" * 32, ""])
 processors = st.builds(
     processor_v1.Processor,
     id=st.sampled_from(["carrier", ""]), valid_from=st.just("2026-01-01"), region=st.just("CN"),
@@ -210,6 +216,18 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         processor_v1.GetProcessorRequest, id=st.sampled_from(["carrier", "none", ""]), context=contexts
     ),
     "ListProcessors": st.builds(processor_v1.ListProcessorsRequest, context=contexts, **pages),
+    "GetRequest": st.builds(request_v1.GetRequestRequest, id=customer_requests, context=contexts),
+    "ListRequests": st.builds(
+        request_v1.ListRequestsRequest,
+        customer=st.one_of(st.none(), refs), with_resolved=st.booleans(), context=contexts, **pages,
+    ),
+    "ResolveRequest": st.builds(
+        request_v1.ResolveRequestRequest,
+        id=customer_requests, outcome=st.sampled_from([0, 1, 2]), context=contexts,
+    ),
+    "ListDisclosures": st.builds(
+        request_v1.ListDisclosuresRequest, customer=refs, context=contexts, **pages
+    ),
 }  # fmt: skip
 
 
@@ -302,8 +320,19 @@ async def leave_traces(house: House) -> None:
     await register.upsert_processor(
         Processor("carrier", "Carrier", "c-7", date(2026, 1, 1), date(2027, 1, 1)), house.hands.now()
     )
+    await of_a_customer(house)
     extra = Principal("only-here", roles=frozenset({"support"}), department="east")
     assert isinstance(await upsert_principal(house.gate, ADMIN, RequestContext(), extra), PrincipalReply)
+
+
+async def of_a_customer(house: House) -> None:
+    """A request, and disclosures."""
+    now, rights = house.hands.now(), house.gate.rights
+    sid = (await house.ledger.enrol([StoreKey("crm", "C00001")], now)).sid
+    asked = SubjectRequest(REQUEST, sid, RequestKind.COMPLAINT, b"", now, now)
+    assert await rights.requests.open_request(asked) == asked
+    counts = {(sid, now.date(), "lookup", "after_sales"): 3}
+    await rights.disclosures.add(Indexed("test/w7", 0, 3, counts))
 
 
 async def hire(house: House) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from fujie.flows.consent import record_consent
 from fujie.flows.gate import Gate
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.request import RequestContext
+from fujie.model.subject_request import Indexed
 from support.answers import answer
 from support.house import House, caller
 from support.links import Sent, send, sending
@@ -27,6 +29,11 @@ WORDS = {
     "zh-CN": ("不再接收“营销”消息", "重新同意…", "我同意", "不再接收任何消息", "解除全部拒收…", "确认解除"),
     "en": ("Stop “Marketing” messages", "Agree again…", "I agree", "Stop all messages",
            "End the refusal of everything…", "Confirm"),
+}  # fmt: skip
+ASKS = {
+    "zh-CN": ("投诉…", "提交投诉", "申请删除我的个人信息…", "确认申请删除", "您的信息被使用的记录"),
+    "en": ("Complain…", "Send the complaint", "Ask us to erase my data…", "Yes, ask for erasure",
+           "When your data were used"),
 }  # fmt: skip
 SERIOUS = {"serious", "critical"}
 
@@ -95,6 +102,8 @@ async def test_a_customer_refuses_and_agrees_again_at_any_width_in_both_language
                 troubles: list[str] = []
                 page.on("console", partial(_hear, troubles))
                 await walk(page, f"{base}/c/{sent.token}", words, f"{size}-{language}", tmp_path)
+                await used(house, StoreKey("crm", f"C{number:05d}"), number)
+                await asks(page, f"{base}/c/{sent.token}", ASKS[language], f"{size}-{language}", tmp_path)
                 assert phone[-8:] not in await page.content()
                 assert troubles == []
                 await context.close()
@@ -108,7 +117,8 @@ def _hear(troubles: list[str], said: ConsoleMessage) -> None:
 async def walk(page: Page, url: str, words: tuple[str, ...], name: str, shots: Path) -> None:
     stop_one, again, agree, stop_all, end_all, confirm = words
     await page.goto(url)
-    await page.locator("summary").click()
+    for summary in await page.locator("summary").all():
+        await summary.click()
     await check(page, f"{name}-1-open", shots)
     await page.get_by_role("button", name=stop_one).click()
     await page.get_by_role("status").wait_for()
@@ -126,6 +136,40 @@ async def walk(page: Page, url: str, words: tuple[str, ...], name: str, shots: P
     await check(page, f"{name}-5-end", shots)
     await page.get_by_role("button", name=confirm).click()
     await page.get_by_role("button", name=stop_one).wait_for()
+
+
+async def used(house: House, key: StoreKey, number: int) -> None:
+    """Let the index of the log say that the data of a customer were used on sixty days."""
+    identity = await house.ledger.find((key,))
+    assert identity is not None
+    counts = {
+        (identity.sid, date(2026, 9, 1) + timedelta(days=day), action, purpose): day % 3 + 1
+        for day in range(30)
+        for action, purpose in (("lookup", "after_sales"), ("send", "marketing"))
+    }
+    await house.ledger.disclosures.add(Indexed(f"test/w{number}", 0, 1, counts))
+
+
+async def asks(page: Page, url: str, words: tuple[str, ...], name: str, shots: Path) -> None:
+    """Complain, then ask for erasure; each shows its number, and its form is gone."""
+    complain, send, erase, confirm, disclosures = words
+    await page.goto(url)
+    await page.get_by_text(disclosures).click()
+    assert await page.locator("details[open] li").count() == 50
+    await check(page, f"{name}-6-disclosures", shots)
+    await page.get_by_role("link", name=complain).click()
+    await page.get_by_role("textbox").fill(
+        "两条消息相隔一分钟 👨\u200d👩\u200d👧\nTwo messages within a minute"
+    )
+    await check(page, f"{name}-7-complaint", shots)
+    await page.get_by_role("button", name=send).click()
+    await page.get_by_role("status").wait_for()
+    assert await page.get_by_role("link", name=complain).count() == 0
+    await page.get_by_role("link", name=erase).click()
+    await check(page, f"{name}-8-erasure", shots)
+    await page.get_by_role("button", name=confirm).click()
+    await page.get_by_role("status").wait_for()
+    await check(page, f"{name}-9-asked", shots)
 
 
 @needs_chromium

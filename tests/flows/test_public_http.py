@@ -347,6 +347,29 @@ async def test_what_can_not_be_taken_back_here_says_so_and_has_no_button(port: P
     )
 
 
+async def test_words_that_a_phone_took_for_a_part_of_the_link_do_not_break_it(port: Port) -> None:
+    sent = await linked(port)
+    for tail in ("拒收请回复R", "。", "%EF%BC%8C", ")"):
+        led = await port.ask("GET", f"/c/{sent.token}{tail}")
+        assert (led.status_code, led.headers["location"]) == (303, sent.token)
+    for tail in ("x", "-", "_0"):
+        assert (await port.ask("GET", f"/c/{sent.token}{tail}")).status_code == 404
+
+
+async def test_who_opens_the_address_of_a_form_that_failed_finds_the_way_back(port: Port) -> None:
+    sent = await linked(port)
+    failed = await port.ask("POST", f"/c/{sent.token}/stop", headers=FORM, content="of=x")
+    assert failed.status_code == 400
+    assert f'href="../{sent.token}?lang=' in failed.text
+    back = await port.ask("GET", f"/c/{sent.token}/stop")
+    assert (back.status_code, back.headers["location"]) == (303, f"../{sent.token}?lang=zh")
+    assert await closed(port.gate) == 0
+    for token in ("javascript:alert(1)", "A" * 21 + '"'):
+        refused = await port.ask("POST", f"/c/{token}/stop", content="of=x")
+        assert refused.status_code == 400
+        assert "<a " not in refused.text
+
+
 async def test_a_forged_link_says_nothing(port: Port) -> None:
     for token in ("A" * 22, "x", "..", "%2e%2e", "A" * 5000, "A" * 21 + "%00", "<b>"):
         page = await port.ask("GET", f"/c/{token}")

@@ -189,6 +189,18 @@ async def test_a_forged_block_of_no_message_of_ours_closes_nobody(gate: Gate) ->
     assert await closed_by(gate, phone) == []
 
 
+async def test_a_block_of_ones_own_message_closes_nobody_elses_number(gate: Gate) -> None:
+    phone = await number(gate)
+    sent = await send(gate, KEY, phone)
+    forged = Receipt(
+        "wire", MessageState.FAILED, "x", STRANGER, sent.intent_id, "MBBLACK", is_opted_out=True
+    )
+    await receive(gate, "wire", Called([forged]))
+    assert await closed_by(gate, STRANGER) == await closed_by(gate, phone) == []
+    await receive(gate, "wire", Called([replace(forged, phone=phone)]))
+    assert len(await closed_by(gate, phone)) == 1
+
+
 async def test_no_entry_holds_a_number_a_text_or_a_provider_id(house: House, gate: Gate) -> None:
     house.log.leaves.clear()
     phone = await number(gate)

@@ -2,27 +2,31 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from fujie.flows.consent import NOW, withdraw_consent
-from fujie.flows.directory import offboard_principal
+from fujie.flows.consent import NOW, Answer, withdraw_consent
+from fujie.flows.consent_import import ImportAsk, Rows, import_consents
+from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.dispatch import dispatch
 from fujie.flows.reply import Refusal, SuppressionReply
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.principal import Principal
 from fujie.model.request import RequestContext
 from fujie.model.suppression import SuppressionScope
+from fujie.model.vocabulary import State
 from support import postgresql, racing
 from support.house import ADMIN, House, Shared, caller, opened_house
 from support.sending import CountingProvider, agree, campaign_to, keys, leases, phone_of, sending, states
 
 DESK = caller("consent-desk")
 CONTEXT = RequestContext()
+SUSPENDED = Principal("marketer", roles=frozenset({"marketer"}), employment=State.SUSPENDED)
 
 
 class OnItsWay:
@@ -71,6 +75,16 @@ async def withdraw(at: House, ref: CustomerRef) -> object:
     return await withdraw_consent(at.gate, DESK, ref, CONTEXT, draft)
 
 
+async def by_file(at: House, ref: CustomerRef) -> object:
+    when = at.hands.now()
+    said = ConsentEvent("", "", "marketing", ConsentEventType.REFUSED, when, when, "", source="import")
+
+    async def file() -> AsyncIterator[Rows]:
+        yield [Answer(said, ref)]
+
+    return await import_consents(at.gate, DESK, ImportAsk(CONTEXT), file())
+
+
 Act = Callable[[House], Awaitable[object]]
 
 
@@ -82,7 +96,9 @@ ACTS: dict[str, Act] = {
     "opt-out": lambda at: opt_out(at, keys(1)[0]),
     "opt-out by number": _by_number,
     "withdrawal": lambda at: withdraw(at, keys(1)[0]),
+    "refusal in a file": lambda at: by_file(at, keys(1)[0]),
     "offboarding": lambda at: offboard_principal(at.gate, ADMIN, CONTEXT, "marketer"),
+    "suspension": lambda at: upsert_principal(at.gate, ADMIN, CONTEXT, SUSPENDED),
 }
 
 

@@ -37,6 +37,7 @@ from fujie.model.vocabulary import State
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
 from fujie.ports import EvidenceLog
+from fujie.ports.requests import Rights
 
 BOOTSTRAP = Credential("bootstrap-admin", "test")
 ADMIN = Credential("administrator", "test")
@@ -75,6 +76,7 @@ class Counted:
 
     decisions: list[tuple[str, str, str]] = field(default_factory=list)
     stages: list[str] = field(default_factory=list)
+    submissions: list[tuple[str, str]] = field(default_factory=list)
     arrivals: list[tuple[str, str]] = field(default_factory=list)
 
     def decided(self, action: str, effect: str, reason: str) -> None:
@@ -82,6 +84,9 @@ class Counted:
 
     def stage(self, name: str, seconds: float) -> None:
         self.stages.append(name)
+
+    def submitted(self, provider: str, what: str) -> None:
+        self.submissions.append((provider, what))
 
     def received(self, provider: str, what: str) -> None:
         self.arrivals.append((provider, what))
@@ -234,6 +239,7 @@ async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) 
         tokeniser=Tokeniser(os.urandom(32), "k1", "test"),
         seal_key=seal,
         zone=ZoneInfo("Asia/Shanghai"),
+        rights=Rights(ledger.requests, ledger.disclosures),
         admins=frozenset({BOOTSTRAP.subject}),
         controller="Test Ltd.",
     )

@@ -22,8 +22,7 @@ SERVES = "law.fujie.dev/serves"
 """The annotation of a grant or guard whose whole scope keeps an article, without a validation that cites it."""
 
 NEEDS: Mapping[str, tuple[str, str]] = {
-    "message": ("消息内容、发送时段、频次", "message facts: content, hours, frequency"),
-    "processor": ("受托方与服务商登记", "facts about processors and providers"),
+    "processor": ("第三方清单与公示", "lists of third parties, and their publication"),
     "region": ("存储与接收方所在地、数量累计", "where stores and recipients stand, yearly volumes"),
     "request": ("客户请求的办理", "requests of customers, with their clocks"),
     "retention": ("保存期限的执行", "retention that is carried out"),
@@ -31,7 +30,12 @@ NEEDS: Mapping[str, tuple[str, str]] = {
     "incident": ("安全事件的处置", "how incidents are handled"),
     "text": ("标准原文未读", "the text of the standard, which was not read"),
 }
-STATUS = {"read": "已读原文 read", "secondary": "二手来源 secondary", "unverified": "未核实 unverified"}
+STATUS = {
+    "read": "已读原文 read",
+    "provider": "服务商文档 provider",
+    "secondary": "二手来源 secondary",
+    "unverified": "未核实 unverified",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -126,8 +130,11 @@ def _of_annotations() -> Iterator[tuple[str, Kept]]:
             shown = [
                 case
                 for case, decision in settled()
-                if decision.fields.keys() & guards[name].fields.keys()
-                and case.ask.request.purpose in match.purposes
+                if (
+                    decision.fields.keys() & guards[name].fields.keys()
+                    and case.ask.request.purpose in match.purposes
+                )
+                or any(hit.guard == name and hit.code == "FREQUENCY_EXCEEDED" for hit in decision.reasons)
             ]
         yield article, _kept(_pack_of(file), name, shown)
 
@@ -158,10 +165,10 @@ _HEAD = """# Law coverage 法规覆盖
 Generated from `docs/law-sources.yaml`, the shipped policies and their tests; a test compares it. It is software, not legal
 advice. 本页由 `docs/law-sources.yaml`、随附策略及其测试生成，并由测试核对；仅为软件说明，不构成法律意见。
 
-A guard denies only on what was **read**; what rests on a **secondary** or **unverified** source warns, and says so. In
-brackets: how many cases show the refusal, warning or grant, and in which tests (`document/test`). A guard of a pack keeps an
+A guard denies only on what was **read**, and on what the documents of a **provider**, which are no law, say that it refuses
+by itself; the rest of these warns, and so does what rests on a **secondary** or **unverified** source, and says so. In brackets: how many cases show the refusal, warning or grant, and in which tests (`document/test`). A guard of a pack keeps an
 article for the purposes of its pack, where that pack is loaded and the store says what it reads; of a ticket or an evidence
-it sees that it is there, not what it says. 守则仅依据已读原文拒绝；二手或未核实的来源只作提示。括号内为展示该结果的用例数及所在测试。
+it sees that it is there, not what it says. 守则仅依据已读原文，或服务商文档载明会自行拒发的情形拒绝；服务商的其他要求、二手或未核实的来源只作提示。括号内为展示该结果的用例数及所在测试。
 行业包的守则仅在加载该包、数据源提供所需属性时，对该包的目的生效；单号和证据只检查有无，不检查内容。
 """
 

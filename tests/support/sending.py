@@ -1,10 +1,13 @@
 """Sending under test: a provider that counts what it is given, campaigns, and who agreed to get them."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import yaml
+
+from fujie.app.shipped import shipped_policies
 from fujie.flows.dispatch import dispatch
 from fujie.flows.gate import Gate, Sending
 from fujie.flows.recipients import planned
@@ -41,6 +44,17 @@ spec:
   roles: [marketer]
   purposes: [marketing]
 """.encode()
+
+
+def _without_sending() -> Mapping[str, bytes]:
+    base = shipped_policies() / "base"
+    grants = yaml.safe_load_all((base / "grants.yaml").read_bytes())
+    others = [each for each in grants if "send" not in each["spec"]["match"]["actions"]]
+    return {"grants.yaml": yaml.safe_dump_all(others).encode(), "messages.yaml": b""}
+
+
+NO_SENDING = _without_sending()
+"""What takes the place of base's rules on messages, where a test brings its own: they are tested by their policy tests."""
 
 
 class CountingProvider:
@@ -93,7 +107,7 @@ class CountingProvider:
 
 def sending(house: House, *providers: Provider, policy: bytes = POLICY, **more: Any) -> House:
     """Return the house with these providers, and somebody who may send marketing."""
-    with_grant = house.with_policy({"sending.yaml": policy})
+    with_grant = house.with_policy({**NO_SENDING, "sending.yaml": policy})
     ports = Sending(
         house.ledger.outbox, house.ledger.processors, {each.name: each for each in providers}, **more
     )

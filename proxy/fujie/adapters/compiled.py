@@ -33,4 +33,6 @@ class CompiledSelect:
 
         """
         defaults = self._defaults
+        if not defaults:
+            return tuple(map(values.__getitem__, self._order))
         return tuple([values[name] if name in values else defaults[name] for name in self._order])

@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.metrictable import TABLE, Merge, row_of
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Action, Effect
@@ -34,6 +35,7 @@ STAGES = (
     "mask",
     "explain",
     "proofs",
+    "settlement",
     "total",
 )
 """What flows report, in the order of a look-up."""
@@ -117,6 +119,8 @@ class PrometheusMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library has no types here
         self._registry = CollectorRegistry()
         self._decisions = self._counter("fujie_decisions_total")
+        self._submitted = self._counter("fujie_submissions_total")
+        self._received = self._counter("fujie_received_total")
         self._failures = self._counter("fujie_log_failures_total")
         self._refused = self._counter("fujie_bundle_reload_failures_total")
         self._bad_certificates = self._counter("fujie_certificate_reload_failures_total")
@@ -150,6 +154,22 @@ class PrometheusMetrics:
     def stage(self, name: str, seconds: float) -> None:
         """See `ports.Metrics.stage`."""
         self._stages.observe(name, seconds)
+
+    def submitted(self, provider: str, what: str) -> None:
+        """See `ports.Metrics.submitted`."""
+        self._submitted.labels(provider, what).inc()
+
+    def sending(self, providers: Iterable[str], standing: Standing) -> None:
+        """Show how sending stands, for the providers of the settings."""
+        self._gauges["fujie_message_claimed_seconds"].set(standing.claimed_s)
+        self._gauges["fujie_campaign_waiting_seconds"].set(standing.waiting_s)
+        for provider in providers:
+            unknown = standing.unknown.get(provider, 0)
+            self._gauges["fujie_messages_unknown"].labels(provider).set(unknown)
+
+    def received(self, provider: str, what: str) -> None:
+        """See `ports.Metrics.received`; providers are those of the settings."""
+        self._received.labels(provider, what).inc()
 
     def log_failed(self) -> None:
         """Count a failure of the log."""

@@ -33,6 +33,41 @@ TABLE = (
         "Decisions by primary reason (empty when allowed).",
     ),
     Metric("fujie_stage_seconds", "histogram", ("stage",), "Time that the stages of a call take."),
+    Metric(
+        "fujie_submissions_total",
+        "counter",
+        ("provider", "what"),
+        "What providers said to messages: `accepted`, `refused`, `retry` (not taken, this time), `unknown`.",
+    ),
+    Metric(
+        "fujie_messages_unknown",
+        "gauge",
+        ("provider",),
+        "Messages of the last 24 hours whose outcome nobody knows, of the whole ledger; they are never sent again.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_message_claimed_seconds",
+        "gauge",
+        (),
+        "Age of the oldest message on its way to a provider, of the whole ledger; 0 when there is none.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_campaign_waiting_seconds",
+        "gauge",
+        (),
+        "The longest that a running campaign has had due messages which no worker took up; 0 when there is none.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_received_total",
+        "counter",
+        ("provider", "what"),
+        "What providers sent: receipts (`taken`, `repeated`, `unknown` where no message of ours was meant), replies"
+        " (`stop`, `maybe_stop`, `start`, `other`, `again` when repeated), `block` for numbers on their own lists,"
+        " `skipped` for what could not be read, `refused` for calls that were not theirs.",
+    ),
     Metric("fujie_log_failures_total", "counter", (), "Failures of a log; each ends its worker."),
     Metric(
         "fujie_log_checkpoint_age_seconds",

@@ -25,6 +25,7 @@ from fujie.v1.directory_service_pb2_grpc import DirectoryServiceStub
 from fujie.v1.messaging_service_pb2_grpc import MessagingServiceStub
 from fujie.v1.policy_service_pb2_grpc import PolicyServiceStub
 from fujie.v1.processor_service_pb2_grpc import ProcessorServiceStub
+from fujie.v1.subject_request_service_pb2_grpc import SubjectRequestServiceStub
 
 
 class PlaintextRefused(ValueError):
@@ -51,6 +52,7 @@ class Stubs:
     approvals: ApprovalServiceStub
     messages: MessagingServiceStub
     processors: ProcessorServiceStub
+    requests: SubjectRequestServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +112,7 @@ def connect(
         ApprovalServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         MessagingServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         ProcessorServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        SubjectRequestServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
     )
 
 

@@ -32,6 +32,9 @@ SWEEP_S, POLL_S, RESOLVE_S = 1.0, 1.0, 5.0
 _SETTLING_S = 2.0
 """How much longer than submitting it takes to write down what came of it, before it counts as abandoned."""
 
+_SKEW_S = 5.0
+"""How far the clocks of two hosts may be apart: who sweeps too soon would confirm an opt-out before its message went."""
+
 _LONGEST_PAUSE_S = 10.0
 
 END_S = 5.0
@@ -120,7 +123,7 @@ class Dispatching:
 
     async def _sweep(self) -> None:
         longest = max((each.timeout_s for each in self._sending.providers.values()), default=0.0)
-        await self._sending.outbox.sweep(self._gate.clock.now(), longest + LATE_S + _SETTLING_S)
+        await self._sending.outbox.sweep(self._gate.clock.now(), longest + LATE_S + _SETTLING_S + _SKEW_S)
 
 
 def _polling(gate: Gate, provider: Provider) -> Callable[[], Awaitable[object]]:

@@ -57,7 +57,9 @@ class HTTPCallback(Section):
         default=(), description="Statuses or codes of failures because the customer opted out."
     )
     text: str = Field(default="", description="Path of a reply's text; an item that has it is a reply.")
-    reply_id: str = Field(default="", description="Path of a reply's id.")
+    reply_id: str = Field(
+        default="", description="Path of a reply's id; without it one that is repeated counts as a new one."
+    )
     signature: str = Field(default="", description="Path of the signature that was replied to.")
     answer: str = Field(default="", description="What the provider wants to hear.")
 

@@ -89,7 +89,7 @@ def _smpp(name: str, each: ProviderSettings, password: str, clock: Clock) -> Pro
             "PROVIDER_SECRET_UNREADABLE", f"provider {name}: SMPP has passwords of at most 8 characters"
         )
     try:
-        tls = ssl.create_default_context(cafile=line.ca) if line.tls else None
+        tls = _tls(line.ca) if line.tls else None
     except OSError:  # also what OpenSSL can not read
         raise StartError(
             "PROVIDER_CA_UNREADABLE", f"provider {name}: {line.ca} is not a PEM file of certificates"
@@ -108,6 +108,16 @@ def _smpp(name: str, each: ProviderSettings, password: str, clock: Clock) -> Pro
         ),
         clock,
     )
+
+
+def _tls(ca: Path | None) -> ssl.SSLContext:
+    # Not `create_default_context`: that writes the keys of the connection to where SSLKEYLOGFILE says.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    if ca is None:
+        context.load_default_certs()
+    else:
+        context.load_verify_locations(ca)
+    return context
 
 
 def _secret(name: str, path: Path) -> str:

@@ -56,6 +56,7 @@ from fujie.model.errors import LedgerError, StartError
 from fujie.model.suppression import ReplyScope
 from fujie.ports import Authenticator
 from fujie.ports.messaging import Provider
+from fujie.ports.requests import Rights
 from fujie.transport.grpc.services import Front
 
 CALL_SECONDS = 5.0
@@ -140,6 +141,7 @@ async def open_gate(
             tokeniser=Tokeniser(keys["token"].secret, keys["token"].id, TOKEN_SCOPE),
             seal_key=SealKey(keys["seal"].id, keys["seal"].secret),
             zone=ZoneInfo(settings.policy.zone),
+            rights=Rights(ledger.requests, ledger.disclosures),
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
             may_assert=frozenset(spiffe.may_assert if spiffe else ()),

@@ -31,6 +31,7 @@ from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
 from fujie.app.callbacks import read_lines
 from fujie.app.control import Control
+from fujie.app.disclosing import Disclosing, OwnLog
 from fujie.app.dispatching import Dispatching
 from fujie.app.logs import log_event, loop_trouble
 from fujie.app.policies import announce, follow
@@ -39,7 +40,7 @@ from fujie.app.readiness import Readiness
 from fujie.app.settings import Server, Settings
 from fujie.app.shadow import ShadowFiles, follow_shadow
 from fujie.app.wire import OpenGate, open_gate
-from fujie.model.errors import StartError
+from fujie.model.errors import LedgerError, StartError
 from fujie.policy.cel import ENGINE
 from fujie.transport.grpc.certificates import TLSFiles
 from fujie.transport.grpc.edge import Edge, Incident
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 
 WATCH_SECONDS = 0.2
 """How soon health follows the log and the ledger; one look costs a point read, about 20 µs."""
+
+SENDING_SECONDS = 10.0
+"""How often the metrics of sending are read; three reads of indexes."""
 
 CERTIFICATE_SECONDS = 2.0
 """How often the files of the certificate are compared; reading three small files takes 50 µs."""
@@ -148,9 +152,11 @@ class Worker:
             "policies": follow(gate.policies, self._metrics, reload_s, self._reload),
             "health": self._watch(gate, readiness, grpc),
             "keeper": gate.keeper.run(),
+            "disclosures": self._disclosing(gate).run(),
         }
         if (sending := gate.front.gate.sending) is not None and sending.providers:
             running["dispatch"] = Dispatching(gate.front.gate, sending).run()
+            running["standing"] = self._follow_sending(gate, tuple(sending.providers))
         if (shadow := gate.front.gate.shadow) is not None:
             files = ShadowFiles(self._settings.policy.shadow, gate.policies.attributes)
             every_s = self._settings.policy.reload_seconds
@@ -158,6 +164,19 @@ class Worker:
         if grpc.certificates is not None:
             running["certificates"] = self._follow_certificates(grpc)
         return {asyncio.create_task(each, name=name) for name, each in running.items()}
+
+    def _disclosing(self, gate: OpenGate) -> Disclosing:
+        log = OwnLog(
+            self._settings.audit.dir / gate.log.origin, gate.log.origin, lambda: gate.log.signed.size
+        )
+        return Disclosing(log, gate.ledger.disclosures, gate.front.gate.zone)
+
+    async def _follow_sending(self, gate: OpenGate, providers: tuple[str, ...]) -> None:
+        """Let the metrics follow how sending stands, for ever; what can not be read stays as it was."""
+        while True:
+            with suppress(LedgerError):
+                self._metrics.sending(providers, await gate.ledger.outbox.standing(self._clock.now()))
+            await asyncio.sleep(SENDING_SECONDS)
 
     async def _obey(self) -> None:
         """Do what the server says, until it is gone."""
@@ -188,7 +207,7 @@ class Worker:
 
     async def _watch(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> None:
         """Let health follow the log and the ledger, for ever."""
-        told, is_failure_counted = "", False
+        told, was_refused, is_failure_counted = "", False, False
         while True:
             await readiness.look()
             why_not = readiness.why_not()
@@ -199,8 +218,10 @@ class Worker:
             if why_not != told:
                 await grpc.report_health(is_serving=not why_not)
                 log_event("not_serving" if why_not else "serving", logging.WARNING, state=why_not)
-                self._line.send("state", why_not=why_not)
-                told = why_not
+            is_refused = gate.policies.is_refused
+            if (why_not, is_refused) != (told, was_refused):
+                self._line.send("state", why_not=why_not, are_policies_refused=is_refused)
+                told, was_refused = why_not, is_refused
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _follow_certificates(self, grpc: GrpcServer) -> None:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Generic, TypeVar
 
-from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
+from fujie.model.consent import NEGATIVE, Bearing, ConsentEventType
 from fujie.model.vocabulary import ANY_CHANNEL, State
 
 _STATES = {
@@ -14,13 +15,15 @@ _STATES = {
     ConsentEventType.INVALIDATED: State.INVALIDATED,
 }
 
+_Event = TypeVar("_Event", bound=Bearing)
+
 
 @dataclass(frozen=True, slots=True)
-class Consent:
+class Consent(Generic[_Event]):
     """The derived state, and the event that governs it."""
 
     state: State
-    governing: ConsentEvent | None = None
+    governing: _Event | None = None
 
     @property
     def explicit(self) -> bool:
@@ -33,13 +36,13 @@ class Consent:
         return self._given is not None and self._given.separate
 
     @property
-    def _given(self) -> ConsentEvent | None:
+    def _given(self) -> _Event | None:
         return self.governing if self.state is State.GIVEN else None
 
 
 def consent_of(
-    events: Iterable[ConsentEvent], sid: str, channel: str, now: datetime, ttl: timedelta | None
-) -> Consent:
+    events: Iterable[_Event], sid: str, channel: str, now: datetime, ttl: timedelta | None
+) -> Consent[_Event]:
     """Derive the state of one purpose and channel for the customer `sid`.
 
     1. An event counts when it is for this channel or for any.
@@ -51,8 +54,8 @@ def consent_of(
 
     No event at all is NONE. `events` come in order of arrival for equal times.
     """
-    governing: ConsentEvent | None = None
-    asked: ConsentEvent | None = None
+    governing: _Event | None = None
+    asked: _Event | None = None
     for event in events:
         if event.channel not in (channel, ANY_CHANNEL):  # 1
             continue
@@ -75,7 +78,7 @@ COOLDOWN = timedelta(days=30)
 is ours. A request without an answer counts as refused (MIIT Order 31 art. 18, kept as a floor)."""
 
 
-def may_be_asked(events: Iterable[ConsentEvent], sid: str, channel: str, now: datetime) -> bool:
+def may_be_asked(events: Iterable[Bearing], sid: str, channel: str, now: datetime) -> bool:
     """Tell whether the customer `sid` may be asked for consent by us.
 
     Not within COOLDOWN after a refusal or an unanswered request; never after a withdrawal that no later consent
@@ -97,12 +100,12 @@ def may_be_asked(events: Iterable[ConsentEvent], sid: str, channel: str, now: da
     return withdrawn < given or withdrawn == datetime.min.replace(tzinfo=UTC)
 
 
-def _governs(event: ConsentEvent, other: ConsentEvent) -> bool:
+def _governs(event: Bearing, other: Bearing) -> bool:
     if event.event_time != other.event_time:
         return event.event_time > other.event_time
     return event.type in NEGATIVE or other.type not in NEGATIVE
 
 
-def _ended(given: ConsentEvent, now: datetime, ttl: timedelta | None) -> bool:
+def _ended(given: Bearing, now: datetime, ttl: timedelta | None) -> bool:
     own = given.valid_until is not None and now >= given.valid_until
     return own or (ttl is not None and now >= given.event_time + ttl)

@@ -34,8 +34,15 @@ class Decider:
         return self._planner.plan(request, roles)
 
     def decide(self, plan: Plan, request: Request, facts: Facts) -> Decision:
-        """Decide; a repeated request with the same facts is answered from memory."""
-        key = (plan, request, *map(facts.get, plan.reads))
+        """Decide; a repeated request with the same facts is answered from memory.
+
+        Of the request counts what `decide` reads of it beside the plan, which was made for its action, store, key kind
+        and roles, and the facts. To hash all of it would take half of the time.
+        """
+        key = (
+            plan, request.purpose, request.basis, request.fields, request.strict, request.has_basis_evidence, request.channel,
+            *map(facts.values.get, plan.reads),
+        )  # fmt: skip
         decision = self._decisions.get(key)
         if decision is None:
             decision = decide(plan, request, facts)

@@ -1,15 +1,15 @@
 """Raw values to typed facts. `derive` is where time becomes states and hours; nothing after it knows a clock."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, tzinfo
+from typing import NamedTuple
 
-from fujie.decision.consent import Consent, consent_of
+from fujie.decision.consent import consent_of
 from fujie.decision.processor import processor_facts
-from fujie.decision.recipient import Reached, recipient_facts
+from fujie.decision.recipient import RECIPIENT_FACTS, Reached, recipient_facts
 from fujie.decision.suppression import suppressed
 from fujie.decision.validity import expired_at
-from fujie.model.consent import ConsentEvent
+from fujie.model.consent import Bearing
 from fujie.model.facts import (
     EXPIRED,
     LONGEST,
@@ -30,7 +30,7 @@ from fujie.model.vocabulary import ANY_CHANNEL, Action, State
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
-_NEVER_ASKED = Consent(State.NONE)
+_NEVER_ASKED = (State.NONE, False, False)
 _NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
 _NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
 _NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
@@ -38,9 +38,8 @@ _NULL = Unknown(UnknownWhy.NULL)
 _WRONG_TYPE = Unknown(UnknownWhy.WRONG_TYPE)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Raw:
-    """What the edges know, before it is typed.
+class Raw(NamedTuple):
+    """What the edges know, before it is typed. A named tuple, since one is made for every recipient of a campaign.
 
     `events` are the consent events of every sid of the customer, None when there is no customer.
     `sid` is the one that positive consent must have been given for. `attributes` are raw column
@@ -53,7 +52,7 @@ class Raw:
     """
 
     principal: Principal
-    events: Sequence[ConsentEvent] | None = None
+    events: Sequence[Bearing] | None = None
     sid: str = ""
     attributes: Mapping[str, object] | None = None
     suppressions: Sequence[Suppression] | None = None
@@ -61,6 +60,22 @@ class Raw:
     processor: Processor | None = None
     is_local: bool = False
     reached: Reached | None = None
+
+    def __repr__(self) -> str:
+        return "Raw(...)"
+
+
+class Particulars(NamedTuple):
+    """All that the facts say of one customer. Customers with the same are decided alike; what was not read is None.
+
+    `reached` is as `recipient_facts` returns it, `consent` the state, whether it is explicit and whether separate,
+    `attributes` the typed values of those that the row has, by name.
+    """
+
+    reached: Sequence[FactValue] | None
+    consent: tuple[State, bool, bool] | None
+    in_force: bool | None
+    attributes: tuple[tuple[str, FactValue], ...] | None
 
 
 def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
@@ -94,44 +109,69 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         values[EXPIRED] = expired_at(bundle, request.action, principal.roles, now)
     if request.action is Action.SEND and (raw.processor or raw.is_local or raw.message is not None):
         values |= processor_facts(raw.processor, request.purpose, local.date(), is_local=raw.is_local)
-    return with_customer(bundle, request, Facts(values), raw, now)
+    if raw.message and request.action is Action.SEND:
+        values |= raw.message
+    return _filled(bundle, values, particulars(bundle, request, values, raw, now))
 
 
 def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now: datetime) -> Facts:
     """Return the facts of `asker` with those of the customer in `raw`, and of the message to them: what `derive` would
     give for it, but for `processor.*`, which stay those of `asker`."""
-    values = dict(asker.values)
-    if request.action is Action.SEND:
-        values |= _of_message(bundle, raw, now)
+    said = with_message(request, asker, raw.message)
+    return told_of(bundle, said, particulars(bundle, request, said.values, raw, now))
+
+
+def with_message(request: Request, asker: Facts, message: Mapping[str, FactValue] | None) -> Facts:
+    """Return the facts of `asker` with those of the message, which count for the action send alone."""
+    return Facts({**asker.values, **message}) if message and request.action is Action.SEND else asker
+
+
+def particulars(
+    bundle: Bundle, request: Request, said: Mapping[str, FactValue], raw: Raw, now: datetime
+) -> Particulars:
+    """Return what the facts say of the customer in `raw`; `said` are those of asker and message."""
+    reached = None
+    if raw.reached is not None and request.action is Action.SEND:
+        category = said.get("message.category", NOT_FETCHED)
+        reached = recipient_facts(bundle.capped_guards, raw.reached, category, now)
+    consent = None
     if raw.events is not None:
         consent = _NEVER_ASKED
         if raw.events:
             purpose = bundle.purposes.get(request.purpose)
             ttl = purpose.consent_ttl if purpose else None
-            consent = consent_of(raw.events, raw.sid, request.channel or ANY_CHANNEL, now, ttl)
-        values["consent.state"] = consent.state
-        values["consent.explicit"] = consent.explicit
-        values["consent.separate"] = consent.separate
+            known = consent_of(raw.events, raw.sid, request.channel or ANY_CHANNEL, now, ttl)
+            consent = (known.state, known.explicit, known.separate)
+    in_force = None
     if raw.suppressions is not None:
-        values["suppression.in_force"] = suppressed(
-            raw.suppressions, request.purpose, request.channel, request.brand
-        )
-    if raw.attributes is None:
-        for name in bundle.customer_attributes:
-            values["customer." + name] = _NO_CUSTOMER
-    else:
-        known = raw.attributes.get
-        for name, fact_type in bundle.customer_attributes.items():
-            values["customer." + name] = _typed(known(name, _NOT_MAPPED), fact_type)
+        given = raw.suppressions
+        in_force = bool(given) and suppressed(given, request.purpose, request.channel, request.brand)
+    attributes = None
+    if raw.attributes is not None:
+        types = bundle.customer_attributes
+        of_row = raw.attributes.items()
+        attributes = tuple([(name, _typed(value, types[name])) for name, value in of_row if name in types])
+    return Particulars(reached, consent, in_force, attributes)
+
+
+def told_of(bundle: Bundle, said: Facts, known: Particulars) -> Facts:
+    """Return the facts of asker and message with those of a customer."""
+    return _filled(bundle, dict(said.values), known)
+
+
+def _filled(bundle: Bundle, values: dict[str, FactValue], known: Particulars) -> Facts:
+    if known.reached is not None:
+        values.update(zip(RECIPIENT_FACTS, known.reached, strict=True))
+    if known.consent is not None:
+        values["consent.state"], values["consent.explicit"], values["consent.separate"] = known.consent
+    if known.in_force is not None:
+        values["suppression.in_force"] = known.in_force
+    missing = _NO_CUSTOMER if known.attributes is None else _NOT_MAPPED
+    for name in bundle.customer_attributes:
+        values["customer." + name] = missing
+    for name, value in known.attributes or ():
+        values["customer." + name] = value
     return Facts(values)
-
-
-def _of_message(bundle: Bundle, raw: Raw, now: datetime) -> Mapping[str, FactValue]:
-    found = dict(raw.message or {})
-    if raw.reached is not None:
-        category = found.get("message.category", NOT_FETCHED)
-        found |= recipient_facts(bundle.capped_guards, raw.reached, category, now)
-    return found
 
 
 def _typed(value: object, fact_type: FactType) -> FactValue:
@@ -143,23 +183,19 @@ def _typed(value: object, fact_type: FactType) -> FactValue:
         return _NULL
     if isinstance(value, Unknown):
         return value
-    match fact_type.kind:
-        case Kind.BOOL:
-            return bool(value) if isinstance(value, int) and value in (0, 1) else _WRONG_TYPE
-        case Kind.INT:
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            return (
-                value if whole and isinstance(value, int) and -_LARGEST <= value < _LARGEST else _WRONG_TYPE
-            )
-        case Kind.STRING:
-            return value if isinstance(value, str) and _is_text(value) else _WRONG_TYPE
-        case Kind.STRINGS:
-            items = value if isinstance(value, list | tuple) else ()
-            texts = tuple(item for item in items if isinstance(item, str) and _is_text(item))
-            whole = isinstance(value, list | tuple) and len(texts) == len(items)
-            return texts if whole and len(texts) + sum(map(len, texts)) <= LONGEST else _WRONG_TYPE
-        case _:
-            return _WRONG_TYPE
+    kind = fact_type.kind
+    if kind is Kind.BOOL:
+        return bool(value) if isinstance(value, int) and value in (0, 1) else _WRONG_TYPE
+    if kind is Kind.STRING:
+        return value if isinstance(value, str) and _is_text(value) else _WRONG_TYPE
+    if kind is Kind.INT:
+        whole = isinstance(value, int) and not isinstance(value, bool)
+        return value if whole and isinstance(value, int) and -_LARGEST <= value < _LARGEST else _WRONG_TYPE
+    if kind is Kind.STRINGS and isinstance(value, list | tuple):
+        texts = tuple(item for item in value if isinstance(item, str) and _is_text(item))
+        if len(texts) == len(value) and len(texts) + sum(map(len, texts)) <= LONGEST:
+            return texts
+    return _WRONG_TYPE
 
 
 def _is_text(text: str) -> bool:

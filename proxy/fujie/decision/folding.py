@@ -22,6 +22,7 @@ _LOOKALIKES: Final = {
     **dict(zip("ΑΒΕΖΗΙΚΜΝΟΡΤΥΧ", "ABEZHIKMNOPTYX", strict=True)),
     **dict(zip("αικνορυχ", "aiknopux", strict=True)),
     **dict(zip("ıɩⅼℓ", "iill", strict=True)),
+    **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True)),
     # Forms of one Chinese character that neither NFKC nor the fold to simplified script joins.
     **dict(zip("ー弌壹囯圀囻髙冣㝡朂苐蕞", "一一一国国国高最最最第最", strict=True)),
 }

@@ -1,7 +1,7 @@
 """What a customer who answers a message means: stop, perhaps stop, start, or something else.
 
-A text is folded first, so that spelling tricks and habits of keyboards do not matter: NFKC (full-width forms), upper
-case, then only letters and digits (categories L* and N*) stay. `ＴＤ`, `t d`, `TD.` and `退订！` are one word.
+A text is folded first, so that spelling tricks and habits of keyboards do not matter: NFKD (full-width forms, accents),
+upper case, then only letters and digits (categories L* and N*) stay. `ＴＤ`, `t d`, `TD.` and `退订！` are one word.
 
 A whole text that is a stop word closes. A text that holds one among others (STOP PLEASE) closes marketing too, since
 nobody may have to say no twice, and goes to a person: the FCC takes any reasonable way of saying it (47 CFR
@@ -9,6 +9,7 @@ nobody may have to say no twice, and goes to a person: the FCC takes any reasona
 as a whole text only, since `T` or `N` may be anything within another.
 """
 
+import re
 import unicodedata
 from enum import StrEnum
 
@@ -25,6 +26,10 @@ class Meaning(StrEnum):
 # Sources, looked at 2026-11: the replies that Aliyun (T), Tencent and Huawei (R, TD) print under marketing messages; the
 # default opt-out and opt-in words of Twilio, AWS End User Messaging and Telnyx; the rest is ours.
 _CARRIERS = ("R", "T", "TD", "N", "0000")
+_COPIED = tuple(
+    how + code for how in ("回", "回复", "回覆", "發送", "发送") for code in ("R", "T", "TD", "N")
+)
+"""Who copies the instruction, and does not follow it, means the same."""
 _ENGLISH = (
     *("STOP", "UNSUBSCRIBE", "END", "QUIT", "STOPALL", "REVOKE", "OPTOUT", "CANCEL"),  # Twilio
     *("ARRET", "REMOVE"),  # AWS
@@ -33,26 +38,31 @@ _ENGLISH = (
 _CHINESE = (
     *("退订", "退", "取消", "取消订阅", "拒收", "拒绝", "不要再发", "停止", "别发了"),
     *("退訂", "取消訂閱", "拒絕", "不要再發", "別發了"),
-    *("停止发送", "停發", "停止發送", "别再发", "別再發", "不再接收", "请勿打扰", "請勿打擾"),
+    *("停", "停发", "停止发送", "停發", "停止發送", "别再发", "別再發", "不再接收", "请勿打扰", "請勿打擾"),
 )
 _READS_LIKE_STOP = (
+    *("骚扰", "騷擾", "投诉", "投訴", "举报", "舉報"),
+    *("勿扰", "勿擾", "拉黑", "屏蔽", "報警", "报警"),
     *(
-        "不要发",
-        "不要發",
-        "别发",
-        "別發",
-        "勿发",
-        "勿發",
-        "别给我发",
-        "骚扰",
-        "騷擾",
-        "投诉",
-        "投訴",
-        "举报",
-        "舉報",
+        "DONTTEXT",
+        "DONOTTEXT",
+        "DONTSEND",
+        "DONOTSEND",
+        "DONTCONTACT",
+        "DONOTCONTACT",
+        "DONTMESSAGE",
+        "DONOTMESSAGE",
     ),
-    *("DONTTEXT", "DONOTTEXT", "NOMORE", "LEAVEMEALONE", "SPAM", "OPTMEOUT"),
+    *("NOMORE", "LEAVEMEALONE", "SPAM", "OPTOUT", "OPTMEOUT", "OPTINGOUT", "TAKEMEOFF", "UNSUBSCRIB"),
 )
+_REFUSES = re.compile(
+    # Not 特别, 别的; 不准确; and 不要发票 is about an invoice.
+    r"(?:不要|不想|不愿|不願|不用|不需|不准(?!确|時|时)|不許|不许|禁止|勿|莫(?=[再发發])|(?<![特区分性级类告个識识差])[别別](?![的人处墅名])).{0,6}?"
+    r"(?:[发發](?!票|货|貨)|收到|推送|推销|推銷|打扰|打擾|烦我|煩我|联系|聯繫|联络|短信|信息|消息|广告|廣告)"
+)
+"""A no, and up to six characters behind it what is not wanted: 不要再给我发短信了."""
+_SIGNS = frozenset("🛑🚫⛔🔕")
+"""What refuses where nothing else is written."""
 _START = ("START", "UNSTOP", "恢复订阅", "恢復訂閱", "重新订阅", "重新訂閱")
 """Without YES, which answers anything."""
 
@@ -63,14 +73,14 @@ def fold(text: str) -> str:
 
 
 def _upper(text: str) -> str:
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).upper())
+    return unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).upper())
 
 
 def _counts(char: str) -> bool:
     return unicodedata.category(char)[0] in "LN"
 
 
-STOP_WORDS = frozenset(fold(word) for word in (*_CARRIERS, *_ENGLISH, *_CHINESE))
+STOP_WORDS = frozenset(fold(word) for word in (*_CARRIERS, *_COPIED, *_ENGLISH, *_CHINESE))
 """Each, alone, is a refusal."""
 
 START_WORDS = frozenset(map(fold, _START))
@@ -88,7 +98,11 @@ def meaning_of(text: str) -> Meaning:
         return Meaning.STOP
     if folded in START_WORDS:
         return Meaning.START
+    if not folded and not _SIGNS.isdisjoint(text):
+        return Meaning.MAYBE_STOP
     if not _LATIN.isdisjoint(_words(text)) or any(phrase in folded for phrase in _PHRASES):
+        return Meaning.MAYBE_STOP
+    if _REFUSES.search(folded):
         return Meaning.MAYBE_STOP
     return Meaning.OTHER
 
@@ -97,7 +111,7 @@ def _words(text: str) -> list[str]:
     """Return the runs of ASCII letters and digits: `END` is one in `the end`, and none in `weekend`.
 
     What is written without a space beside another script (`请STOP`) is a word of its own; format characters within one,
-    which nobody sees, do not end it.
+    which nobody sees, do not end it, nor do accents.
     """
-    seen = (char for char in _upper(text) if unicodedata.category(char) != "Cf")
+    seen = (char for char in _upper(text) if unicodedata.category(char) not in ("Cf", "Mn"))
     return "".join(char if char.isascii() and _counts(char) else " " for char in seen).split()

@@ -59,8 +59,10 @@ def links(text: str) -> tuple[str, ...]:
     place = 0
     while match := _START.search(plain, place):
         hosts = list(_hosts(match))
-        found += [(match.start(), host) for host in hosts]
         place = match.end()
+        if hosts and plain.startswith("\\", place):
+            hosts.append("")  # what stands before it is a host to browsers, and a name to others
+        found += [(match.start(), host) for host in hosts]
         if hosts and (rest := _REST.match(plain, place)):
             place = rest.end()
     return tuple(host for _, host in sorted(found, key=lambda each: each[0]))
@@ -99,7 +101,7 @@ def _sentences(run: str) -> list[str]:
     if "。" not in run:
         return [run]
     whole = run.replace("。", ".").strip(".")
-    is_host = whole.rpartition(".")[2] in _SURE or whole.startswith("www.")
+    is_host = whole.rpartition(".")[2] in _SURE or whole.startswith("www.") or whole in SHORTENERS
     return [whole] if is_host else run.split("。")
 
 

@@ -55,8 +55,7 @@ def facts_of(bundle: Bundle, case: Case) -> Facts:
     stated: Mapping[str, FactValue] = case.ask.processor or {}
     assert case.now.tzinfo is not None, "the reader takes instants with their offset only"
     if sample is not None:
-        raw = replace(
-            raw,
+        raw = raw._replace(
             events=[event for event in sample.events if event.purpose == request.purpose],
             sid=SID,
             attributes=sample.attributes,

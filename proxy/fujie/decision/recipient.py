@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
+from functools import lru_cache
+from typing import Final
 
 from fujie.model.facts import FREQUENT, FactValue, Unknown, UnknownWhy
 from fujie.model.limit import Cap
@@ -31,24 +33,32 @@ class Reached:
     content: str = ""
 
 
+RECIPIENT_FACTS: Final = ("recipient.country", "recipient.hour", "recipient.weekday", FREQUENT)
+"""The facts that `recipient_facts` returns, in its order."""
+
+
 def recipient_facts(
     guards: Iterable[Guard], reached: Reached, category: FactValue, now: datetime
-) -> Mapping[str, FactValue]:
-    """Return `recipient.*` and `frequency.exhausted` under the caps of `guards`; `category` is that of the message.
+) -> tuple[FactValue, FactValue, FactValue, FactValue]:
+    """Return the `RECIPIENT_FACTS` under the caps of `guards`; `category` is that of the message.
 
     Where zones disagree nobody knows the hour: it is Unknown, and so is what was counted for a category that is.
     """
-    local = [now.astimezone(zone) for zone in reached.zones]
-    return {
-        "recipient.country": reached.country or _NOT_MAPPED,
-        "recipient.hour": _agreed({each.hour for each in local}),
-        "recipient.weekday": _agreed({each.isoweekday() for each in local}),
-        FREQUENT: category
-        if isinstance(category, Unknown)
-        else tuple(
-            sorted(guard.counted_as for guard in guards if _is_used_up(guard, reached, category, now))
-        ),
-    }
+    exhausted: FactValue = category
+    if not isinstance(category, Unknown) and not reached.sent:  # every cap leaves room for one
+        exhausted = ()
+    elif not isinstance(category, Unknown):
+        exhausted = tuple(
+            sorted([guard.counted_as for guard in guards if _is_used_up(guard, reached, category, now)])
+        )
+    return (reached.country or _NOT_MAPPED, *_local(reached.zones, now), exhausted)
+
+
+@lru_cache(maxsize=1024)
+def _local(zones: tuple[tzinfo, ...], now: datetime) -> tuple[FactValue, FactValue]:
+    """Return hour and weekday of a moment, which is one for the thousand recipients of a batch."""
+    local = [now.astimezone(zone) for zone in zones]
+    return _agreed({each.hour for each in local}), _agreed({each.isoweekday() for each in local})
 
 
 def _agreed(values: set[int]) -> FactValue:

@@ -13,6 +13,13 @@ from fujie.model.vocabulary import Action, Effect
 PAGE = "customer:page"
 """The actor of what a customer does on the page that a link opens."""
 
+_OURS = ("customer:", "provider:")
+
+
+def is_reserved(principal_id: str) -> bool:
+    """Tell whether an id may be an actor of this module: who had it could do what looks like a customer's own act."""
+    return principal_id.casefold().startswith(_OURS)
+
 
 def provider_actor(name: str) -> str:
     """Return the actor of what a provider tells us of its customers' acts."""

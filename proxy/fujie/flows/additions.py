@@ -6,7 +6,7 @@ Nobody is asked in the stores here, so that no answer tells who is a customer: t
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fujie.audit.entry import EntryKind
 from fujie.flows.campaigns import CAMPAIGN_ID, Opened, open_campaign
@@ -16,7 +16,7 @@ from fujie.flows.recipients import planned, sending_of
 from fujie.flows.refuse import gone, guarded, refused
 from fujie.flows.reply import RecipientsReply, Refusal
 from fujie.flows.wording import Wording, worded
-from fujie.model.campaign import Campaign, CampaignState
+from fujie.model.campaign import CampaignState
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
@@ -62,7 +62,7 @@ async def add_recipients(
             if (left := await gone(case)) is not None:
                 return await refused(case, left, _subject(opened, _told(counts)))
             if rows:
-                await _add(case, opened.campaign, rows, counts)
+                await _add(opened, rows, counts)
         await record(opened.case, EntryKind.OUTCOME, decision, _subject(opened, _told(counts)))
         case.watch.stop()
         return RecipientsReply(summary, counts.added, counts.repeated, counts.refused)
@@ -70,11 +70,12 @@ async def add_recipients(
     return await guarded(case, steps)
 
 
-async def _add(case: Case, campaign: Campaign, rows: Sequence[Row], counts: _Counts) -> None:
+async def _add(opened: Opened, rows: Sequence[Row], counts: _Counts) -> None:
+    case, campaign = opened.case, opened.campaign
     wording = await worded(case, campaign.draft, in_campaign=True)
     good: list[Recipient] = []
     for place, row in enumerate(rows, counts.seen):
-        why = row if isinstance(row, str) else _trouble(case, wording, row)
+        why = row if isinstance(row, str) else _trouble(opened, wording, row)
         if isinstance(row, Recipient) and not why:
             good.append(row)
         else:
@@ -88,10 +89,19 @@ async def _add(case: Case, campaign: Campaign, rows: Sequence[Row], counts: _Cou
         counts.repeated += len(good) - added
 
 
-def _trouble(case: Case, wording: Wording, row: Recipient) -> str:
-    """Return why a row can not be added; empty when it can."""
-    if isinstance(row.customer, StoreKey) and row.customer.store not in case.gate.stores:
+def _trouble(opened: Opened, wording: Wording, row: Recipient) -> str:
+    """Return why a row can not be added; empty when it can.
+
+    Who may not write to numbers adds none: of a number and a customer id of one person the second counts as repeated,
+    which tells whose the number is.
+    """
+    case, ref = opened.case, row.customer
+    store = ref.store if isinstance(ref, StoreKey) else ""
+    if store and store not in case.gate.stores:
         return "UNKNOWN_STORE"
+    request = replace(case.request, store=store, key_kind=ref.kind.value)
+    if not case.decider.plan(request, opened.principal.roles).grants:
+        return "NO_GRANT"
     try:
         wording.sample(row)
     except RequestError as error:

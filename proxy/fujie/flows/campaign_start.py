@@ -7,6 +7,7 @@
 4. The ledger starts it only when it still has as many recipients as were decided on.
 """
 
+import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -93,7 +94,7 @@ async def _judged(opened: Opened, *, validate_only: bool) -> _Judged:
     if kept.effect is not Effect.APPROVAL_REQUIRED:
         return _Judged(kept)
     agreement = Agreement(case, plan, None)
-    facts = await agreement.known(facts, _about(campaign))
+    facts = await agreement.known(facts, _about(case, campaign))
     decision = decide(plan, case.request, facts)
     if validate_only:
         return _Judged(decision)
@@ -107,7 +108,7 @@ async def _judged(opened: Opened, *, validate_only: bool) -> _Judged:
             return _Judged(principal, agreement.used)
         plan, _ = scope(case, principal)
         facts, _ = await facts_of(case, principal, campaign.draft)
-        decision = decide(plan, case.request, await agreement.known(facts, _about(campaign)))
+        decision = decide(plan, case.request, await agreement.known(facts, _about(case, campaign)))
     return _Judged(decision, agreement.used)
 
 
@@ -120,7 +121,7 @@ async def _closed(opened: Opened, decision: Decision, *, validate_only: bool) ->
     case, campaign = opened.case, opened.campaign
     if decision.effect is not Effect.APPROVAL_REQUIRED or validate_only:
         return await refused(case, told(decision), _subject(opened, {}))
-    approval = await ask_approval(case, decision, None, _about(campaign), campaign.tally.total)
+    approval = await ask_approval(case, decision, None, _about(case, campaign), campaign.tally.total)
     refusal = await refused(case, told(decision), _subject(opened, {APPROVAL_ID: approval.id}))
     return replace(refusal, approval=approval.name)
 
@@ -130,9 +131,12 @@ def _check_startable(campaign: Campaign) -> None:
         raise RequestError("not a draft with recipients, nor paused", code="CAMPAIGN_STATE", field="name")
 
 
-def _about(campaign: Campaign) -> str:
-    """Return what an approval is bound to beside the request: this campaign, with so many recipients."""
-    return f"{campaign.name} {campaign.tally.total}"
+def _about(case: Case, campaign: Campaign) -> str:
+    """Return what an approval is bound to beside the request: this campaign, whose draft never changes, with so many
+    recipients; and the words of its template, which a new bundle may change."""
+    template = case.decider.bundle.templates.get(campaign.draft.template)
+    words = hashlib.sha256(template.text.encode()).hexdigest() if template else ""
+    return f"{campaign.name} {campaign.tally.total} {words}"
 
 
 def _subject(opened: Opened, more: dict[str, Known]) -> Subject:

@@ -1,6 +1,7 @@
 """Who is employed, and in which roles: write, read, offboard."""
 
 from fujie.audit.entry import EntryKind
+from fujie.flows.acts import is_reserved
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.pages import Query, opened, sealed, shown
@@ -12,7 +13,7 @@ from fujie.model.facts import FactType, Kind
 from fujie.model.page import Slice
 from fujie.model.principal import AttributeValue, Credential, Principal, PrincipalFilter
 from fujie.model.request import Request, RequestContext
-from fujie.model.vocabulary import Action, Effect
+from fujie.model.vocabulary import Action, Effect, State
 
 _PYTHON = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str, Kind.STRINGS: tuple}
 
@@ -33,6 +34,8 @@ async def upsert_principal(
             return await refused(case, decision)
         if principal.id == case.asker:
             raise RequestError(code="SELF_PROMOTION", field="principal.id")
+        if is_reserved(principal.id):
+            raise RequestError("customer: and provider: are for acts of customers", field="principal.id")
         for name, value in principal.attributes.items():
             _check_attribute(case.decider.bundle.principal_attributes.get(name), value)
         subject = Subject(
@@ -44,6 +47,8 @@ async def upsert_principal(
         )
         summary = await record(case, EntryKind.ADMISSION, decision, subject)
         written = await gate.directory.upsert(principal, case.now)
+        if written.employment is not State.ACTIVE:
+            await until_settled(gate, requester=principal.id)
         await record(case, EntryKind.OUTCOME, decision, subject)
         case.watch.stop()
         return PrincipalReply(summary, written)

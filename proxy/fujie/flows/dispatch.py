@@ -4,7 +4,7 @@
 2. The recipients unsealed, their rows, what the ledger knows of them, with the marker up to which it was read; the
    decision on each (`flows/judging.py`).
 3. Whom it refuses, or defers: an entry for each group that is alike, then the ledger. Allowed and refused are the input.
-4. What the limits take. 5. The release entry, durable. 6. The claim: one transaction, which refuses whoever has said
+4. What the limits take; whom they have no room for waits. 5. The release entry, durable. 6. The claim: one transaction, which refuses whoever has said
    anything since the marker. 7. The provider, once; what it said; the outcome entry (`flows/release.py`).
 
 What can not be finished goes back as PLANNED as long as nothing was claimed. An exception leaves the chunk to its lease,
@@ -13,14 +13,24 @@ which ends by itself; what was claimed under it ends as UNKNOWN (`Outbox.sweep`)
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.decide import refuse
 from fujie.flows.evidence import Subject, alike, record_many
 from fujie.flows.gate import Case, Gate, open_case
-from fujie.flows.judging import Judged, Judgement, Matter, judge_many, next_opening, opened_matter, taken
-from fujie.flows.recipients import Wanted, opened, sending_of
+from fujie.flows.judging import (
+    Judged,
+    Judgement,
+    Matter,
+    decided,
+    judge_many,
+    next_opening,
+    opened_matter,
+    prechecked,
+    taken,
+)
+from fujie.flows.recipients import Wanted, readable, sending_of
 from fujie.flows.refuse import standing
 from fujie.flows.release import Release
 from fujie.flows.wording import Wording, worded
@@ -28,17 +38,24 @@ from fujie.model.campaign import Campaign, Lease
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
-from fujie.model.facts import Known
+from fujie.model.facts import EXHAUSTED, Facts, Known
+from fujie.model.limit import BUCKET_S, WINDOW_BUCKETS, Limit
 from fujie.model.message import CHANNEL, Intent, MessageState, Settled
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import Request, RequestContext
-from fujie.model.vocabulary import Action, KeyKind
+from fujie.model.vocabulary import Action, Effect, KeyKind
 
 MOST = 500
 """Intents of one chunk: what one release entry holds, and few enough that a pause or an opt-out waits for little."""
 
 STORE_S = 5.0
 """Store time for one chunk."""
+
+FREE_AFTER = timedelta(seconds=BUCKET_S[Limit.ROWS_PER_HOUR] * (WINDOW_BUCKETS + 1))
+"""How long recipients wait for whom a limit has no room: by then all of its hour is free again. A limit of a day is looked
+at as often."""
+
+_LIMITED = "LIMIT_EXCEEDED"
 
 CAMPAIGN = "message.campaign"
 """The fact of an entry that names the campaign of the messages."""
@@ -69,7 +86,7 @@ async def dispatch(gate: Gate, lease: Lease) -> Dispatched:
     case = case_of(gate, campaign)
     wanted = {
         each.intent_id: Wanted(
-            each.intent_id, each.sid, opened(gate, each.sid, each.sealed, each.wrapped_key)
+            each.intent_id, each.sid, readable(gate, each.sid, each.sealed, each.wrapped_key)
         )
         for each in lease.intents
     }
@@ -133,7 +150,8 @@ class _Chunk:
         assert campaign is not None
         matter = await opened_matter(self.case, principal, wording, attempts, campaign.approved)
         if isinstance(matter, Decision):
-            await self.close(matter)
+            is_full = matter.primary == _LIMITED and prechecked(self.case, principal, wording) is None
+            await self.close(matter, self.case.now + FREE_AFTER if is_full else None)
             return 0
         judgement = await judge_many(matter, self.wanted, STORE_S)  # 2
         if isinstance(judgement, Decision):
@@ -148,11 +166,12 @@ class _Chunk:
         released = await Release(matter, judgement, self.lease, facts).run()  # 5 to 7
         return released.put_back
 
-    async def close(self, decision: Decision) -> None:
-        """Refuse all of them by a decision that no recipient can change."""
+    async def close(self, decision: Decision, until: datetime | None = None) -> None:
+        """Refuse all of them by a decision that no recipient can change; only until then, when that is said."""
         told = [(Subject((each.sid,), facts=self._facts()), decision) for each in self.wanted]
         await record_many(self.case, EntryKind.DECISION, told)
-        await self._settle(Settled(each.id, MessageState.REFUSED, decision.primary) for each in self.wanted)
+        to = MessageState.PLANNED if until else MessageState.REFUSED
+        await self._settle(Settled(each.id, to, decision.primary, not_before=until) for each in self.wanted)
 
     async def _refused(self, matter: Matter, judgement: Judgement) -> None:
         """Write down whom nothing is sent to now; who waits for an hour is looked at again then."""
@@ -177,22 +196,31 @@ class _Chunk:
 
 
 def _ends(matter: Matter, now: datetime, group: Sequence[Judged]) -> list[Settled]:
-    """Return how the members of a group that was decided alike end; their next opening is found once for each zone."""
-    openings: dict[object, datetime | None] = {}
+    """Return how the members of a group that was decided alike end; one opening is found for each zone. Who finds none is
+    refused alone: what keeps one of them for ever (a consent that ends before the morning) need not keep the others."""
+    openings: dict[object, datetime] = {}
     ends = []
     for each in group:
-        opening = None
+        opening = now + FREE_AFTER if _is_full(matter, each) else None
         if each.decision.deferrable:
             zones = each.raw.reached.zones if each.raw.reached else ()
-            if zones not in openings:
-                openings[zones] = next_opening(matter, each, now)
-            opening = openings[zones]
+            opening = openings.get(zones) or next_opening(matter, each, now)
+            if opening:
+                openings[zones] = opening
         ends.append(
             Settled(each.id, MessageState.PLANNED, each.decision.primary, not_before=opening)
             if opening
             else Settled(each.id, MessageState.REFUSED, each.decision.primary)
         )
     return ends
+
+
+def _is_full(matter: Matter, judged: Judged) -> bool:
+    """Tell whether nothing but a counter refuses, which has room again by and by: a limit paces a campaign."""
+    if judged.decision.primary != _LIMITED:
+        return False
+    with_room = Facts({**judged.facts.values, EXHAUSTED: ()})
+    return decided(matter, judged, with_room).decision.effect is not Effect.DENY
 
 
 def _groups(wanted: Mapping[str, Wanted], intents: Sequence[Intent]) -> Mapping[_Group, list[Intent]]:

@@ -17,6 +17,7 @@ from fujie.model.suppression import ReplyScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
 from fujie.ports.messaging import Outbox, ProcessorRegister, Provider
+from fujie.ports.requests import Rights
 
 
 class Policies(Protocol):
@@ -58,7 +59,7 @@ class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
-    customers' data keys; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent."""
+    customers' data keys; `rights` serves what they ask of us; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent."""
 
     directory: Directory
     ledger: Ledger
@@ -71,6 +72,7 @@ class Gate:
     tokeniser: Tokeniser
     seal_key: SealKey
     zone: tzinfo
+    rights: Rights
     admins: frozenset[str] = frozenset()
     controller: str = ""
     may_assert: frozenset[str] = frozenset()

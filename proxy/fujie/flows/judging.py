@@ -10,19 +10,19 @@ An opt-out is obeyed whatever the policy says (promise 5), and who is not there,
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from fujie.decision.decide import precheck, refuse
-from fujie.decision.facts import Raw, derive, with_customer
+from fujie.decision.facts import Raw, derive, particulars, told_of, with_customer, with_message
 from fujie.decision.message import Rendered
 from fujie.decision.plan import Plan
 from fujie.decision.recipient import Reached
-from fujie.decision.suppression import suppressed
 from fujie.flows.evidence import NOBODY, Subject
 from fujie.flows.gate import Case
 from fujie.flows.recipients import AT_ONCE, Person, Wanted, found, recalled, sending_of
@@ -33,6 +33,7 @@ from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
 from fujie.model.facts import AGREEMENT, APPROVED, Facts, FactValue
+from fujie.model.message import Recipient, SentMessage
 from fujie.model.phone import country_of, zones_of
 from fujie.model.principal import Principal
 from fujie.model.vocabulary import Effect, State
@@ -61,8 +62,7 @@ class Matter:
     meter: Meter
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Judged:
+class Judged(NamedTuple):
     """A decided recipient. `rendered` is what it would read like (None: nothing can be rendered for it)."""
 
     person: Person
@@ -72,6 +72,9 @@ class Judged:
     decision: Decision
     rendered: Rendered | None = None
     trouble: str = ""
+
+    def __repr__(self) -> str:
+        return "Judged(...)"
 
     @property
     def id(self) -> str:
@@ -154,7 +157,8 @@ async def judge_many(
     principal = await standing(case)
     if principal != matter.principal:
         return principal if isinstance(principal, Decision) else None
-    judged = [_judged(matter, person, told.get(person.wanted.id)) for person in people]
+    judge = _Judge(matter)
+    judged = [judge.judged(person, told.get(person.wanted.id)) for person in people]
     if known is not None:
         judged = [decided(matter, each, await known(each.facts, _sid(each))) for each in judged]
     case.watch.lap("decide")
@@ -179,14 +183,18 @@ async def taken(matter: Matter, judgement: Judgement) -> Judgement:
 
 def decided(matter: Matter, judged: Judged, facts: Facts) -> Judged:
     """Decide on a recipient by `facts`."""
+    return judged._replace(facts=facts, decision=_decision(matter, facts, judged.trouble))
+
+
+def _decision(matter: Matter, facts: Facts, trouble: str) -> Decision:
     decision = matter.case.decider.decide(matter.plan, matter.case.request, facts)
-    # A rule that could not read what is not there says nothing; any other reason comes first.
-    is_silent = decision.effect is not Effect.DENY or all(
-        hit.code == "FACT_MISSING" for hit in decision.reasons
+    # A rule that could not read what is not there says nothing, and to wait would not help; else its reason comes first.
+    is_silent = (
+        decision.effect is not Effect.DENY
+        or decision.deferrable
+        or all(hit.code == "FACT_MISSING" for hit in decision.reasons)
     )
-    if judged.trouble and is_silent:
-        decision = refuse(decision.bundle, judged.trouble)
-    return replace(judged, facts=facts, decision=decision)
+    return refuse(decision.bundle, trouble) if trouble and is_silent else decision
 
 
 def next_opening(matter: Matter, judged: Judged, now: datetime) -> datetime | None:
@@ -230,44 +238,91 @@ def _asker(principal: Principal, route: Route) -> Raw:
     return Raw(principal, message={}, processor=route.processor, is_local=route.is_local)
 
 
-def _judged(matter: Matter, person: Person, told: Recalled | None) -> Judged:
-    case, trouble = matter.case, person.trouble
-    request = case.request
-    rendered, message, provider = None, dict[str, FactValue](), matter.route.provider.name
-    country = country_of(person.phone.e164) if person.phone else ""
-    if person.wanted.recipient is not None:
-        try:
-            rendered = matter.wording.sample(person.wanted.recipient)
-        except RequestError as error:
-            trouble = trouble or error.code
-    if rendered is not None:
-        review = case.decider.reviewer.review(
-            rendered, matter.wording.draft, matter.wording.template, matter.wording.sender,
-            provider, country, sending_of(case.gate).kinds.get(provider, ""),
-        )  # fmt: skip
-        message = {**review.facts, "message.in_campaign": matter.wording.in_campaign}
-    reached = None
-    if person.phone is not None and rendered is not None:
-        zones = tuple(map(_zone, zones_of(person.phone.e164)))
-        reached = Reached(country, zones, told.sent if told else (), rendered.content)
-    if told and suppressed(told.suppressions, request.purpose, request.channel, request.brand):
-        trouble = "CUSTOMER_OPTED_OUT"
-    raw = Raw(
-        matter.principal,
-        told.events if told else (),
-        told.identity.sid if told and not told.identity.is_shared else "",
-        person.attributes,
-        told.suppressions if told else (),
-        message,
-        matter.route.processor,
-        matter.route.is_local,
-        reached,
-    )
-    facts = with_customer(matter.plan.bundle, request, matter.asker, raw, case.now)
-    return decided(matter, Judged(person, told, raw, facts, _UNDECIDED, rendered, trouble), facts)
+class _Said(NamedTuple):
+    """What a recipient with these params, in this country, would read: the facts with those of asker and message."""
+
+    rendered: Rendered | None
+    trouble: str
+    message: Mapping[str, FactValue]
+    facts: Facts
 
 
-_UNDECIDED = Decision(Effect.DENY, "")
+class _Judge:
+    """Judges the recipients of one matter one by one; those of whom the facts say the same are decided once.
+
+    A campaign has few kinds of recipients: what differs by customer is reduced to states first (`Particulars`).
+    """
+
+    def __init__(self, matter: Matter) -> None:
+        self._matter = matter
+        self._said: dict[object, _Said] = {}
+        self._reached: dict[object, Reached] = {}
+        self._decided: dict[object, tuple[Facts, Decision]] = {}
+
+    def judged(self, person: Person, told: Recalled | None) -> Judged:
+        """Return the decision on one recipient, of whom the ledger told this."""
+        matter, case = self._matter, self._matter.case
+        phone = person.phone.e164 if person.phone else ""
+        country = country_of(phone) if phone else ""
+        said = self._saying(person.wanted.recipient, country)
+        raw = Raw(
+            matter.principal,
+            told.events if told else (),
+            told.identity.sid if told and not told.identity.is_shared else "",
+            person.attributes,
+            told.suppressions if told else (),
+            said.message,
+            matter.route.processor,
+            matter.route.is_local,
+            self._reaching(said, country, phone, told.sent if told else ()) if phone else None,
+        )
+        bundle, request = matter.plan.bundle, case.request
+        known = particulars(bundle, request, said.facts.values, raw, case.now)
+        trouble = "CUSTOMER_OPTED_OUT" if known.in_force else person.trouble or said.trouble
+        kind = (id(said), known, trouble)
+        found = self._decided.get(kind)
+        if found is None:
+            facts = told_of(bundle, said.facts, known)
+            found = self._decided[kind] = facts, _decision(matter, facts, trouble)
+        return Judged(person, told, raw, *found, said.rendered, trouble)
+
+    def _saying(self, recipient: Recipient | None, country: str) -> _Said:
+        """Return what was said of the same params and country before, or look at it."""
+        params = recipient and (tuple(recipient.params.items()) if recipient.params else ())
+        said = self._said.get((params, country))
+        if said is None:
+            said = self._said[params, country] = self._look(recipient, country)
+        return said
+
+    def _look(self, recipient: Recipient | None, country: str) -> _Said:
+        matter, case, trouble = self._matter, self._matter.case, ""
+        rendered, message, provider = None, dict[str, FactValue](), matter.route.provider.name
+        if recipient is not None:
+            try:
+                rendered = matter.wording.sample(recipient)
+            except RequestError as error:
+                trouble = error.code
+        if rendered is not None:
+            review = case.decider.reviewer.review(
+                rendered, matter.wording.draft, matter.wording.template, matter.wording.sender,
+                provider, country, sending_of(case.gate).kinds.get(provider, ""),
+            )  # fmt: skip
+            message = {**review.facts, "message.in_campaign": matter.wording.in_campaign}
+        facts = with_message(case.request, matter.asker, message)
+        return _Said(rendered, trouble, message, facts)
+
+    def _reaching(
+        self, said: _Said, country: str, phone: str, sent: Sequence[SentMessage]
+    ) -> Reached | None:
+        if said.rendered is None:
+            return None
+        zones = zones_of(phone)
+        kind = (id(said), zones)
+        reached = self._reached.get(kind)
+        if reached is None:
+            of_names = tuple(map(_zone, zones))
+            reached = self._reached[kind] = Reached(country, of_names, (), said.rendered.content)
+        return replace(reached, sent=sent) if sent else reached
 
 
 def _sid(judged: Judged) -> str:

@@ -57,7 +57,7 @@ LEASE_S = 30.0
 _TRIES = 8
 """How often one call decides: for each provider, and whenever something was said of the customer meanwhile."""
 
-_REQUEST = b"fujie.dev/message-request/v1"
+_REQUEST, _APPROVED = b"fujie.dev/message-request/v1", b"fujie.dev/message-approved/v1"
 
 
 def request_of(ask: SendAsk) -> Request:
@@ -220,7 +220,9 @@ class _Sending:
     async def _judged(self, matter: Matter, wanted: Wanted) -> Judgement | Decision | None:
         """Decide, take what the limits take, use up the approval: of that the last word is read afterwards."""
         agreement = self.agreement = self.agreement or Agreement(self.case, matter.plan, self.ask.customer)
-        judgement = await judge_many(matter, [wanted], self.timeout_s, agreement.known)
+        judgement = await judge_many(
+            matter, [wanted], self.timeout_s, lambda facts, sid: agreement.known(facts, self._about(sid))
+        )
         if judgement is None or isinstance(judgement, Decision):
             return judgement
         if self.lease is None:  # what was taken for it stays taken, however often it is tried
@@ -229,7 +231,7 @@ class _Sending:
         while (again := await agreement.take(judged.decision, judged.facts)) is not None:
             judged = decided(matter, judged, again)
         if agreement.used != was_used:
-            judged = decided(matter, judged, await agreement.known(judged.facts, _sid(judged)))
+            judged = decided(matter, judged, await agreement.known(judged.facts, self._about(_sid(judged))))
         return replace(judgement, judged=(judged,))
 
     async def _begun(self, judged: Judged) -> Message | None:
@@ -250,6 +252,12 @@ class _Sending:
         self.lease = lease
         return first if lease is None else None
 
+    def _about(self, sid: str) -> str:
+        """Return what an approval is bound to beside the request: the customer, and what is said to him, word for word."""
+        template = self.wording.template
+        said = {**_said(self.ask), "template": template.text if template else ""}
+        return f"{sid} {_keyed(self.case, _APPROVED, said)}"
+
     def _tried(self, attempt: int) -> None:
         if self.lease is not None:
             intents = tuple(replace(each, attempts=attempt) for each in self.lease.intents)
@@ -264,7 +272,7 @@ class _Sending:
             facts[MESSAGE_ID] = intent_id
             await self._ended(Settled(intent_id, MessageState.REFUSED, decision.primary))
         if decision.effect is Effect.APPROVAL_REQUIRED and judged is not None:
-            approval = await ask_approval(self.case, decision, self.ask.customer, _sid(judged))
+            approval = await ask_approval(self.case, decision, self.ask.customer, self._about(_sid(judged)))
             subject = replace(subject, facts={**facts, APPROVAL_ID: approval.id})
             return replace(await refused(self.case, decision, subject), approval=approval.name)
         if self.agreement is not None and self.agreement.used:
@@ -296,11 +304,20 @@ def _sid(judged: Judged) -> str:
 
 
 def _digest(case: Case, ask: SendAsk) -> str:
-    """Return what makes two requests with one request_id the same: everything that the caller said. Keyed, since a number
-    can be guessed."""
-    context, draft, ref = ask.context, ask.draft, ask.customer
-    whom = [ref.store, ref.customer_id] if isinstance(ref, StoreKey) else [ref.e164]
+    """Return what makes two requests with one request_id the same: everything that the caller said."""
+    context = ask.context
     reason = [context.purpose, context.basis, context.basis_evidence, context.ticket, context.approval]
+    return _keyed(case, _REQUEST, {**_said(ask), "reason": reason})
+
+
+def _said(ask: SendAsk) -> dict[str, object]:
+    """Return what is said to whom."""
+    draft, ref = ask.draft, ask.customer
+    whom = [ref.store, ref.customer_id] if isinstance(ref, StoreKey) else [ref.e164]
     words = [draft.category.value, draft.signature, draft.text, draft.template, draft.provider]
-    said = {"whom": whom, "reason": reason, "words": words, "params": dict(ask.params)}
-    return hmac.digest(case.gate.tokeniser.key, _REQUEST + canonical(said), "sha256").hex()
+    return {"whom": whom, "words": words, "params": dict(ask.params)}
+
+
+def _keyed(case: Case, what: bytes, said: dict[str, object]) -> str:
+    """Return the digest of what was said: keyed, since a number can be guessed."""
+    return hmac.digest(case.gate.tokeniser.key, what + canonical(said), "sha256").hex()

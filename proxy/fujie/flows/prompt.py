@@ -21,7 +21,7 @@ from fujie.flows.gate import Case
 from fujie.flows.notices import bears, in_force, told
 from fujie.flows.refuse import permitted
 from fujie.flows.reply import Prompt
-from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
+from fujie.model.consent import Bearing, Capture, ConsentEvent, ConsentEventType, Notice
 from fujie.model.customer import CustomerRef, Identity, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import LedgerError, RequestError
@@ -52,7 +52,7 @@ async def offer(
     case: Case,
     decision: Decision,
     identity: Identity | None,
-    events: Sequence[ConsentEvent],
+    events: Sequence[Bearing],
     key: StoreKey,
 ) -> Prompt | None:
     """Return how to ask the customer `key` for what a look-up lacks; None when there is nothing to ask, or nobody to.

@@ -2,8 +2,12 @@
 
 from fujie.flows.gate import Gate
 from fujie.flows.replies import block, hear
+from fujie.flows.settlement import have_outcome
 from fujie.model.customer import Phone
 from fujie.ports.messaging import Called, Incoming, Receipt
+
+_EARLY_S = 4.0
+"""How long a receipt is kept that no message is known for yet, while one to its number has no outcome."""
 
 
 async def receive(gate: Gate, provider_name: str, called: Called) -> None:
@@ -32,7 +36,13 @@ async def blocked(gate: Gate, provider_name: str, phone: Phone, intent_id: str, 
 
 async def _take(gate: Gate, provider_name: str, receipt: Receipt) -> str:
     assert gate.sending is not None
-    incoming = await gate.sending.outbox.receive(receipt, gate.clock.now())
+    outbox = gate.sending.outbox
+    incoming = await outbox.receive(receipt, gate.clock.now())
+    if incoming is Incoming.UNKNOWN and receipt.phone and not receipt.intent_id:
+        # Faster than its sender, who may be writing down now by which id the provider knows it. Most repeat nothing.
+        under_way = await outbox.claimed_of((), (receipt.phone,))
+        if under_way and await have_outcome(gate, under_way, _EARLY_S):
+            incoming = await outbox.receive(receipt, gate.clock.now())
     # Also of a repeated one: the process may have died between the two writes. Never of a message that is not ours,
     # or anybody who finds the address could opt out others.
     if receipt.is_opted_out and receipt.phone and incoming is not Incoming.UNKNOWN:

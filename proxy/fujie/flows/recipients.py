@@ -7,9 +7,10 @@ the recipient's sid. Destroying that key destroys the list of whom a campaign re
 import asyncio
 import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
+from fujie.audit.errors import SealBroken
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.flows.evidence import data_key
 from fujie.flows.gate import Case, Gate, Sending
@@ -29,8 +30,7 @@ AT_ONCE = 16
 numbers one by one."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Wanted:
+class Wanted(NamedTuple):
     """One message to be: the id of its intent, the sid that it was planned for (empty: not yet known), and its
     recipient, None when that can not be read any more."""
 
@@ -38,9 +38,11 @@ class Wanted:
     sid: str
     recipient: Recipient | None
 
+    def __repr__(self) -> str:
+        return "Wanted(...)"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Person:
+
+class Person(NamedTuple):
     """A recipient as the stores know them. `refs` are all references of the customer, the one that decides on the sid
     first; none, when there is nobody. `trouble` is the reason code for which nothing can be sent."""
 
@@ -49,6 +51,9 @@ class Person:
     refs: tuple[CustomerRef, ...] = ()
     attributes: Mapping[str, object] | None = None
     trouble: str = ""
+
+    def __repr__(self) -> str:
+        return "Person(...)"
 
 
 def sealed(gate: Gate, sid: str, wrapped_key: bytes | None, recipient: Recipient) -> bytes:
@@ -77,6 +82,15 @@ def opened(gate: Gate, sid: str, sealed: bytes, wrapped_key: bytes | None) -> Re
     ref: CustomerRef = Phone(phone) if phone is not None else StoreKey(said["store"], said["id"])
     params = {name.removeprefix(_PARAM): value for name, value in said.items() if name.startswith(_PARAM)}
     return Recipient(ref, params or NO_PARAMS)
+
+
+def readable(gate: Gate, sid: str, sealed: bytes, wrapped_key: bytes | None) -> Recipient | None:
+    """Do what `opened` does; None as well for a seal that is broken: one row that somebody wrote into must not keep those
+    beside it from being sent, or asked about, for ever."""
+    try:
+        return opened(gate, sid, sealed, wrapped_key)
+    except SealBroken:
+        return None
 
 
 async def planned(
@@ -116,13 +130,16 @@ async def found(
         StoreError: a store can not be asked.
 
     """
-    stores, rows = case.gate.stores, dict[StoreKey, Fetched]()
-    keys = [ref for each in wanted if isinstance(ref := _ref(each), StoreKey)]
-    for name in dict.fromkeys(key.store for key in keys if key.store in stores):
-        store = stores[name]
-        of_store = [key for key in dict.fromkeys(keys) if key.store == name]
-        for row in await store.fetch_many(of_store, attributes & store.attributes, timeout_s):
-            rows[row.key] = row
+    stores, rows = case.gate.stores, dict[str, dict[str, Fetched]]()
+    asked: dict[str, dict[str, StoreKey]] = {}
+    for each in wanted:
+        ref = _ref(each)
+        if isinstance(ref, StoreKey):
+            asked.setdefault(ref.store, {})[ref.customer_id] = ref
+    for name in asked.keys() & stores.keys():
+        store, keys = stores[name], list(asked[name].values())
+        fetched = await store.fetch_many(keys, attributes & store.attributes, timeout_s)
+        rows[name] = {row.key.customer_id: row for row in fetched}
     room = asyncio.Semaphore(AT_ONCE)
 
     async def one(each: Wanted) -> Person:
@@ -149,15 +166,16 @@ async def recalled(case: Case, people: Sequence[Person]) -> tuple[int, Mapping[s
 
 
 def _by_key(
-    case: Case, wanted: Wanted, ref: CustomerRef | None, rows: Mapping[StoreKey, Fetched]
+    case: Case, wanted: Wanted, ref: CustomerRef | None, rows: Mapping[str, Mapping[str, Fetched]]
 ) -> Person:
     if isinstance(ref, StoreKey) and ref.store not in case.gate.stores:
         return Person(wanted, trouble="UNKNOWN_STORE")
-    row = rows.get(ref) if isinstance(ref, StoreKey) else None
+    row = rows[ref.store].get(ref.customer_id) if isinstance(ref, StoreKey) else None
     if row is None:
         return Person(wanted, trouble="CUSTOMER_NOT_FOUND")
-    phone = Phone(row.phone) if row.phone else None
-    return Person(wanted, phone, refs_of(row), row.attributes, "" if phone else "PHONE_MISSING")
+    refs = refs_of(row)
+    phone = refs[-1] if isinstance(refs[-1], Phone) else None
+    return Person(wanted, phone, refs, row.attributes, "" if phone else "PHONE_MISSING")
 
 
 async def _by_number(

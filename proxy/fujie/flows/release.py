@@ -144,11 +144,12 @@ class Release:
             with suppress(LedgerError):  # it may have been claimed: nothing went out, and nothing will
                 await self._put_back(messages, done)
             raise
-        await self._left_out(claimed, done)
+        await self._left_out(claimed, messages, done)
         mine = [outgoing for claim, outgoing in letters if claim.intent_id in claimed.claimed]
         if not mine:
             return
-        is_late = gate.clock.monotonic() - began > LATE_S
+        # By both clocks: one stands still while a machine sleeps, the other is set.
+        is_late = max(gate.clock.monotonic() - began, (gate.clock.now() - now).total_seconds()) > LATE_S
         if is_late or not is_same_slot(self.judgement.at, gate.clock.now()):  # 4
             of_mine = {each.intent_id for each in mine}
             await self._put_back([each for each in messages if each.id in of_mine], done)
@@ -164,6 +165,8 @@ class Release:
             [self._end(each, said, attempts.get(each, 0)) for each, said in of_intent.items()], done
         )
         done.told.update(said.acceptance.value for said in submissions)
+        for said in submissions:
+            gate.metrics.submitted(self.matter.route.provider.name, said.acceptance.value)
         for each in mine:
             said = of_intent[each.intent_id]
             if said.is_opted_out:
@@ -208,10 +211,18 @@ class Release:
         """Return when others may take what goes back: now, or never for a message alone."""
         return self._case.gate.clock.now() if self.lease.campaign else None
 
-    async def _left_out(self, claimed: Claimed, done: Released) -> None:
-        """Let go of what was not claimed: decided anew, when something was said meanwhile."""
+    async def _left_out(self, claimed: Claimed, messages: Sequence[Judged], done: Released) -> None:
+        """Let go of what was not claimed: decided anew, when something was said meanwhile. What a paused campaign keeps
+        goes on with it, and does not wait for the end of this lease."""
         now = self._at_once()
         ends = [Settled(each, MessageState.PLANNED, not_before=now) for each in claimed.changed]
+        if self.lease.campaign:
+            told = claimed.claimed | claimed.changed | claimed.repeated
+            ends += [
+                Settled(each.id, MessageState.PLANNED, not_before=now)
+                for each in messages
+                if each.id not in told
+            ]
         ends += [Settled(each, MessageState.REFUSED, "MESSAGE_REPEATED") for each in claimed.repeated]
         done.told[CHANGED] += len(claimed.changed)
         done.told[REPEATED] += len(claimed.repeated)

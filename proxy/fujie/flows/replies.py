@@ -4,7 +4,8 @@ A reply comes from a number, so what closes is the number's own, and counts for 
 closes for marketing whatever the signature was, and on every channel: the refusal is the person's (AdLaw-43, and
 "immediately" in CPL-IR 24), who would else have to repeat it for every line and every voice call. `ReplyScope` says which.
 
-"Start" lifts nothing by itself. Most providers sign nothing, so a forged callback could lift an opt-out; a person
+"Start" is the consent that a message asked this customer for, while that request is open (`flows.double_opt_in`). It
+lifts nothing by itself. Most providers sign nothing, so a forged callback could lift an opt-out; a person
 looks at the reply and says so (`RemoveSuppression`, method `opt_in_message`, evidence `replies/<id>`).
 """
 
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.decision.keywords import Meaning, meaning_of
 from fujie.flows.acts import open_act, provider_actor
+from fujie.flows.double_opt_in import confirm
 from fujie.flows.evidence import data_key
 from fujie.flows.gate import Gate
 from fujie.flows.identify import identify
@@ -59,6 +61,8 @@ async def hear(gate: Gate, reply: Reply) -> str:
         return meaning.value
     assert gate.sending is not None
     reply_id = keyed(gate, reply.provider, reply.reply_id)
+    if meaning is Meaning.START and (is_consent := await confirm(gate, reply, reply_id)) is not None:
+        return meaning.value if is_consent else AGAIN
     identity = await identify(gate, reply.phone, gate.clock.now(), closes=True)
     is_new = False
     if meaning in _CLOSING:

@@ -13,6 +13,7 @@ from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page
 from fujie.model.principal import Principal
 from fujie.model.processor import Processor
+from fujie.model.subject_request import Disclosure, SubjectRequest
 from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Effect, State
 
@@ -262,3 +263,28 @@ class ProcessorsReply:
 
     summary: Summary
     page: Page[Processor]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class SubjectRequestReply:
+    """A request of a customer as it stands; `text` is what the customer wrote, where that was asked for."""
+
+    summary: Summary
+    request: SubjectRequest
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectRequestsReply:
+    """One page of requests, in the order in which they came. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[SubjectRequest]
+
+
+@dataclass(frozen=True, slots=True)
+class DisclosuresReply:
+    """One page of what was disclosed of a customer, the last day first. `page.next` is the token of the next one."""
+
+    summary: Summary
+    page: Page[Disclosure]

@@ -5,7 +5,7 @@ from datetime import timedelta
 from fujie.flows.gate import Gate
 from fujie.flows.identify import rows_of
 from fujie.flows.receipts import receive
-from fujie.flows.recipients import opened, sending_of
+from fujie.flows.recipients import readable, sending_of
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.errors import RequestError
 from fujie.ports.messaging import Called, Provider
@@ -27,9 +27,9 @@ async def resolve(gate: Gate, provider: Provider) -> int:
     outbox = sending_of(gate).outbox
     told = 0
     for sent in await outbox.unresolved(provider.name, gate.clock.now() - ASK_AFTER, MOST_ASKED):
-        recipient = opened(gate, sent.sid, sent.sealed, sent.wrapped_key)
+        recipient = readable(gate, sent.sid, sent.sealed, sent.wrapped_key)
         phone = await _number(gate, recipient.customer) if recipient else None
-        if phone is None:  # erased, or gone: it stays listed as UNKNOWN
+        if phone is None:  # erased, broken or gone: it stays listed as UNKNOWN
             continue
         receipt = await provider.query(sent, phone)
         if receipt is not None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple, Protocol
 
 from fujie.model.vocabulary import ANY_CHANNEL
 
@@ -18,6 +19,60 @@ class ConsentEventType(StrEnum):
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
     INVALIDATED = "invalidated"
+
+    # An Enum's own hash is written in Python.
+    __hash__ = str.__hash__
+
+
+class Bearing(Protocol):
+    """What of an event bears on the state of consent: all that `decision.consent` reads of one."""
+
+    @property
+    def sid(self) -> str:
+        """Whom it was recorded for."""
+        ...
+
+    @property
+    def type(self) -> ConsentEventType:
+        """What happened."""
+        ...
+
+    @property
+    def event_time(self) -> datetime:
+        """When the customer acted."""
+        ...
+
+    @property
+    def channel(self) -> str:
+        """For which channel, or any."""
+        ...
+
+    @property
+    def explicit(self) -> bool:
+        """Whether by a clear act."""
+        ...
+
+    @property
+    def separate(self) -> bool:
+        """Whether separately from everything else."""
+        ...
+
+    @property
+    def valid_until(self) -> datetime | None:
+        """The end that it names itself."""
+        ...
+
+
+class BareEvent(NamedTuple):
+    """An event with no more than what bears on the state: a campaign reads them by the hundred thousand."""
+
+    sid: str
+    type: ConsentEventType
+    event_time: datetime
+    channel: str
+    explicit: bool
+    separate: bool
+    valid_until: datetime | None
 
 
 NEGATIVE = frozenset({ConsentEventType.REFUSED, ConsentEventType.WITHDRAWN, ConsentEventType.INVALIDATED})

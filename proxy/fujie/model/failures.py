@@ -243,6 +243,14 @@ FAILURES: tuple[ReasonDefinition, ...] = (
     ),
     # The customers' own page.
     row("LINK_INVALID", _O.NOT_FOUND, 0, "链接无效或已过期。", "The link is not valid, or not any more."),
+    row("SUBJECT_REQUEST_NOT_FOUND", _O.NOT_FOUND, 500, "没有该请求。", "There is no request of this id."),
+    row(
+        "SUBJECT_REQUEST_RESOLVED",
+        _O.CONFLICT,
+        500,
+        "该请求已按另一结果办结。",
+        "The request was resolved before, with another outcome.",
+    ),
     row(
         "RESTORE_REFUSED",
         _O.CONFLICT,

@@ -7,7 +7,7 @@ about a customer travels beside the record as attributes, never inside it.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NoReturn, final
+from typing import NamedTuple, NoReturn, final
 
 from fujie.model.customer import StoreKey
 from fujie.model.data_class import DataClass
@@ -42,8 +42,7 @@ class SealedRecord:
         raise TypeError("a sealed record is neither copied nor pickled")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Fetched:
+class Fetched(NamedTuple):
     """One row of a store: the sealed fields that were asked for, and the attributes for facts.
 
     `phone` is the row's own number in E.164 where the store maps one and it normalises, else empty:
@@ -55,6 +54,9 @@ class Fetched:
     record: SealedRecord
     attributes: Mapping[str, object]
     phone: str = ""
+
+    def __repr__(self) -> str:
+        return "Fetched(...)"
 
 
 def open_for_masking(record: SealedRecord) -> Mapping[str, object]:

@@ -103,6 +103,9 @@ class State(StrEnum):
     SHORTENED = "SHORTENED"
     NOT_NEEDED = "NOT_NEEDED"
 
+    # As equal texts hash, and at their speed: an Enum's own hash is written in Python.
+    __hash__ = str.__hash__
+
 
 STATE_NUMBERS = {state: number for number, state in enumerate(State)}
 """State to its number in the engine; UNSPECIFIED is 0. Append only."""

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from fujie.model.campaign import Campaign, CampaignState, Lease
-from fujie.model.consent import ConsentEvent
+from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.message import (
     NO_PARAMS,
@@ -24,14 +24,16 @@ from fujie.model.processor import Processor
 from fujie.model.suppression import Suppression
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Recalled:
-    """All that the ledger knows of one customer for one purpose; `sent` is what they got within 24 hours."""
+class Recalled(NamedTuple):
+    """All that a decision reads of one customer in the ledger, for one purpose; `sent` is what they got within 24 hours."""
 
     identity: Identity
-    events: Sequence[ConsentEvent]
+    events: Sequence[BareEvent]
     suppressions: Sequence[Suppression]
     sent: Sequence[SentMessage]
+
+    def __repr__(self) -> str:
+        return "Recalled(...)"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -210,7 +212,8 @@ class Outbox(Protocol):
     async def claimed_of(
         self, sids: Sequence[str], phones: Sequence[Phone], requester: str = ""
     ) -> frozenset[str]:
-        """Return the ids of intents that are CLAIMED now, of any of these sids or numbers, or of this requester."""
+        """Return the ids of intents that are CLAIMED now: of any of these sids, or of who shares or shared a number with
+        one; to any of these numbers; or of this requester."""
         ...
 
     async def still_claimed(self, intent_ids: frozenset[str]) -> bool:

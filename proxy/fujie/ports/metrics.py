@@ -14,6 +14,10 @@ class Metrics(Protocol):
         """Observe how long one stage of a flow took."""
         ...
 
+    def submitted(self, provider: str, what: str) -> None:
+        """Count what a provider said to one message (`ports.messaging.Acceptance`)."""
+        ...
+
     def received(self, provider: str, what: str) -> None:
         """Count what came from a provider: a receipt, a reply, a block, or what could not be read (`flows.receipts`)."""
         ...

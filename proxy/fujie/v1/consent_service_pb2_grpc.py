@@ -115,8 +115,8 @@ class ConsentServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ImportConsents(self, request_iterator, context):
-        """Appends events row by row, from a file for example; each row once, however often it is sent. Actions: consent.record,
-        and consent.withdraw for rows that withdraw.
+        """Appends events row by row, from a file for example; each row once, however often it is sent. A row that withdraws
+        needs consent.withdraw as well. Action: consent.record.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

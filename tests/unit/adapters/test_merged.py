@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.merged import Merged, MergedListener, Series, samples_of
 from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.adapters.metrictable import TABLE, Merge
@@ -114,6 +115,9 @@ def test_what_is_exposed_is_well_formed_and_speaks_of_the_table_alone() -> None:
         metrics.compared("ALLOW", "DENY")
         metrics.shadow_loaded("sha256:5")
         metrics.bundle_released(3, 9.0)
+        metrics.submitted("outbox", "accepted")
+        metrics.received("outbox", "taken")
+        metrics.sending(("outbox",), Standing(0.0, 0.0, {}))
         merged.report(slot, samples_of(metrics.registry))
     merged.ended(0)
     own = {

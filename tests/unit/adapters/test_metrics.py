@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.metrics import (
     MOST_DECISION_SERIES,
     OTHER,
@@ -129,6 +130,20 @@ def test_the_state_is_read_at_every_scrape(metrics: PrometheusMetrics) -> None:
     assert value(metrics, "fujie_log_entries") == 4
     assert value(metrics, "fujie_log_backlog_entries") == 1
     assert value(metrics, "fujie_log_checkpoint_age_seconds") == 0.5
+
+
+def test_how_sending_stands_is_shown_for_every_provider_of_the_settings(metrics: PrometheusMetrics) -> None:
+    unknown = "fujie_messages_unknown"
+    assert value(metrics, unknown, provider="outbox") is None
+    metrics.sending(("outbox", "line"), Standing(2.5, 7.0, {"line": 3, "gone": 1}))
+    assert value(metrics, "fujie_message_claimed_seconds") == 2.5
+    assert value(metrics, "fujie_campaign_waiting_seconds") == 7
+    found = {each: value(metrics, unknown, provider=each) for each in ("outbox", "line", "gone")}
+    assert found == {"outbox": 0, "line": 3, "gone": None}
+    metrics.sending(("outbox", "line"), Standing(0.0, 0.0, {}))
+    assert value(metrics, unknown, provider="line") == 0
+    metrics.submitted("line", "unknown")
+    assert value(metrics, "fujie_submissions_total", provider="line", what="unknown") == 1
 
 
 def test_a_short_stage_is_told_from_a_shorter_one(metrics: PrometheusMetrics) -> None:

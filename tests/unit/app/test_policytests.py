@@ -50,9 +50,10 @@ def serial() -> Outcome:
     return run_cases(*cases_of(Wanted(base())))
 
 
-@pytest.mark.parametrize("jobs", [1, 2, 3, 50])
+@pytest.mark.parametrize("jobs", [3, 50])
 def test_cases_dealt_to_any_number_of_shares_come_back_as_one(jobs: int) -> None:
     bundle, cases = cases_of(Wanted(base()))
+    cases = cases[::10]
     wrong = tuple(replace(case, expected=Expected(Effect.APPROVAL_REQUIRED)) for case in cases[::50])
     cases = (*wrong, *cases)
     whole = run_cases(bundle, cases)
@@ -76,7 +77,7 @@ def test_only_the_first_failures_are_explained_and_none_is_lost() -> None:
 
 
 def test_processes_give_what_one_process_gives() -> None:
-    crossed = Wanted(base(), cross_check=True)
+    crossed = Wanted(base(), cross_check=True, pattern="^(marketing|support)/")
     assert run_tests(crossed, jobs=2) == run_tests(crossed, jobs=1)
 
 

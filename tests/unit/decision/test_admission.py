@@ -14,7 +14,7 @@ from fujie.model.vocabulary import Action, State
 from support.house import bundle_of
 from support.outboxes import NOW
 
-ROLES = frozenset({"marketer"})
+ROLES = frozenset({"caller_up"})  # whom no grant of base opens anything to
 REQUEST = Request(Action.SEND, "marketing", "consent", rows=10)
 
 
@@ -25,7 +25,7 @@ kind: Grant
 metadata: {{name: sends}}
 spec:
   match: {{actions: [send]{match}}}
-  roles: [marketer]
+  roles: [caller_up]
   purposes: [marketing]
 {more}"""
 

@@ -1,5 +1,6 @@
 """Memory changes the speed of a decision and nothing else."""
 
+from dataclasses import fields as dataclass_fields
 from dataclasses import replace
 
 import pytest
@@ -45,6 +46,11 @@ def neighbours(draw: st.DrawFn, planner: Planner) -> list[Case]:
     cases = [(request, roles, found), (replace(request, strict=not request.strict), roles, found)]
     cases.append((replace(request, basis=draw(st.sampled_from(("consent", "contract")))), roles, found))
     cases.append((replace(request, fields=request.fields[1:]), roles, found))
+    cases.append((replace(request, has_basis_evidence=not request.has_basis_evidence), roles, found))
+    cases += [
+        (replace(request, purpose=purpose, channel=channel), roles, found)
+        for purpose, channel in (("", ""), ("nobody-knows-it", ""), (request.purpose, "email"))
+    ]
     cases.append((request, draw(ROLES), found))
     read = planner.plan(request, roles).reads
     changed = [Facts({**found.values, path: draw(values(FACTS[path]))}) for path in read]
@@ -84,6 +90,44 @@ def test_a_fact_that_a_rule_reads_is_never_answered_from_memory_of_another() -> 
         for state in (State.GIVEN, State.WITHDRAWN)
     )
     assert (given_.effect, withdrawn.effect) == (Effect.ALLOW, Effect.DENY)
+
+
+def test_nothing_that_a_decision_reads_of_a_request_is_forgotten_in_the_key() -> None:
+    """Each part of a request in turn, on both sides of what is remembered. A remedy names the notice of the channel."""
+    words = {"zh": "{controller}告知：可以随时撤回。", "en": "{controller} asks. You can withdraw."}
+    spec = {"version": "2", "purposes": ["care"], "explicit": True, "text": words, "storage": ["CN"]}
+    spec |= {"withdrawal": {"zh": "可以随时撤回", "en": "You can withdraw"}, "data_classes": ["mobile"]}
+    validation = {
+        "name": "agreed",
+        "expression": "consent.state == GIVEN",
+        "remedy": {"zh": "{notice}", "en": "{notice}"},
+    }
+    asks = document("Guard", "asks", {"match": {"actions": ["lookup"]}, "validations": [validation]})
+    notices = [
+        document("Notice", "any", spec),
+        document("Notice", "email", {**spec, "channels": ["email"]}),
+    ]
+    changes: dict[str, object] = {
+        "purpose": "", "basis": "", "store": "", "key_kind": "", "channel": "email", "brand": "x", "fields": (),
+        "strict": True, "has_basis_evidence": True, "has_ticket": True, "delegated": True, "has_prompt": True, "rows": 2,
+    }  # fmt: skip
+    assert changes.keys() | {"action"} == {each.name for each in dataclass_fields(Request)}
+    bundle, told = compiled(grant(fields={"phone": "reveal"}), asks, *notices), set()
+    for asked in (ASKED, replace(ASKED, fields=("phone", "name"))):
+        for state in (State.NONE, State.GIVEN):
+            known = Facts({**KNOWN, "consent.state": state})
+            for name, value in changes.items():
+                pair = (asked, replace(asked, **{name: value}))  # type: ignore[arg-type]  # a value of that field
+                colds = [decide(Planner(bundle).plan(each, AGENT), each, known) for each in pair]
+                for first, second in ((0, 1), (1, 0)):
+                    decider = Decider(bundle)
+                    decider.decide(decider.plan(pair[first], AGENT), pair[first], known)
+                    plan = decider.plan(pair[second], AGENT)
+                    assert decider.decide(plan, pair[second], known) == colds[second], name
+                told |= {name} if colds[0] != colds[1] else set()
+    assert {"purpose", "basis", "fields", "strict", "channel"} <= told, (
+        "what differs makes a difference here"
+    )
 
 
 def test_an_offboarding_is_never_hidden_by_memory() -> None:

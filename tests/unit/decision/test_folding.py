@@ -45,7 +45,17 @@ def test_disguises_of_a_word_are_that_word() -> None:
         assert fold(dressed).compact == "最佳"
     for dressed in ("國家級", "囯家級", "⼤".replace("⼤", "国家级"), "国 家 级", "國\u2063家\u00ad级"):
         assert fold(dressed).compact == "国家级"
-    for dressed in ("best", "ＢＥＳＴ", "bеѕt", "BÉST", "b\u0301e\u200dst", "В.Е.S.Т", "𝐛𝐞𝐬𝐭", "ⓑⓔⓢⓣ"):
+    for dressed in (
+        "best",
+        "ＢＥＳＴ",
+        "bеѕt",
+        "BÉST",
+        "b\u0301e\u200dst",
+        "В.Е.S.Т",
+        "𝐛𝐞𝐬𝐭",
+        "ⓑⓔⓢⓣ",
+        "ʙᴇꜱᴛ",
+    ):
         assert fold(dressed).compact == "best"
 
 

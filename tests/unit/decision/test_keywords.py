@@ -62,9 +62,25 @@ def test_words_are_in_their_folded_form_and_mean_one_thing() -> None:
         ("S\u200bT\u200bO\u200bP now", Meaning.MAYBE_STOP), ("STOP 12345", Meaning.MAYBE_STOP),
         ("don't text me", Meaning.MAYBE_STOP), ("START 退订", Meaning.MAYBE_STOP), ("我要投诉", Meaning.MAYBE_STOP),
         ("START", Meaning.START), ("unstop", Meaning.START), ("恢复订阅", Meaning.START),
+        ("停发", Meaning.STOP), ("回复T", Meaning.STOP), ("回TD", Meaning.STOP), ("arrêt", Meaning.STOP),
+        ("不要再给我发短信了", Meaning.MAYBE_STOP), ("別再發給我", Meaning.MAYBE_STOP), ("我不想再收到你们的广告", Meaning.MAYBE_STOP),
+        ("I want to opt out", Meaning.MAYBE_STOP), ("don’t contact me again", Meaning.MAYBE_STOP),
+        ("please have me unsubscribed", Meaning.MAYBE_STOP), ("take me off your list", Meaning.MAYBE_STOP),
+        ("🛑", Meaning.MAYBE_STOP), ("TD 🙏", Meaning.STOP), ("START 🛑", Meaning.START),
         ("YES", Meaning.OTHER), ("weekend", Meaning.OTHER), ("Mr T is here", Meaning.OTHER),
         ("码是0000对吗", Meaning.OTHER), ("", Meaning.OTHER), ("谢谢", Meaning.OTHER),
     ],
 )  # fmt: skip
 def test_what_people_write(text: str, meaning: Meaning) -> None:
     assert meaning_of(text) is meaning
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "请再发一次短信", "有别的颜色吗，发一下图", "特别想收到你们的消息", "不要发票，谢谢", "还没收到货", "分别发给我", "别人的快递，联系一下",
+        "麻烦发货快点", "请发到公司", "怎么退款", "退货地址是哪里", "不要辣", "Can you send it again?", "not received yet", "See you at 5",
+    ],
+)  # fmt: skip
+def test_what_customers_ask_of_a_service_is_no_refusal(text: str) -> None:
+    assert meaning_of(text) is Meaning.OTHER

@@ -38,7 +38,7 @@ def test_links_to_our_domains_are_listed(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["evil.com", "example.com evil.com", "evilexample.com", "example.com.evil.com", "http://example.com@evil.com/", "http://example.com:x@evil.com",
-     "http://evil.com\\@example.com", "http://evil.com/@example.com", "http://evil.com#@example.com", "http://evil.com?@example.com",
+     "http://evil.com\\@example.com", "http://example.com\\@evil.com", "http://evil.com/@example.com", "http://evil.com#@example.com", "http://evil.com?@example.com",
      "evil。com", "www。evil。vip", "evil[.]com", "evil(dot)com", "evil【.】com", "http://evil。vip",
      "1.2.3.4", "１．２．３．４/a", "http://3232235777/", "http://0x7f.1/", "http://[::1]/", "http://", "http:///evil",
      "xn--xample-9uf.com", "еxample.com", "exámple.com", "exa\u0301mple.com", "exam\u200bple.com", "examp\u00adle.com", "http://examp\u202ele.com", "example.com\u2060.evil.com",
@@ -60,6 +60,7 @@ def test_links_elsewhere_are_not(text: str) -> None:
         "dwz．cn/x example.com",
         "a.t.cn",
         "t。cn/x",
+        "bit。ly/x",
     ],
 )
 def test_a_shortener_is_worse_than_anything_else(text: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fujie.decision.recipient import Reached, recipient_facts
+from fujie.decision.recipient import RECIPIENT_FACTS, Reached, recipient_facts
 from fujie.model.facts import FREQUENT, FactValue, Unknown, UnknownWhy
 from fujie.model.message import Category, SentMessage
 from fujie.model.phone import country_of, zones_of
@@ -37,7 +37,7 @@ def sent(ago: timedelta, content: str = "other", category: Category = Category.M
 def facts(
     who: Reached, now: datetime = NOW, category: FactValue = State.MARKETING
 ) -> Mapping[str, FactValue]:
-    return recipient_facts(CAPPED, who, category, now)
+    return dict(zip(RECIPIENT_FACTS, recipient_facts(CAPPED, who, category, now), strict=True))
 
 
 def used_up(*messages: SentMessage, category: FactValue = State.MARKETING) -> FactValue:

@@ -107,7 +107,7 @@ def test_both_engines_agree_on_every_shipped_expression() -> None:
     assert len(seen) >= 10
 
 
-@settings(max_examples=100)
+@settings(max_examples=50)
 @given(st.fixed_dictionaries({path: values(kind) for path, kind in FACTS.items()}).map(Facts))
 def test_both_engines_agree_on_every_rule_that_bundles_are_generated_of(facts: Facts) -> None:
     assert ours(compiled().engine, RULES, facts) == [theirs(text, facts) for text in RULES]
@@ -258,7 +258,7 @@ ON_NUMBERS = (
 )
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(_INT64 | st.integers(-4, 4), _INT64 | st.integers(-4, 4))
 @example(-(2**63), -1)
 @example(2**63 - 1, 1)
@@ -303,7 +303,7 @@ ON_PARAMS: Mapping[type, tuple[str, ...]] = {
 }
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(_VALUE, _TEXT, _TEXT, _INT64 | st.integers(-4, 4))
 @example(-(2**63), "", "", -(2**63))
 @example("\\", "\\", "'", 0)

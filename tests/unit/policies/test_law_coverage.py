@@ -20,9 +20,15 @@ def test_guards_deny_only_on_what_was_read() -> None:
         for guard in denying
         for validation in guard.validations
         for article in validation.hit.basis
-        if articles()[article]["status"] != "read"
+        if articles()[article]["status"] != "read" and not articles()[article].get("refuses")
     } == set()
     assert denying
+
+
+def test_only_providers_refuse_by_themselves() -> None:
+    refused = [article for article in articles().values() if article.get("refuses")]
+    assert refused
+    assert {article["status"] for article in refused} == {"provider"}
 
 
 def test_a_warning_that_rests_on_nothing_that_was_read_says_so() -> None:
@@ -59,7 +65,7 @@ def test_every_source_is_kept_or_says_what_is_missing() -> None:
         assert article["en"]
         assert article["status"] in STATUS
         assert ("needs" in article) == (group(article) == "open"), name
-        assert article.get("needs", "message") in NEEDS
+        assert article.get("needs", "text") in NEEDS
 
 
 if __name__ == "__main__":

@@ -33,13 +33,14 @@ Plain = Any  # what YAML holds: mappings, lists, texts, numbers
 Path = tuple[str | int, ...]
 
 DECIDES_NOTHING = {"message", "remedy", "basis", "label", "dpv", "retention", "name", "id"}
-SHARE = 3
-"""Of each kind of mutant one in so many is tried, always the same; with 1 all of them are, in a minute or two."""
+SHARE = 9
+"""Of each kind of mutant one in so many is tried, always the same; with 1 all of them are, in five minutes or so."""
 
 NO_GRANT = "no shipped grant opens it, so nobody gets as far as this"
 NO_SEARCH = "the two keys are all there are, but for the end of a number, which a grant must name itself"
 ALSO_CLOSED = "what the other of guard and grant, or the floor of the class, closes as far"
 ALSO_OPEN = "another grant of the same role opens it anyway"
+WIDER_CAPS = "the other categories have tighter caps of their own"
 STANDS = "explicit and separate are derived of a consent that is GIVEN only"
 EQUIVALENT = {
     "support-*: drop match.keys": NO_SEARCH,
@@ -78,6 +79,12 @@ EQUIVALENT = {
         "what not-everybody refuses asks for no approval",
     "exports-need-four-eyes: clause validations.2.expression * || false":
         "what not-everybody refuses asks for no approval",
+    "sends-codes: drop match.keys": NO_SEARCH,
+    "register-of-processors: add action approval.*": ALSO_OPEN,
+    "service-is-no-marketing: drop match.purposes.[2-7] *": NO_GRANT,
+    "notices-not-too-often: * matchConditions.0.expression true": WIDER_CAPS,
+    "notices-not-too-often: drop matchConditions": WIDER_CAPS,
+    "campaigns-need-four-eyes: drop validations.0.approval.count": "one is what counts when nothing is said",
 }  # fmt: skip
 """Mutants (fnmatch patterns) that no case can tell from base, and why."""
 
@@ -154,7 +161,7 @@ def dropped(document: Plain) -> Iterator[Edit]:
             shown = str(entry.get("name", entry.get("id", "")))
         where = ".".join(map(str, path[1:]))
         yield f"drop {_owner(path)}", f"drop {where} {shown}", put(document, path)
-        if path[-1] == "outcome":
+        if path[-1] == "outcome" and entry == "approval":
             yield (
                 "drop approval",
                 f"drop {where} and terms",
@@ -352,7 +359,7 @@ def test_who_changes_a_rule_fails_the_shipped_tests(kind: str) -> None:
 
 def test_most_mutants_are_policies_that_would_load() -> None:
     """So that the operators do not only break the form."""
-    tried = [mutant for found in by_kind().values() for mutant in found[::20]]
+    tried = [mutant for found in by_kind().values() for mutant in found[::60]]
     assert sum(compiled(mutant) is not None for mutant in tried) > len(tried) / 2
 
 
@@ -361,4 +368,4 @@ def test_the_list_of_equivalent_mutants_names_mutants() -> None:
     assert [
         pattern for pattern in EQUIVALENT if not any(fnmatchcase(name, pattern) for name in names)
     ] == []
-    assert sum(bool(reasons_of(mutant)) for found in by_kind().values() for mutant in found) < 50
+    assert sum(bool(reasons_of(mutant)) for found in by_kind().values() for mutant in found) < 60

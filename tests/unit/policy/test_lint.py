@@ -264,7 +264,7 @@ EXPRESSIONS = st.recursive(
 """Expressions with and without facts that can be counted up."""
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(EXPRESSIONS, st.lists(facts(), min_size=4, max_size=4), st.sampled_from(("marketing", "care")))
 def test_what_comes_of_an_expression_was_possible(text: str, known: list[Facts], purpose: str) -> None:
     """So that what is said to be constant is."""
@@ -471,7 +471,7 @@ def test_a_grant_that_may_not_be_there_shadows_nothing(wide: dict[str, Any]) -> 
     assert "Grant narrow" not in {f.document for f in linted(grant("narrow"), grant("wide", **wide))}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     grants("grant-0"),
     grants("grant-1"),
@@ -673,7 +673,7 @@ def test_every_finding_has_a_place_in_its_document_and_order_changes_none(docume
     assert found(documents) == found(documents[::-1])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(odd_grants("odd-grant"), odd_guards("odd-guard"))
 def test_whatever_loads_is_looked_at_without_a_crash(opening: str, closing: str) -> None:
     """Every finding stands in a line that is there, also below a silence of any kind."""

@@ -1,7 +1,7 @@
 """Consent events: appended, never changed. Order is event_time, then order of arrival (`change_seq`)."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.latesplits import copied_id, left_lately
 from fujie.adapters.ledger.pages import Keyed, change_after, read_page
 from fujie.adapters.ledger.tables import consent_event
-from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType, EntryRef, Notice
+from fujie.model.consent import NEGATIVE, BareEvent, ConsentEvent, ConsentEventType, EntryRef, Notice
 from fujie.model.customer import Correction
 from fujie.model.errors import RequestError
 from fujie.model.page import Page, Slice
@@ -104,6 +104,25 @@ def history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
     """Return the query for every event of `count` sids, or for those of one purpose, in their order."""
     select = sa.select(*EVENT_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
     return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, event_of)
+
+
+_TYPES: Mapping[str, ConsentEventType] = {kind.value: kind for kind in ConsentEventType}
+
+
+def _bare(row: Sequence[Any]) -> BareEvent:
+    until = row[6]
+    return BareEvent(
+        row[0], _TYPES[row[1]], from_micros(row[2]), row[3], bool(row[4]), bool(row[5]),
+        None if until is None else from_micros(until),
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=32)
+def bearing(count: int, *, of_purpose: bool) -> Query[BareEvent]:
+    """Return the query for what `history` returns, as far as it bears on the state of consent."""
+    columns = (_C.sid, _C.type, _C.event_time, _C.channel, _C.explicit, _C.separate, _C.valid_until)
+    select = sa.select(*columns).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
+    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, _bare)
 
 
 def _answered(row: Sequence[Any]) -> tuple[str, ConsentEvent]:

@@ -6,6 +6,7 @@ and `postgresql`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
@@ -90,7 +91,7 @@ def next_change(connection: Connection, count: int = 1) -> int:
 
 def one_of(column: sa.Column[Any], count: int) -> sa.ColumnElement[bool]:
     """Return `column IN (:v0, ...)` with `count` parameters, to be filled by `members`."""
-    return column.in_([sa.bindparam(f"v{i}", type_=column.type) for i in range(count)])
+    return column.in_([sa.bindparam(name, type_=column.type) for name in _names(count)])
 
 
 def padded_size(count: int) -> int:
@@ -100,5 +101,11 @@ def padded_size(count: int) -> int:
 
 def members(values: Sequence[_Value]) -> dict[str, _Value]:
     """Return the parameters of `one_of(column, padded_size(len(values)))`; the last value fills up."""
-    filled = [*values, *[values[-1]] * (padded_size(len(values)) - len(values))]
-    return {f"v{i}": value for i, value in enumerate(filled)}
+    size = padded_size(len(values))
+    filled = [*values, *[values[-1]] * (size - len(values))]
+    return dict(zip(_names(size), filled, strict=True))
+
+
+@lru_cache(maxsize=16)
+def _names(count: int) -> tuple[str, ...]:
+    return tuple([f"v{i}" for i in range(count)])

@@ -14,7 +14,6 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.aliases import (
-    NUMBER,
     Alias,
     Link,
     has_number,
@@ -29,7 +28,7 @@ from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.relatives import relatives
 from fujie.adapters.ledger.subjects import Subjects
 from fujie.adapters.ledger.tables import alias, change_counter, subject
-from fujie.model.customer import CustomerRef, Identity
+from fujie.model.customer import CustomerRef, Identity, StoreKey
 from fujie.model.errors import LedgerError
 
 MOST_TOGETHER: Final = 4096
@@ -41,6 +40,20 @@ _Row = tuple[bytes, str, str, bytes | None, bool, int]
 _COLUMNS = (
     alias.c.digest, alias.c.sid, alias.c.kind, subject.c.wrapped_key, subject.c.is_linked, alias.c.change_seq
 )  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def _leading(count: int) -> Query[Any]:
+    """Return the query for where `count` digests lead, which an index answers by itself."""
+    select = sa.select(alias.c.digest, alias.c.sid)
+    return Query(select.where(one_of(alias.c.digest, count), alias.c.valid_to.is_(None)), tuple)
+
+
+@lru_cache(maxsize=16)
+def _subjects(count: int) -> Query[Any]:
+    """Return the query for `count` subjects for which their aliases tell everything."""
+    select = sa.select(subject.c.sid, subject.c.wrapped_key).where(one_of(subject.c.sid, count))
+    return Query(select.where(subject.c.is_linked.is_(False)), tuple)
 
 
 @lru_cache(maxsize=16)
@@ -113,20 +126,44 @@ class Enrolment:
         every = list({digest for each in digests for digest in each})
         # Before the reads: what is written between the two has a higher number, and is seen or not.
         [marker] = await self._database.rows(_MARKER, {})
-        links = await self._links(every)
-        plain = [_plain(each, links) for each in digests]
+        plain = await self._plain(customers, digests, every)
         odd = {n: self._aliases(customers[n]) for n, identity in enumerate(plain) if identity is None}
+        links = await self._links(list({digest for each in odd.values() for digest in each}))
         if lacking := await self._lacking(list(odd.values()), links):
             await self._database.write(partial(self._add, lacking, now))
             [marker] = await self._database.rows(_MARKER, {})
-            links = await self._links(every)
-            plain = [_plain(each, links) for each in digests]
+            plain = await self._plain(customers, digests, every)
             odd = {n: self._aliases(customers[n]) for n, identity in enumerate(plain) if identity is None}
+            links = await self._links(list({digest for each in odd.values() for digest in each}))
         found = dict(zip(odd, await self._whole(list(odd.values()), links), strict=True))
         return Group(marker, [each or found[n] for n, each in enumerate(plain)], digests)
 
     def _aliases(self, refs: Sequence[CustomerRef]) -> dict[bytes, Alias]:
         return {entry.digest: entry for entry in map(self._subjects.alias, refs)}
+
+    async def _plain(
+        self,
+        customers: Sequence[Sequence[CustomerRef]],
+        digests: Sequence[Sequence[bytes]],
+        every: Sequence[bytes],
+    ) -> list[Identity | None]:
+        """Return who the references of each lead to, when they all lead to one sid alone and nothing else counts for it.
+
+        A number by itself may be nobody's, and is not plain: what kind of alias it has is not read here.
+        """
+        leads: dict[bytes, str] = {}
+        for part in _parts(every):
+            for digest, sid in await self._database.rows(_leading(padded_size(len(part))), members(part)):
+                leads[digest] = "" if digest in leads else sid  # two of them: nobody's alone
+        sids: list[str] = []
+        for refs, own in zip(customers, digests, strict=True):
+            sid = leads.get(own[0], "")
+            is_named = isinstance(refs[0], StoreKey) or any(isinstance(ref, StoreKey) for ref in refs)
+            sids.append(sid if is_named and {sid}.issuperset(map(leads.get, own)) else "")
+        keys: dict[str, bytes | None] = {}
+        for part in _parts(list({sid for sid in sids if sid})):
+            keys.update(await self._database.rows(_subjects(padded_size(len(part))), members(part)))
+        return [Identity(sid, wrapped_key=keys[sid]) if sid in keys else None for sid in sids]
 
     async def _links(self, digests: Sequence[bytes]) -> dict[bytes, list[_Row]]:
         links: dict[bytes, list[_Row]] = {}
@@ -221,20 +258,6 @@ class Enrolment:
             if has_number(entry.digest, own):
                 new.linked.add(sid)
         return change
-
-
-def _plain(digests: Iterable[bytes], links: Mapping[bytes, list[_Row]]) -> Identity | None:
-    """Return who the references lead to, when they all lead to one sid alone and nothing else counts for it."""
-    first: _Row | None = None
-    for digest in digests:
-        rows = links.get(digest)
-        if rows is None or len(rows) != 1:
-            return None
-        [row] = rows
-        if row[4] or row[2] == NUMBER or (first is not None and first[1] != row[1]):
-            return None
-        first = first or row
-    return None if first is None else Identity(first[1], wrapped_key=first[3])
 
 
 def _links_of(aliases: Iterable[bytes], links: Mapping[bytes, list[_Row]]) -> list[Link]:

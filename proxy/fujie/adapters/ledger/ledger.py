@@ -9,6 +9,7 @@ from fujie.adapters.ledger.checkpoints import Checkpoints
 from fujie.adapters.ledger.consents import Consents
 from fujie.adapters.ledger.corrections import Corrections
 from fujie.adapters.ledger.database import Database
+from fujie.adapters.ledger.disclosures import Disclosures
 from fujie.adapters.ledger.enrolment import Enrolment
 from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
@@ -21,6 +22,7 @@ from fujie.adapters.ledger.processors import Processors
 from fujie.adapters.ledger.recall import Recall
 from fujie.adapters.ledger.server import URL_ALONE, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, error_name, file_of
+from fujie.adapters.ledger.subject_requests import SubjectRequests
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
 from fujie.adapters.ledger.suppressions import Suppressions
 from fujie.adapters.ledger.usage import Usage
@@ -37,7 +39,8 @@ from fujie.ports import Identifiers
 
 
 class SQLLedger:
-    """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox` and `processors` share its database.
+    """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox`, `processors`, `requests` and
+    `disclosures` share its database.
 
     It belongs to the event loop that opened it.
     """
@@ -56,6 +59,8 @@ class SQLLedger:
         self._enrolment = Enrolment(database, self._subjects)
         self.outbox = SQLOutbox(database, index, self._subjects)
         self.processors = Processors(database)
+        self.requests = SubjectRequests(database)
+        self.disclosures = Disclosures(database)
         self._consents = Consents(database)
         self._recall = Recall(database, self._subjects)
         self._suppressions = Suppressions(database)

@@ -8,11 +8,11 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
-from fujie.adapters.ledger.aliases import IndexKey, alias_of, first_of
+from fujie.adapters.ledger.aliases import STORE_KEY, IndexKey, alias_of, first_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.outbox_tables import IS_CLAIMED, IS_UNKNOWN, message
-from fujie.adapters.ledger.tables import subject
+from fujie.adapters.ledger.tables import alias, subject
 from fujie.model.customer import Phone
 from fujie.model.errors import LedgerError
 from fujie.model.message import Category, Message, MessageState
@@ -66,6 +66,20 @@ BY_REQUEST = Query(
 def _claimed_sids(count: int) -> Query[str]:
     # An intent that is CLAIMED has a time of its claim: said, so that the index of it is used.
     select = sa.select(_M.intent_id).where(one_of(_M.sid, count), _M.claimed_at.is_not(None), IS_CLAIMED)
+    return Query(select, first_of)
+
+
+@lru_cache(maxsize=32)
+def _claimed_by_number(count: int) -> Query[str]:
+    """Return the query for what is CLAIMED to a number that `count` sids have or are, or to anybody who has or had it:
+    what is said under one of them may close for all of these."""
+    held, own = alias.alias("held"), alias.alias("own")
+    is_ours = sa.and_(one_of(held.c.sid, count), held.c.kind != STORE_KEY)
+    numbers = sa.select(held.c.digest).where(is_ours)
+    shares = sa.exists().where(own.c.sid == _M.sid, own.c.digest == held.c.digest, is_ours)
+    select = sa.select(_M.intent_id).where(
+        _M.claimed_at.is_not(None), IS_CLAIMED, sa.or_(_M.address.in_(numbers), shares)
+    )
     return Query(select, first_of)
 
 
@@ -158,10 +172,11 @@ class Messages:
         """See `ports.messaging.Outbox.claimed_of`."""
         found = set[str]()
         for part in parts(list(dict.fromkeys(sids))):
-            found.update(await self._database.rows(_claimed_sids(padded_size(len(part))), members(part)))
+            for query in (_claimed_sids, _claimed_by_number):
+                found.update(await self._database.rows(query(padded_size(len(part))), members(part)))
         for part in parts([alias_of(self._index, phone).digest for phone in phones]):
-            query = _claimed_addresses(padded_size(len(part)))
-            found.update(await self._database.rows(query, members(part)))
+            addressed = _claimed_addresses(padded_size(len(part)))
+            found.update(await self._database.rows(addressed, members(part)))
         if requester:
             found.update(await self._database.rows(_CLAIMED_BY, {"requester": requester}))
         return frozenset(found)

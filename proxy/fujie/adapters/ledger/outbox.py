@@ -13,6 +13,7 @@ from fujie.adapters.ledger.messages import Messages
 from fujie.adapters.ledger.outcomes import Outcomes
 from fujie.adapters.ledger.recollection import Recollections
 from fujie.adapters.ledger.replies import Replies
+from fujie.adapters.ledger.standing import Standing, standing
 from fujie.adapters.ledger.subjects import Subjects
 from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.customer import CustomerRef, Identity, Phone
@@ -25,6 +26,7 @@ class SQLOutbox:
     """What is sent, as `ports.messaging.Outbox`; part of a `SQLLedger`."""
 
     def __init__(self, database: Database, index: IndexKey, subjects: Subjects) -> None:
+        self._database = database
         self._enrolment = Enrolment(database, subjects)
         self._recollections = Recollections(database, self._enrolment)
         self._campaigns = Campaigns(database)
@@ -105,6 +107,10 @@ class SQLOutbox:
     async def still_claimed(self, intent_ids: frozenset[str]) -> bool:
         """See `ports.messaging.Outbox.still_claimed`."""
         return await self._messages.still_claimed(intent_ids)
+
+    async def standing(self, now: datetime) -> Standing:
+        """Return how sending stands, for metrics."""
+        return await standing(self._database, now)
 
     async def message(self, message_id: str) -> Message | None:
         """See `ports.messaging.Outbox.message`."""

@@ -73,14 +73,15 @@ def _by_id(count: int) -> Query[_Standing]:
 
 
 _OF_PROVIDER = _M.provider == sa.bindparam("provider")
-_BY_ECHO = Query(_STANDING.where(_M.intent_id == sa.bindparam("intent_id"), _OF_PROVIDER), _standing)
+_OF_ADDRESS = _M.address == sa.bindparam("address", type_=sa.LargeBinary)
+_OF_ECHO = _STANDING.where(_M.intent_id == sa.bindparam("intent_id"), _OF_PROVIDER)
+_BY_ECHO = Query(_OF_ECHO, _standing)
+_BY_ECHO_AND_ADDRESS = Query(_OF_ECHO.where(_OF_ADDRESS), _standing)
 _OF_PROVIDER_ID = _STANDING.where(
     _OF_PROVIDER, _M.provider_message_id == sa.bindparam("provider_message_id")
 ).limit(2)
 _BY_PROVIDER_ID = Query(_OF_PROVIDER_ID, _standing)
-_BY_PROVIDER_ID_AND_ADDRESS = Query(
-    _OF_PROVIDER_ID.where(_M.address == sa.bindparam("address", type_=sa.LargeBinary)), _standing
-)
+_BY_PROVIDER_ID_AND_ADDRESS = Query(_OF_PROVIDER_ID.where(_OF_ADDRESS), _standing)
 _STUCK = Query(
     _STANDING.where(IS_CLAIMED, _M.claimed_at < sa.bindparam("before", type_=sa.BigInteger)).limit(
         MOST_IDS
@@ -220,15 +221,16 @@ class Outcomes:
     def _finder(self, receipt: Receipt) -> tuple[Query[_Standing], dict[str, object]] | None:
         """Return how the message of a receipt is found; None when it names none."""
         of: dict[str, object] = {"provider": receipt.provider}
+        if receipt.phone is not None:
+            of["address"] = alias_of(self._index, receipt.phone).digest
         if receipt.intent_id:
-            return _BY_ECHO, {**of, "intent_id": receipt.intent_id}
+            # Who opted out is told by the number, so it must be that of the message: else one's own would close others.
+            by_echo = _BY_ECHO_AND_ADDRESS if receipt.is_opted_out and receipt.phone else _BY_ECHO
+            return by_echo, {**of, "intent_id": receipt.intent_id}
         if not receipt.provider_message_id:
             return None
         of["provider_message_id"] = receipt.provider_message_id
-        if receipt.phone is None:
-            return _BY_PROVIDER_ID, of
-        address = alias_of(self._index, receipt.phone).digest
-        return _BY_PROVIDER_ID_AND_ADDRESS, {**of, "address": address}
+        return (_BY_PROVIDER_ID_AND_ADDRESS if receipt.phone else _BY_PROVIDER_ID), of
 
     async def _swept(
         self,

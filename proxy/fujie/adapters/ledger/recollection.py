@@ -4,24 +4,25 @@ For each customer it is what `Recall`, `Suppressions` and the messages of the la
 against each other. What `claims` needs to tell whether it still holds is the marker, which is read first.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final, Generic, TypeVar
 
 import sqlalchemy as sa
 
-from fujie.adapters.ledger.consents import history
+from fujie.adapters.ledger.consents import bearing
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.enrolment import MOST_TOGETHER, Enrolment
 from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.outbox_tables import message
 from fujie.adapters.ledger.suppressions import standing
-from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.message import Category, SentMessage
-from fujie.model.suppression import Suppression
 from fujie.ports.messaging import Recalled, Recollection
+
+T = TypeVar("T")
 
 LATELY: Final = timedelta(hours=24)
 """How far back the caps on messages look: the longest of them is a rolling day."""
@@ -63,51 +64,45 @@ class Recollections:
             return Recollection(group.marker, ())
         since = to_micros(now - LATELY)
         found = list[Recalled]()
-        sent = await self._by_address(customers, group.digests, since)
+        reached = await self._by_address(customers, group.digests, since)
         start = 0
         for identities in _together(group.identities):
-            owners: dict[str, list[int]] = {}
-            for n, identity in enumerate(identities):
-                for sid in identity.sids:
-                    owners.setdefault(sid, []).append(n)
-            end = start + len(identities)
-            found += await self._recalled(identities, owners, (purpose, since), sent[start:end])
-            start = end
+            found += await self._recalled(identities, (purpose, since), reached, start)
+            start += len(identities)
         return Recollection(group.marker, found)
 
     async def _recalled(
         self,
         identities: Sequence[Identity],
-        owners: dict[str, list[int]],
         what: tuple[str, int],
-        sent: Sequence[dict[str, SentMessage]],
+        reached: Mapping[int, Mapping[str, SentMessage]],
+        start: int,
     ) -> list[Recalled]:
-        """Return what is known of customers whose sids are few enough for one statement of each kind."""
-        (purpose, since), sids = what, list(owners)
+        """Return what is known of customers whose sids are few enough for one statement of each kind.
+
+        `reached` is what went to their numbers, by their place behind `start`.
+        """
+        purpose, since = what
+        sids = list(dict.fromkeys([sid for identity in identities for sid in identity.sids]))
         count, each_of = padded_size(len(sids)), members(sids)
-        events: list[list[ConsentEvent]] = [[] for _ in identities]
-        query = history(count, of_purpose=bool(purpose))
-        for event in await self._database.rows(query, {**each_of, "purpose": purpose}):
-            for n in owners[event.sid]:
-                events[n].append(event)
-        suppressions: list[list[Suppression]] = [[] for _ in identities]
-        for given in await self._database.rows(standing(count), each_of):
-            for n in owners[given.sid]:
-                suppressions[n].append(given)
-        rows = await self._database.rows(_sent_to(_M.sid, count), {**each_of, "since": since})
-        for sid, intent_id, got in rows:
-            for n in owners[sid]:
-                sent[n][intent_id] = got
-        return [
-            Recalled(identity, events[n], suppressions[n], tuple(sent[n].values()))
-            for n, identity in enumerate(identities)
-        ]
+        query = bearing(count, of_purpose=bool(purpose))
+        said = _Rows(await self._database.rows(query, {**each_of, "purpose": purpose}), _sid)
+        closed = _Rows(await self._database.rows(standing(count), each_of), _sid)
+        got = _Rows(await self._database.rows(_sent_to(_M.sid, count), {**each_of, "since": since}), _first)
+        recalled = []
+        for n, identity in enumerate(identities, start):
+            messages = {intent_id: message for _, intent_id, message in got.of(identity)}
+            if n in reached:
+                messages = {**reached[n], **messages}
+            sent = tuple(messages.values())
+            recalled.append(Recalled(identity, said.of(identity), closed.of(identity), sent))
+        return recalled
 
     async def _by_address(
         self, customers: Sequence[Sequence[CustomerRef]], digests: Sequence[Sequence[bytes]], since: int
-    ) -> list[dict[str, SentMessage]]:
-        """Return for each customer what went to its numbers, whoever it was meant for."""
-        sent: list[dict[str, SentMessage]] = [{} for _ in customers]
+    ) -> dict[int, dict[str, SentMessage]]:
+        """Return for each customer, by its place, what went to its numbers, whoever it was meant for."""
+        sent: dict[int, dict[str, SentMessage]] = {}
         owners: dict[bytes, list[int]] = {}
         for n, refs in enumerate(customers):
             for ref, digest in zip(refs, digests[n], strict=True):
@@ -121,8 +116,30 @@ class Recollections:
                 query, {**members(part), "since": since}
             ):
                 for n in owners[bytes(address)]:
-                    sent[n][intent_id] = got
+                    sent.setdefault(n, {})[intent_id] = got
         return sent
+
+
+class _Rows(Generic[T]):
+    """Rows of one statement, to be had by customer, in their order. Most customers have one sid and few rows."""
+
+    def __init__(self, rows: Sequence[T], sid: Callable[[T], str]) -> None:
+        self._rows = rows
+        self._places: dict[str, list[int]] = {}
+        for place, row in enumerate(rows):
+            self._places.setdefault(sid(row), []).append(place)
+
+    def of(self, identity: Identity) -> Sequence[T]:
+        """Return the rows of all sids of a customer."""
+        if not identity.others:
+            places = self._places.get(identity.sid)
+            return [self._rows[place] for place in places] if places else ()
+        found = sorted({place for sid in identity.sids for place in self._places.get(sid, ())})
+        return [self._rows[place] for place in found]
+
+
+_sid: Callable[[Any], str] = attrgetter("sid")
+_first: Callable[[Any], str] = itemgetter(0)
 
 
 def _together(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:

@@ -34,6 +34,9 @@ WRITE_AGAIN_S = 0.001
 process's next transaction each time starves: of 3,000 first look-ups at once on two workers, one failed."""
 MOST_TOGETHER = 64
 """Writes of one transaction: bounds what is lost when it fails, and how long other processes wait."""
+READ_CACHE_KIB = 32_768
+"""Pages that the reader of a process keeps, in KiB; SQLite's own 2 MB hold the inner nodes of no large index: a campaign
+reads by digests, which lie anywhere."""
 READ_BUSY_S = 0.05
 """How long a read may hold the event loop; in WAL mode it waits only while the file is recovered or closed."""
 WRITE_LIMIT_S = 5.0
@@ -158,6 +161,7 @@ class SQLiteDatabase:
         self._compiled: dict[Query[Any], CompiledSelect] = {}
         self._reader = connect(path, READ_BUSY_S)
         self._reader.execute("PRAGMA query_only = ON")
+        self._reader.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
         self._file = SameFile(path)
         self._engine = writing_engine(path)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fujie-ledger")

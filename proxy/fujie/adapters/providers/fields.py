@@ -5,6 +5,7 @@ go through the one normaliser. What does not fit is left out, never passed on.
 """
 
 import hmac
+import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -43,8 +44,10 @@ def id_of(value: object) -> str:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text that a person may have written; None for anything else."""
-    return value if isinstance(value, str) and len(value) <= _LONGEST_TEXT else None
+    """Return a text that a person may have written; None for anything else. Half an emoji becomes a question mark."""
+    if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
+        return None
+    return value.encode("utf-8", "replace").decode()
 
 
 def phone_of(value: object) -> Phone | None:
@@ -78,21 +81,32 @@ def keyed(secret: str, *parts: str) -> str:
 
 
 def json_items(body: bytes) -> Sequence[object]:
-    """Return what a callback's JSON array holds; an object alone is one item. Raises RequestError ARGUMENT_INVALID."""
+    """Return what a callback's JSON array holds; an object alone is one item. Raises RequestError ARGUMENT_INVALID.
+
+    What is JSON but for its characters (half an emoji, another encoding) is read all the same: one broken reply must not
+    take the refusals of others with it, which the provider repeats a few times as they are, and then drops.
+    """
     try:
         value = orjson.loads(_bounded(body))
     except orjson.JSONDecodeError:
-        raise RequestError("the callback is not JSON") from None
+        value = _leniently(body)
     if isinstance(value, dict | list):
         return value if isinstance(value, list) else [value]
     raise RequestError("the callback is neither an array nor an object")
 
 
+def _leniently(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise RequestError("the callback is not JSON") from None
+
+
 def form_fields(body: bytes) -> Sequence[tuple[str, str]]:
     """Return the fields of a form, in their order. Raises RequestError ARGUMENT_INVALID."""
     try:
-        text = _bounded(body).decode("ascii")
-        return parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=_MOST_FORM_FIELDS)
+        text = _bounded(body).decode("utf-8", "replace")
+        return parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=_MOST_FORM_FIELDS)
     except ValueError:
         raise RequestError("the callback is not a form") from None
 

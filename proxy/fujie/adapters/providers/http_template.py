@@ -8,6 +8,7 @@ refused nor to be retried is UNKNOWN, since nothing else is known of the provide
 import asyncio
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +20,6 @@ from fujie.adapters.providers.fields import (
     form_fields,
     id_of,
     json_items,
-    keyed,
     national,
     phone_of,
     text_of,
@@ -215,8 +215,8 @@ class HTTPTemplate:
     def _reply(self, each: object, phone: Phone, text: str) -> Reply:
         shape = self._template.callback
         given = id_of(_at(each, shape.reply_id)) if shape.reply_id else ""
-        # Without an id nothing but its words tells a reply from its repetition.
-        reply_id = given or keyed(self._template.secret or self._template.url, phone.e164, text)
+        # Without an id nothing tells a repetition from a customer who says stop again, after it was lifted: it is a new one.
+        reply_id = given or secrets.token_hex(16)
         said = text_of(_at(each, shape.signature)) if shape.signature else ""
         return Reply(self.name, reply_id, phone, text, self._clock.now(), said or "")
 

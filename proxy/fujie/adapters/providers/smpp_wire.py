@@ -188,6 +188,8 @@ def _receipt(
 def _decoded(message: bytes, coding: int) -> str:
     if coding == 8:
         return message.decode("utf-16-be", "replace")
+    if coding == 15:  # reserved in SMPP; GBK in CMPP, from which Chinese gateways take it over
+        return message.decode("gb18030", "replace")
     if coding in (0, 1) and not any(octet & 0x80 for octet in message):
         return str(GSM7BitCodec().decode(message, "replace")[0])
     return message.decode("latin-1")

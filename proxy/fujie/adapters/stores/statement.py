@@ -1,6 +1,5 @@
 """The SELECTs of a store: a look-up, a gathering and a search, their texts, their arguments, what a row of them means."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +21,8 @@ STATEMENTS = 512
 WIDTH = 100
 """Customers that one statement gathers. Fewer are asked for with the last one repeated, so that there is one statement
 for any number of them, which is compiled and prepared once."""
+
+_KEYS, _EXACT = (tuple(f"{name}{i}" for i in range(WIDTH)) for name in ("key", "exact"))
 
 _UNDECODABLE = "\ufffd"
 
@@ -100,6 +101,7 @@ class Reading:
         # Labelled by place: two fields may be mapped to one column.
         labelled = [each.label(f"c{i}") for i, each in enumerate(read)]
         self.select = sa.select(*labelled)
+        self._nothing = SealedRecord({})
 
     def row(self, row: Sequence[Any]) -> Fetched:
         """Return what a row means.
@@ -108,12 +110,14 @@ class Reading:
             StoreError: it has no usable id, or a value beyond `LONGEST`.
 
         """
-        if any(_is_long(value) for value in row):
-            raise StoreError(f"store {self.store.name}: a value has more than {LONGEST} bytes")
+        for value in row:
+            if value is not None and _is_long(value):
+                raise StoreError(f"store {self.store.name}: a value has more than {LONGEST} bytes")
         start, middle = self._first, self._first + len(self._attributes)
+        fields = self._fields
         return Fetched(
             key=StoreKey(self.store.name, self._customer_id(row[0])),
-            record=SealedRecord(dict(zip(self._fields, row[middle:], strict=True))),
+            record=SealedRecord(dict(zip(fields, row[middle:], strict=True))) if fields else self._nothing,
             attributes=dict(zip(self._attributes, row[start:middle], strict=True)),
             phone=self._phone(row[1]) if self.store.phone else "",
         )
@@ -198,10 +202,9 @@ class Gathering:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
         self._column = reading.store.customer_id
-        columns, places = reading.columns, range(WIDTH)
+        columns = reading.columns
         select = reading.select.where(
-            columns.is_one_of(self._column, [f"key{i}" for i in places]),
-            columns.is_exactly(self._column, [f"exact{i}" for i in places]),
+            columns.is_one_of(self._column, _KEYS), columns.is_exactly(self._column, _EXACT)
         )
         self._compiled = CompiledSelect(select.limit(2 * WIDTH + 1), columns.dialect)
         self.text = self._compiled.text
@@ -213,10 +216,9 @@ class Gathering:
 
     def arguments(self, chunk: Sequence[tuple[str, object]]) -> tuple[object, ...]:
         """Return the arguments of `text` for 1 to `WIDTH` of the `possible`."""
-        padded = [*chunk, *[chunk[-1]] * (WIDTH - len(chunk))]
-        values = {f"key{i}": value for i, (_, value) in enumerate(padded)}
-        values |= {f"exact{i}": text for i, (text, _) in enumerate(padded)}
-        return self._compiled.arguments(values)
+        texts, values = zip(*chunk, *[chunk[-1]] * (WIDTH - len(chunk)), strict=True)
+        named = dict(zip((*_KEYS, *_EXACT), (*values, *texts), strict=True))
+        return self._compiled.arguments(named)
 
     def fetched(
         self, rows: Sequence[Sequence[Any]], chunk: Sequence[tuple[str, object]]
@@ -231,10 +233,11 @@ class Gathering:
         """
         if len(rows) > 2 * WIDTH:
             return None
-        asked, seen, found = {text for text, _ in chunk}, Counter[str](), []
+        left, found = dict.fromkeys((text for text, _ in chunk), 2), []
         for row in map(self._reading.row, rows):
-            seen[row.key.customer_id] += 1
-            if row.key.customer_id in asked and seen[row.key.customer_id] <= 2:
+            room = left.get(row.key.customer_id, 0)
+            if room:
+                left[row.key.customer_id] = room - 1
                 found.append(row)
         return found
 

@@ -1,5 +1,6 @@
 """Campaigns and screening on the wire."""
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol
 
@@ -195,16 +196,17 @@ def _watched(reply: CampaignReply) -> messaging_v1.WatchCampaignResponse:
 
 
 def _screened(reply: ScreenReply) -> messaging_v1.ScreenRecipientsResponse:
-    response = messaging_v1.ScreenRecipientsResponse(
-        outcomes=map(_outcome, reply.decisions), places=reply.places, decision=render.summary(reply.summary)
+    counts = Counter(reply.places)
+    return messaging_v1.ScreenRecipientsResponse(
+        outcomes=(_outcome(decision, counts[place]) for place, decision in enumerate(reply.decisions)),
+        places=reply.places,
+        decision=render.summary(reply.summary),
     )
-    for place in reply.places:
-        response.outcomes[place].count += 1
-    return response
 
 
-def _outcome(decision: Decision) -> messaging_v1.ScreenOutcome:
+def _outcome(decision: Decision, count: int) -> messaging_v1.ScreenOutcome:
     return messaging_v1.ScreenOutcome(
+        count=count,
         effect=render.EFFECTS[decision.effect],
         reasons=map(render.reason, decision.reasons),
         deferrable=decision.deferrable,

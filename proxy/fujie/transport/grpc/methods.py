@@ -13,6 +13,7 @@ from fujie.transport.grpc import (
     messages,
     processors,
     services,
+    subject_requests,
     suppressions,
 )
 from fujie.transport.grpc.services import Method
@@ -29,6 +30,7 @@ METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
     *messages.METHODS,
     *campaigns.METHODS,
     *processors.METHODS,
+    *subject_requests.METHODS,
 )
 """Each row is checked by its own types where it stands; this tuple only collects."""
 

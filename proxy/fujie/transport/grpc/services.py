@@ -29,6 +29,7 @@ from fujie.flows import (
     processors,
     refuse,
     screen,
+    subject_requests,
     suppression,
 )
 from fujie.flows.additions import Rows
@@ -50,6 +51,7 @@ from fujie.flows.reply import (
     ConsentReply,
     ConsentStateReply,
     CorrectionReply,
+    DisclosuresReply,
     EvidenceReply,
     ExplainReply,
     ImportReply,
@@ -63,11 +65,14 @@ from fujie.flows.reply import (
     Refusal,
     ScreenReply,
     SearchReply,
+    SubjectRequestReply,
+    SubjectRequestsReply,
     Summary,
     SuppressionReply,
     SuppressionsReply,
 )
 from fujie.flows.screen import Refs, ScreenAsk
+from fujie.flows.subject_requests import DisclosuresQuery, RequestsQuery, Resolving
 from fujie.flows.suppression import OptOut, SuppressionQuery
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import CustomerRef, StoreKey
@@ -99,7 +104,9 @@ _Corrected = Awaitable[CorrectionReply | Refusal]
 _Approval = Callable[[Gate, Credential, RequestContext, str], Awaitable[ApprovalReply | Refusal]]
 _Campaign = Callable[[Gate, Credential, RequestContext, str], Awaitable[CampaignReply | Refusal]]
 _Messaged = Awaitable[MessageReply | Refusal]
-_Registered = Awaitable[ProcessorReply | Refusal]
+_Said = TypeVar("_Said")
+_Told = TypeVar("_Told")
+_Flow = Callable[[Gate, Credential, RequestContext, _Said], Awaitable[_Told | Refusal]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +143,7 @@ class Flows:
     get_bundle: Callable[[Gate, Credential, RequestContext], Awaitable[BundleReply | Refusal]] = (
         policy.get_bundle
     )
-    list_consent_events: Callable[
-        [Gate, Credential, RequestContext, EventsQuery], Awaitable[ConsentEventsReply | Refusal]
-    ] = consent_events.list_consent_events
+    list_consent_events: _Flow[EventsQuery, ConsentEventsReply] = consent_events.list_consent_events
     import_consents: Callable[
         [Gate, Credential, ImportAsk, AsyncIterator[ConsentRows]], Awaitable[ImportReply | Refusal]
     ] = consent_import.import_consents
@@ -148,9 +153,7 @@ class Flows:
     remove_suppression: Callable[[Gate, Credential, RequestContext, str, Confirmation], _OptedOut] = (
         suppression.remove_suppression
     )
-    list_suppressions: Callable[
-        [Gate, Credential, RequestContext, SuppressionQuery], Awaitable[SuppressionsReply | Refusal]
-    ] = suppression.list_suppressions
+    list_suppressions: _Flow[SuppressionQuery, SuppressionsReply] = suppression.list_suppressions
     merge_customers: Callable[[Gate, Credential, RequestContext, Merge], _Corrected] = (
         aliases.merge_customers
     )
@@ -187,13 +190,13 @@ class Flows:
     screen_recipients: Callable[
         [Gate, Credential, ScreenAsk, AsyncIterator[Refs]], AsyncIterator[ScreenReply | Refusal]
     ] = screen.screen_recipients
-    upsert_processor: Callable[[Gate, Credential, RequestContext, Processor], _Registered] = (
-        processors.upsert_processor
-    )
-    get_processor: Callable[[Gate, Credential, RequestContext, str], _Registered] = processors.get_processor
-    list_processors: Callable[
-        [Gate, Credential, RequestContext, Slice], Awaitable[ProcessorsReply | Refusal]
-    ] = processors.list_processors
+    upsert_processor: _Flow[Processor, ProcessorReply] = processors.upsert_processor
+    get_processor: _Flow[str, ProcessorReply] = processors.get_processor
+    list_processors: _Flow[Slice, ProcessorsReply] = processors.list_processors
+    get_request: _Flow[str, SubjectRequestReply] = subject_requests.get_request
+    list_requests: _Flow[RequestsQuery, SubjectRequestsReply] = subject_requests.list_requests
+    resolve_request: _Flow[Resolving, SubjectRequestReply] = subject_requests.resolve_request
+    list_disclosures: _Flow[DisclosuresQuery, DisclosuresReply] = subject_requests.list_disclosures
     refuse_input: Callable[[Gate, Credential, Action, RequestError], Awaitable[Refusal]] = (
         refuse.refuse_input
     )
@@ -238,9 +241,14 @@ A = TypeVar("A")
 R = TypeVar("R", bound=Reply)
 
 
+UNTIL_SETTLED_S = 40.0
+"""What a call may take that closes: it is answered once nothing is on its way any more (`flows/settlement.py`)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Method(Generic[M, A, R]):
-    """One method: `/service/name`, its one action, its request type, and its three steps."""
+    """One method: `/service/name`, its one action, its request type, and its three steps. `patience_s` is what it may
+    take where that is more than other calls may."""
 
     service: str
     name: str
@@ -249,6 +257,7 @@ class Method(Generic[M, A, R]):
     parse: Callable[[M], A]
     flow: Callable[[Call, A], Awaitable[R | Refusal]]
     render: Callable[[R], Message]
+    patience_s: float = 0.0
 
     @property
     def path(self) -> str:
@@ -271,7 +280,8 @@ async def answer(
     remaining_s = cast(
         "float | None", context.time_remaining()
     )  # the stubs forget that there may be no deadline
-    timeout_s = front.timeout_s if remaining_s is None else max(0.0, min(remaining_s, front.timeout_s))
+    most_s = max(front.timeout_s, method.patience_s)
+    timeout_s = most_s if remaining_s is None else max(0.0, min(remaining_s, most_s))
     with front.deadlines.within(timeout_s + GRACE_S):
         try:
             asked = method.parse(parse.message(method.request, raw))
@@ -307,6 +317,7 @@ _RECORD_CONSENT = Method(
     parse.recorded,
     lambda call, asked: call.front.flows.record_consent(call.front.gate, call.caller, *asked),
     render.recorded,
+    UNTIL_SETTLED_S,
 )
 _WITHDRAW_CONSENT = Method(
     _CONSENT,
@@ -316,6 +327,7 @@ _WITHDRAW_CONSENT = Method(
     parse.withdrawn,
     lambda call, asked: call.front.flows.withdraw_consent(call.front.gate, call.caller, *asked),
     render.withdrawn,
+    UNTIL_SETTLED_S,
 )
 _GET_CONSENT = Method(
     _CONSENT,
@@ -334,6 +346,7 @@ _UPSERT_PRINCIPAL = Method(
     parse.upserted,
     lambda call, asked: call.front.flows.upsert_principal(call.front.gate, call.caller, *asked),
     render.upserted,
+    UNTIL_SETTLED_S,
 )
 _GET_PRINCIPAL = Method(
     _DIRECTORY,
@@ -352,6 +365,7 @@ _OFFBOARD_PRINCIPAL = Method(
     parse.principal_id,
     lambda call, asked: call.front.flows.offboard_principal(call.front.gate, call.caller, *asked),
     render.offboarded,
+    UNTIL_SETTLED_S,
 )
 _EXPLAIN = Method(
     _POLICY,

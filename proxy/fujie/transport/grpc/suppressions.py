@@ -11,7 +11,7 @@ from fujie.model.request import RequestContext
 from fujie.model.suppression import CONFIRMATION_METHODS, Confirmation, Suppression, SuppressionScope
 from fujie.model.vocabulary import ANY_CHANNEL, Action
 from fujie.transport.grpc import pages, parse, render, text
-from fujie.transport.grpc.services import Method
+from fujie.transport.grpc.services import UNTIL_SETTLED_S, Method
 from fujie.v1 import consent_service_pb2 as consent_v1
 
 CHANNELS: Final = CONSENT_CHANNELS - {ANY_CHANNEL}
@@ -135,6 +135,7 @@ _ADD = Method(
     added,
     lambda call, asked: call.front.flows.add_suppression(call.front.gate, call.caller, *asked),
     _add,
+    UNTIL_SETTLED_S,
 )
 _REMOVE = Method(
     _SERVICE,

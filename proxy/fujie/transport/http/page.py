@@ -2,6 +2,7 @@
 
     GET  /c/<token>            what holds            POST /c/<token>/stop      refuse, at once
     GET  /c/<token>/restore    the words             POST /c/<token>/restore   agree to them
+    GET  /c/<token>/request    what it means         POST /c/<token>/request   complain, or ask for erasure
 
 A GET changes nothing: messengers and scanners open links by themselves. A form needs no cookie: the token in its address is
 what a stranger's site can not know; where the browser says where a form comes from, that is checked too. Paths in
@@ -10,8 +11,9 @@ pages are relative, so that an ingress may serve them under any prefix.
 
 import base64
 import hashlib
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -23,16 +25,21 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from fujie.flows.own_requests import account, open_request
 from fujie.flows.page import Visit, show, stop, visit
 from fujie.flows.restore import Agreed, Obstacle, offer, restore
 from fujie.model.consent import NO_NOTICE, Notice
 from fujie.model.errors import RequestError
 from fujie.model.reason import LocalizedText
+from fujie.model.subject_request import ANSWER_WITHIN, MOST_TEXT, RequestKind
 from fujie.transport.http.public import Pace, PublicEdge, address_of, body_of
 from fujie.transport.http.words import language_for, words
 
 MOST_BODY = 4_096
 """Bytes of a form: ours have less than 500."""
+
+MOST_WRITTEN = 16_384
+"""Bytes of a form with a text in it: 1,000 characters of up to 12 bytes, since each byte is written as three."""
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _STYLE = (_TEMPLATES / "page.css").read_text("utf-8")
@@ -50,6 +57,9 @@ _ENVIRONMENT = Environment(
 )
 
 _LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en"}
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22}(?![A-Za-z0-9_-])")
+"""A token, and where it ends: phones take Chinese words that follow a link without a blank for a part of it."""
 
 
 class CustomerPage:
@@ -69,8 +79,11 @@ class CustomerPage:
         return [
             self._route("", "GET", self._show),
             self._route("/stop", "POST", self._stop),
+            self._route("/stop", "GET", self._again),
             self._route("/restore", "GET", self._offer),
             self._route("/restore", "POST", self._restore),
+            self._route("/request", "GET", self._ask),
+            self._route("/request", "POST", self._request),
         ]
 
     def _route(
@@ -82,19 +95,28 @@ class CustomerPage:
                 return _failed(request, 429)
             if method == "POST" and not self._is_own_form(request):
                 return _failed(request, 400)
+            if not path and (found := _TOKEN.match(token)) and found[0] != token:
+                return RedirectResponse(found[0], 303)
             return await answer(request, await visit(self._gate, token))
 
         endpoint = self._edge.around(f"page{path}", paced, _failed)
         return Route(f"/c/{{token}}{path}", endpoint, methods=[method])
 
     async def _show(self, request: Request, visited: Visit) -> Response:
-        page = await show(self._gate, visited, request.query_params.get("receipt", ""))
+        receipt = request.query_params.get("receipt", "")
+        page = await show(self._gate, visited, receipt)
+        told = await account(self._gate, visited)
         url = (self._page_url or f"{request.base_url}c/") + request.path_params["token"]
         code = segno.make(url, error="m").svg_inline(omitsize=True, border=2)
         return self._rendered(
             request,
             "page.html",
             page=page,
+            standing={each.kind.value: each for each in told.standing},
+            taken=next((each for each in told.standing if each.id == receipt), None),
+            disclosures=told.disclosures,
+            label_of=self._label,
+            day=self._day(request),
             is_pending=request.query_params.get("pending") == "1",
             qr=Markup(code),  # noqa: S704 - SVG that segno made of our own address; nothing of a stranger's is in it
             zone=str(self._gate.zone),
@@ -113,19 +135,22 @@ class CustomerPage:
             return _back(request, pending="1")
         return _back(request, receipt=given.suppression_id)
 
+    async def _again(self, request: Request, _: Visit) -> Response:
+        """Lead back who opens the address of a form that failed."""
+        return _back(request)
+
     async def _offer(self, request: Request, visited: Visit) -> Response:
         everything = request.query_params.get("of") == "everything"
         offered = await offer(self._gate, visited, everything=everything)
         if offered.obstacle is Obstacle.NONE and not offered.ends and offered.notice is None:
             return _back(request)  # there is nothing to take back
         language = _language(request)
-        purpose = self._gate.policies.current.bundle.purposes.get(visited.link.purpose)
         return self._rendered(
             request,
             "restore.html",
             offer=offered,
             everything=everything,
-            label=purpose.label if purpose else LocalizedText(visited.link.purpose, visited.link.purpose),
+            label=self._label(visited.link.purpose),
             text=offered.notice.texts[language] if offered.notice else "",
             digest=offered.notice.digest(language) if offered.notice else "",
             signature=visited.link.signature,
@@ -142,6 +167,33 @@ class CustomerPage:
             form.get("of", "") == "everything",
         )
         return _back(request, receipt=await restore(self._gate, visited, agreed))
+
+    async def _ask(self, request: Request, visited: Visit) -> Response:
+        if "of" not in request.query_params:  # the address of a form that failed
+            return _back(request)
+        kind = _kind(request.query_params["of"])
+        told = await account(self._gate, visited)
+        if any(each.kind is kind for each in told.standing):
+            return _back(request)  # the page shows it
+        return self._rendered(
+            request,
+            "request.html",
+            kind=kind.value,
+            form=self._gate.ids.new_id(),
+            days=ANSWER_WITHIN.days,
+            most=MOST_TEXT,
+            signature=visited.link.signature,
+        )
+
+    async def _request(self, request: Request, visited: Visit) -> Response:
+        form = await _form(request, MOST_WRITTEN)
+        kind = _kind(form.get("of", ""))
+        opened = await open_request(self._gate, visited, form.get("form", ""), kind, form.get("text", ""))
+        return _back(request, receipt=opened.id)
+
+    def _label(self, purpose_id: str) -> LocalizedText:
+        purpose = self._gate.policies.current.bundle.purposes.get(purpose_id)
+        return purpose.label if purpose else LocalizedText(purpose_id, purpose_id)
 
     def _is_own_form(self, request: Request) -> bool:
         """Tell whether a form may come from our own page. With `no-referrer` browsers say `null` of our pages too."""
@@ -160,15 +212,25 @@ class CustomerPage:
 
     def _when(self, request: Request) -> Callable[[datetime], str]:
         """Return how times are written: in the zone of the settings, to the minute."""
-        language, zone = _language(request), self._gate.zone
+        day, zone = self._day(request), self._gate.zone
+        between = " " if _language(request) == "zh" else ", "
 
         def when(moment: datetime) -> str:
             local = moment.astimezone(zone)
-            if language == "zh":
-                return f"{local.year}年{local.month}月{local.day}日 {local:%H:%M}"
-            return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {local:%H:%M}"
+            return f"{day(local)}{between}{local:%H:%M}"
 
         return when
+
+    def _day(self, request: Request) -> Callable[[date], str]:
+        """Return how days are written."""
+        is_chinese = _language(request) == "zh"
+
+        def day(of: date) -> str:
+            if is_chinese:
+                return f"{of.year}年{of.month}月{of.day}日"
+            return f"{of.day} {_MONTHS[of.month - 1]} {of.year}"
+
+        return day
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -195,7 +257,10 @@ def _rendered(request: Request, template: str, status: int, **values: Any) -> Re
 def _failed(request: Request, status: int) -> Response:
     """Return the page of an error: it says what to do, and nothing about the request."""
     said = {403: 400, 408: 400, 413: 400}.get(status, status)
-    response = _rendered(request, "problem.html", status, key=str(said))
+    token = request.path_params["token"]
+    up = "" if request.url.path.endswith(f"/{token}") else "../"
+    back = f"{up}{token}" if said != 404 and _TOKEN.fullmatch(token) else ""
+    response = _rendered(request, "problem.html", status, key=str(said), back=back)
     if status in (429, 503):
         response.headers["retry-after"] = "60"
     return response
@@ -211,9 +276,16 @@ def _back(request: Request, **said: str) -> Response:
     return RedirectResponse(f"../{request.path_params['token']}?{query}", 303)
 
 
-async def _form(request: Request) -> Mapping[str, str]:
+def _kind(word: str) -> RequestKind:
+    kinds = {"complaint": RequestKind.COMPLAINT, "erasure": RequestKind.ERASURE}
+    if word not in kinds:
+        raise RequestError("say what is asked for", field="of")
+    return kinds[word]
+
+
+async def _form(request: Request, most: int = MOST_BODY) -> Mapping[str, str]:
     """Return the fields of a form, each given once. Raises RequestError ARGUMENT_INVALID."""
-    body = await body_of(request, MOST_BODY)
+    body = await body_of(request, most)
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=12, errors="strict")
     except ValueError:

@@ -108,6 +108,15 @@ def test_an_intermediate_notice_ends_nothing() -> None:
     assert said.state is MessageState.SUBMITTED
 
 
+@pytest.mark.parametrize(
+    ("coding", "octets"), [(8, "退订".encode("utf-16-be")), (15, "退订".encode("gbk"))]
+)
+def test_a_refusal_is_read_in_either_coding_of_chinese_gateways(coding: int, octets: bytes) -> None:
+    said = delivered(_body(0, coding, octets))
+    assert said is not None
+    assert said.text == "退订"
+
+
 def test_the_header_of_a_long_reply_is_not_its_text() -> None:
     said = delivered(_body(0x40, 0, b"\x05\x00\x03\x07\x02\x01STOP"))
     assert said is not None

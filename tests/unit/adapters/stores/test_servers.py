@@ -245,7 +245,10 @@ async def test_every_way_to_find_somebody_uses_the_index(place: Server, opened: 
     by_phone = store._statements.lookup(KeyKind.PHONE, NOTHING, NOTHING)
     by_hmac = hashed._statements.lookup(KeyKind.PHONE, NOTHING, NOTHING)
     search = store._statements.search(NOTHING, NOTHING)
+    many = store._statements.gathering(NOTHING)
+    chunk = list(many.possible([str(10_000 + n) for n in range(1, 61)]).items())
     for text, arguments in (
+        (many.text, many.arguments(chunk)),
         (by_id.text, by_id.arguments(StoreKey("crm", "10042"))),
         (by_phone.text, by_phone.arguments(Phone("+8613800000042"))),
         (by_hmac.text, by_hmac.arguments(Phone("+8613800000042"))),
@@ -257,6 +260,8 @@ async def test_every_way_to_find_somebody_uses_the_index(place: Server, opened: 
         assert "ALL" not in plan, plan
         assert "Index" in plan or "by_" in plan or "PRIMARY" in plan, plan
     assert await outcome(store, 10.0, Phone("+8613800000042")) == "10042"
+    keys = [StoreKey("crm", customer_id) for customer_id, _ in chunk]
+    assert len(await store.fetch_many(keys, NOTHING, 10.0)) == 60
     assert await outcome(store, 10.0, StoreKey("crm", "10042")) == "10042"
 
 

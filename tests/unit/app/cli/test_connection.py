@@ -18,6 +18,9 @@ REMOTE = {
     "suppression add", "suppression list", "suppression remove", "customer merge", "customer split",
     "principal upsert", "principal offboard", "principal show", "principal list",
     "approval list", "approval show", "approval approve", "approval reject", "approval revoke",
+    "send", "campaign create", "campaign add", "campaign start", "campaign watch", "campaign pause", "campaign cancel",
+    "campaign report", "consent import", "processor upsert", "processor show", "processor list",
+    "request list", "request show", "request resolve", "request disclosures",
 }  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from fujie.flows.reply import (
     ConsentReply,
     ConsentStateReply,
     CorrectionReply,
+    DisclosuresReply,
     EvidenceReply,
     ExplainReply,
     ImportReply,
@@ -37,6 +38,8 @@ from fujie.flows.reply import (
     Refusal,
     ScreenReply,
     SearchReply,
+    SubjectRequestReply,
+    SubjectRequestsReply,
     Summary,
     SuppressionReply,
     SuppressionsReply,
@@ -53,6 +56,7 @@ from fujie.model.page import Page
 from fujie.model.principal import Credential, Principal
 from fujie.model.processor import Processor
 from fujie.model.reasons import BUILT_IN_REASONS
+from fujie.model.subject_request import Disclosure, RequestKind, SubjectRequest
 from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
 from fujie.policy.bundle import Severity
@@ -67,6 +71,7 @@ from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
+from fujie.v1 import subject_request_service_pb2 as request_v1
 from fujie.v1 import types_pb2 as types_v1
 
 LOOKUP = "/fujie.v1.CustomerDataService/LookupCustomer"
@@ -124,7 +129,27 @@ REVIEW = Reviewed(
 )
 PROCESSOR = ProcessorReply(ALLOWED, Processor("p", "P", "a", date(2026, 1, 1), date(2027, 1, 1)))
 
+ASKED = SubjectRequestReply(
+    ALLOWED, SubjectRequest("f" * 32, "s", RequestKind.COMPLAINT, b"", WHEN, WHEN), "no answer"
+)
+
 CALLS: dict[str, tuple[str, Message, Any]] = {
+    "GetRequest": ("get_request", request_v1.GetRequestRequest(id="f" * 32), ASKED),
+    "ListRequests": (
+        "list_requests",
+        request_v1.ListRequestsRequest(),
+        SubjectRequestsReply(ALLOWED, Page((ASKED.request,), "next")),
+    ),
+    "ResolveRequest": (
+        "resolve_request",
+        request_v1.ResolveRequestRequest(id="f" * 32, outcome=request_v1.SUBJECT_REQUEST_OUTCOME_REFUSED),
+        ASKED,
+    ),
+    "ListDisclosures": (
+        "list_disclosures",
+        request_v1.ListDisclosuresRequest(customer=KEY),
+        DisclosuresReply(ALLOWED, Page((Disclosure(WHEN.date(), "lookup", "marketing", 2),), "next")),
+    ),
     "SendMessage": (
         "send_message",
         messaging_v1.SendMessageRequest(
@@ -284,6 +309,7 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 def test_every_rpc_of_the_package_is_one_row_of_its_types() -> None:
     files = (
         customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
+        request_v1,
     )  # fmt: skip
     declared = {
         (service.full_name, method.name, method.input_type.full_name)
@@ -410,6 +436,25 @@ async def test_a_flow_that_hangs_ends_with_the_servers_deadline(serve: Any) -> N
         error = await served.failure(LOOKUP, ASK.SerializeToString())
         assert grpc.StatusCode.DEADLINE_EXCEEDED is error.code()
         assert error_info(error).reason == "DEADLINE_EXCEEDED"
+
+
+CLOSING = frozenset(
+    {"WithdrawConsent", "RecordConsent", "AddSuppression", "OffboardPrincipal", "UpsertPrincipal"}
+)
+
+
+@pytest.mark.parametrize("method", [each for each in METHODS if each.name in CLOSING], ids=lambda m: m.name)
+async def test_what_closes_may_wait_for_its_confirmation_longer_than_other_calls(
+    method: Any, serve: Any
+) -> None:
+    flow, request, reply = CALLS[method.name]
+
+    async def wait(*_args: Any) -> Any:
+        await asyncio.sleep(0.1)  # longer than this server lets other calls take
+        return reply
+
+    async with serve({flow: wait}, timeout_s=-GRACE_S + 0.05) as served:
+        await served.call(method.path, request.SerializeToString())
 
 
 async def test_a_caller_that_gives_up_cancels_the_flow(serve: Any) -> None:

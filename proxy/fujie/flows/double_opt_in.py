@@ -1,0 +1,144 @@
+"""Consent by message (`decision.double_opt_in`): the request and the answer, each with its evidence, each once.
+
+1. The message that asks holds the words of a notice in force, all of them, so that what was shown can be proven.
+2. Once a provider has it, or may have it, REQUESTED is recorded, with the message as evidence (`messages/<id>`).
+3. A start word from the number of exactly one customer, while one request to that customer is open, is the consent: GIVEN
+   under the notice that was asked with, evidence `messages/<id> replies/<id>`. A number that several share agrees for nobody.
+4. A forged reply can not bring back what was refused: an opt-out, a refusal or a withdrawal since ends the request, and a
+   person looks at the reply, as at any other start word.
+"""
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from fujie.decision import double_opt_in
+from fujie.flows.acts import open_act, provider_actor
+from fujie.flows.consent import NOW, RequestKey, append_event, dated
+from fujie.flows.gate import Case, Gate
+from fujie.flows.identify import identify
+from fujie.flows.notices import in_force, informed
+from fujie.flows.reply import ConsentReply
+from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
+from fujie.model.customer import Identity
+from fujie.model.errors import RequestError, StoreError
+from fujie.model.message import CHANNEL
+from fujie.model.notice import language_of
+from fujie.model.vocabulary import Action
+from fujie.ports.messaging import Reply
+
+SOURCE = "opt_in_message"
+
+_ALONE = Capture(preselected=False, bundled=False)
+"""How a message asks: one question, and nothing is agreed to by silence."""
+
+
+_LAG = timedelta(minutes=2)
+"""How far the clock of a provider may be behind ours: a reply from before the request is no answer to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a message asks for: consent for a purpose, in the words of a notice."""
+
+    purpose: str
+    notice: Notice
+    explicit: bool
+    separate: bool
+
+
+def asking(case: Case, purpose: str, language: str, text: str) -> Asking:
+    """Return what a message of this text asks for.
+
+    Raises:
+        RequestError: NOTICE_MISMATCH when the notice in force for the purpose does not stand in it, word for word.
+
+    """
+    notice = in_force(case, purpose, CHANNEL)
+    words = notice.texts.get(language_of(language), "") if notice else ""
+    if notice is None or not words or words not in text:
+        raise RequestError(code="NOTICE_MISMATCH", field="text")
+    named = Notice(notice.id, notice.version, language, notice.digest(language))
+    return Asking(purpose, named, notice.explicit, notice.separate)
+
+
+async def may_ask(case: Case, identity: Identity, asked: Asking) -> bool:
+    """Tell whether this customer may be asked now. Raises LedgerError."""
+    if identity.is_shared:
+        return False
+    ledger = case.gate.ledger
+    events = await ledger.consent_events(identity.sids, asked.purpose)
+    closed = await ledger.suppressions(identity.sids)
+    return double_opt_in.may_ask(events, closed, identity.sid, (asked.purpose, CHANNEL), case.now)
+
+
+async def record_request(
+    gate: Gate, provider: str, intent_id: str, identity: Identity, asked: Asking
+) -> None:
+    """Record that a message that a provider has, or may have, asked for consent; harmless when repeated.
+
+    Raises RequestError like `informed`, LedgerError, AuditError.
+    """
+    case, decision = open_act(gate, provider_actor(provider), Action.CONSENT_RECORD, f"asked:{intent_id}")
+    draft = replace(
+        _draft(asked.purpose, ConsentEventType.REQUESTED, f"messages/{intent_id}"),
+        notice=asked.notice,
+        explicit=asked.explicit,
+        separate=asked.separate,
+    )
+    said = await informed(case, dated(case, draft), None)
+    await append_event(case, decision, identity, said, RequestKey(case.context.request_id, intent_id))
+
+
+async def confirm(gate: Gate, reply: Reply, reply_id: str) -> bool | None:
+    """Take a start word for the consent that was asked for; False when it was taken before, None when it is none.
+
+    Raises LedgerError, AuditError.
+    """
+    now = gate.clock.now()
+    try:
+        identity = await identify(gate, reply.phone, now, closes=False)
+    except StoreError:  # nobody can say whose number it is
+        return None
+    if identity.is_shared:
+        return None
+    events = await gate.ledger.consent_events(identity.sids, "")
+    if any(event.evidence_ref.endswith(f" replies/{reply_id}") for event in events):
+        return False
+    closed = await gate.ledger.suppressions(identity.sids)
+    asked = double_opt_in.open_request(events, closed, identity.sid, now)
+    if asked is None or reply.at + _LAG < asked.event_time:
+        return None
+    return await _given(gate, identity, asked, (reply, reply_id))
+
+
+async def _given(
+    gate: Gate, identity: Identity, asked: ConsentEvent, answer: tuple[Reply, str]
+) -> bool | None:
+    reply, reply_id = answer
+    actor = provider_actor(reply.provider)
+    case, decision = open_act(gate, actor, Action.CONSENT_RECORD, f"answered:{asked.record_id}")
+    draft = replace(
+        _draft(asked.purpose, ConsentEventType.GIVEN, f"{asked.evidence_ref} replies/{reply_id}"),
+        # Whichever provider brings the answer, the ledger knows one record of an id.
+        record_id=hashlib.sha256(f"answered:{asked.record_id}".encode()).hexdigest()[:32],
+        event_time=min(max(reply.at, asked.event_time), case.now),
+        channel=asked.channel,
+        notice=asked.notice,
+        explicit=asked.explicit,
+        separate=asked.separate,
+    )
+    try:
+        said = await informed(case, dated(case, draft), _ALONE)
+        key = RequestKey(case.context.request_id, asked.record_id)
+        done = await append_event(case, decision, identity, said, key)
+    except RequestError:  # the bundle knows the purpose no more, or the notice has other words by now
+        return None
+    return isinstance(done, ConsentReply) or None
+
+
+def _draft(purpose: str, kind: ConsentEventType, evidence_ref: str) -> ConsentEvent:
+    return ConsentEvent(
+        "", "", purpose, kind, NOW, NOW, "", channel=CHANNEL, collection_method=double_opt_in.METHOD,
+        source=SOURCE, evidence_ref=evidence_ref,
+    )  # fmt: skip

@@ -1,0 +1,166 @@
+"""Recipients that are decided together are each what they are alone: what one batch shares is no more than what is the same."""
+
+import random
+from collections.abc import Sequence
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fujie.decision.decide import decide
+from fujie.decision.facts import Raw, derive
+from fujie.decision.message import render
+from fujie.decision.plan import Plan
+from fujie.decision.recipient import Reached
+from fujie.decision.suppression import suppressed
+from fujie.flows.gate import open_case
+from fujie.flows.judging import Judged, judge_many, opened_matter
+from fujie.flows.recipients import Wanted
+from fujie.flows.refuse import standing
+from fujie.flows.wording import worded
+from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
+from fujie.model.customer import CustomerRef, Phone, StoreKey
+from fujie.model.decision import Decision
+from fujie.model.errors import RequestError
+from fujie.model.facts import EXHAUSTED, Facts, FactValue
+from fujie.model.message import CHANNEL, Recipient
+from fujie.model.phone import country_of, zones_of
+from fujie.model.request import Request, RequestContext
+from fujie.model.suppression import SuppressionScope
+from fujie.model.vocabulary import Action
+from support.house import House, caller
+from support.identities import IDENTIFIERS, because, opt_out
+from support.sending import DRAFT, POLICY, SIGNATURE, CountingProvider, campaign_to, keys, sending, work_off
+
+REQUEST = Request(
+    Action.SEND, "marketing", "consent", "crm", "customer_id", channel=CHANNEL, brand=SIGNATURE
+)
+CAPS = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: seldom}
+spec:
+  match: {actions: [send]}
+  frequency: {per_hour: 2, same_content_per_day: 1}
+"""
+SCOPES = (
+    SuppressionScope(), SuppressionScope("marketing"), SuppressionScope("", CHANNEL), SuppressionScope("", "email"),
+    SuppressionScope("", "", SIGNATURE), SuppressionScope("", "", "somebody else"), SuppressionScope("after_sales"),
+)  # fmt: skip
+KEYS = keys(60)
+ASKED: Sequence[CustomerRef] = [*KEYS, *keys(2, 99_998)]
+
+
+async def live(house: House, chance: random.Random) -> None:
+    """Let customers say, share and become one what they may, at random."""
+    store, now = house.gate.stores["crm"], house.hands.now()
+    rows = await store.fetch_many(KEYS, frozenset(), 2.0)
+    numbers = {row.key: Phone(row.phone) for row in rows}
+    for key in chance.sample(KEYS, 8):  # the number is somebody else's too, who may say things
+        await house.ledger.enrol((key, numbers[key]), now)
+        await house.ledger.enrol((StoreKey("old-shop", key.customer_id), numbers[key]), now)
+    sids: list[str] = []
+    for key in KEYS:
+        identity = await house.ledger.enrol((key, numbers[key]), now)
+        sids += [sid for sid in identity.sids if chance.random() < 0.8]
+    for key in chance.sample(KEYS, 4):
+        sids.append((await house.ledger.number(numbers[key], now)).sid)
+    for sid in sids:
+        for _ in range(chance.choice((0, 1, 1, 1, 2, 3))):
+            await house.ledger.record_consent(_event(chance, sid, house), "", "")
+        if chance.random() < 0.25:
+            scope = chance.choice(SCOPES)
+            await house.ledger.add_suppression(opt_out(sid, now, scope), "", "")
+    for _ in range(4):
+        one, other = chance.sample(KEYS, 2)
+        try:
+            await house.ledger.merge(one, other, because(now))
+        except RequestError:  # they share a number, or are one already
+            continue
+
+
+def _event(chance: random.Random, sid: str, house: House) -> ConsentEvent:
+    now = house.hands.now()
+    kind = chance.choice((*ConsentEventType, *[ConsentEventType.GIVEN] * 8))
+    at = now - timedelta(days=chance.choice((0, 1, 30, 364, 366, 400)), seconds=chance.randint(1, 5))
+    return ConsentEvent(
+        IDENTIFIERS.new_id(), sid, "marketing", kind, at, now, "desk",
+        channel=chance.choice(("any", "any", CHANNEL, "email")),
+        explicit=kind not in NEGATIVE and chance.random() < 0.8,
+        valid_until=chance.choice((None, None, now - timedelta(hours=1), now + timedelta(days=1))),
+    )  # fmt: skip
+
+
+async def together(house: House, refs: Sequence[CustomerRef]) -> tuple[Plan, Sequence[Judged]]:
+    """Judge them in one batch."""
+    case = open_case(
+        house.gate, caller("marketer"), RequestContext(purpose="marketing", basis="consent"), REQUEST
+    )
+    principal = await standing(case)
+    assert not isinstance(principal, Decision)
+    matter = await opened_matter(case, principal, await worded(case, DRAFT, in_campaign=True))
+    assert not isinstance(matter, Decision)
+    wanted = [Wanted(str(n), "", Recipient(ref)) for n, ref in enumerate(refs)]
+    judgement = await judge_many(matter, wanted, 5.0)
+    assert judgement is not None
+    assert not isinstance(judgement, Decision)
+    return matter.plan, judgement.judged
+
+
+async def alone(house: House, plan: Plan, ref: CustomerRef) -> tuple[str, ...]:
+    """Return the reasons for one customer, each part read by the method for one and decided without memory."""
+    gate, now = house.gate, house.hands.time
+    assert gate.sending is not None
+    principal = await gate.directory.get("marketer")
+    assert principal is not None
+    rows = await gate.stores["crm"].fetch(ref, frozenset(), plan.customer_attributes, 5.0)
+    if not rows:  # of whom nothing is known
+        raw = Raw(principal, (), "", None, (), reviewed(house, ""), is_local=True)
+        return reasons(house, plan, raw)
+    (row,) = rows
+    refs = (ref, Phone(row.phone))
+    identity, events = await gate.ledger.recall(refs, "marketing", now)
+    closed = await gate.ledger.suppressions(identity.sids)
+    sent = (await gate.sending.outbox.recall_many([refs], "marketing", now)).customers[0].sent
+    zones = tuple(map(ZoneInfo, zones_of(row.phone)))
+    reached = Reached(country_of(row.phone), zones, sent, render(DRAFT, None, {}, "").content)
+    sid, message = "" if identity.is_shared else identity.sid, reviewed(house, row.phone)
+    raw = Raw(principal, events, sid, row.attributes, closed, message, is_local=True, reached=reached)
+    told = reasons(house, plan, raw)
+    return told or (("CUSTOMER_OPTED_OUT",) if suppressed(closed, "marketing", CHANNEL, SIGNATURE) else ())
+
+
+def reasons(house: House, plan: Plan, raw: Raw) -> tuple[str, ...]:
+    facts = derive(plan.bundle, REQUEST, raw, house.hands.time, house.gate.zone)
+    decision = decide(plan, REQUEST, Facts({**facts.values, EXHAUSTED: ()}))
+    return tuple(hit.code for hit in decision.reasons)
+
+
+def reviewed(house: House, phone: str) -> dict[str, FactValue]:
+    """Return the facts of the message."""
+    decider, country = house.gate.policies.current, country_of(phone) if phone else ""
+    rendered, sender = render(DRAFT, None, {}, ""), decider.bundle.senders[SIGNATURE]
+    review = decider.reviewer.review(rendered, DRAFT, None, sender, "counting", country)
+    return {**review.facts, "message.in_campaign": True}
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed: int) -> None:
+    chance = random.Random(seed)
+    at = sending(house, CountingProvider(), policy=POLICY + CAPS)
+    await live(at, chance)
+    await campaign_to(at.gate, chance.sample(KEYS, 25))
+    await work_off(at.gate)
+    refs = list(chance.sample(ASKED, len(ASKED)))
+    plan, judged = await together(at, refs)
+    told = [tuple(hit.code for hit in each.decision.reasons) for each in judged]
+    assert told == [await alone(at, plan, ref) for ref in refs]
+    assert len({id(each.decision) for each in judged}) < len(refs) / 2, "what is the same is decided once"
+    single = [(await together(at, [ref]))[1][0] for ref in refs]
+    assert [(each.decision.effect, each.facts) for each in single] == [
+        (each.decision.effect, each.facts) for each in judged
+    ]
+    kinds = {code for codes in told for code in codes} | {"ALLOW" for codes in told if not codes}
+    assert {"ALLOW", "CONSENT_MISSING", "CONSENT_WITHDRAWN", "CUSTOMER_OPTED_OUT"} <= kinds
+    assert {"FACT_MISSING", "FREQUENCY_EXCEEDED", "X_MINOR_MARKETING"} <= kinds
