@@ -21,6 +21,7 @@ from abuse.target import (
     BATCH,
     CANCEL,
     CREATE_CAMPAIGN,
+    DISCLOSURES,
     EVENTS,
     EXPLAIN,
     EXPORT_EVIDENCE,
@@ -31,6 +32,7 @@ from abuse.target import (
     GET_MESSAGE,
     GET_PRINCIPAL,
     GET_PROCESSOR,
+    GET_REQUEST,
     IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
@@ -41,6 +43,8 @@ from abuse.target import (
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
+    REQUESTS,
+    RESOLVE,
     REVOKE,
     SCREEN,
     SEARCH,
@@ -169,14 +173,20 @@ OFFICERS = {
     RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, ADD_SUPPRESSION, REMOVE_SUPPRESSION,
     SUPPRESSIONS,
 }  # fmt: skip
+OF_CAMPAIGNS = {ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, GET_MESSAGE}
+"""Of somebody else's campaign nothing is told to who may send for another purpose: as if there were none."""
+
 MAY: dict[str, set[str]] = {
     "chief": {UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE},
-    "agent": {LOOKUP, BATCH},
-    "marketer": set(),  # look-ups for marketing, and by id; the honest calls are for another purpose
+    "agent": {LOOKUP, BATCH} | OF_CAMPAIGNS,
+    # Look-ups for marketing, and by id; the honest ones are for another purpose.
+    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN} | OF_CAMPAIGNS,
     "desk": OFFICERS,
-    "officer": OFFICERS | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS},
+    "officer": OFFICERS
+    | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS}
+    | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES},
     "searcher": {SEARCH},
-    "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE},
+    "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
     "sender": {
         SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN,
     },

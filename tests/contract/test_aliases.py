@@ -430,6 +430,6 @@ class SharedPersons(Persons):
 
 
 TestPersons = Persons.TestCase
-TestPersons.settings = settings(max_examples=25, stateful_step_count=14, deadline=None)
+TestPersons.settings = settings(max_examples=13, stateful_step_count=14, deadline=None)
 TestPersonsOnPostgreSQL = SharedPersons.TestCase
 TestPersonsOnPostgreSQL.settings = settings(max_examples=3, stateful_step_count=10, deadline=None)

@@ -233,7 +233,7 @@ _requirements = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=13, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     needs=st.lists(_requirements, min_size=1, max_size=3, unique_by=lambda each: each.key),
     words=st.tuples(*[_texts] * 6),
@@ -395,6 +395,6 @@ class OneApproval(RuleBasedStateMachine):
 
 
 OneApproval.TestCase.settings = settings(
-    max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestOneApproval = OneApproval.TestCase

@@ -309,7 +309,7 @@ class EnrolMachine(RuleBasedStateMachine):
 
 
 TestEnrolment = EnrolMachine.TestCase
-TestEnrolment.settings = settings(max_examples=20, stateful_step_count=12, deadline=None)
+TestEnrolment.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)
 
 
 # Consent events.
@@ -401,7 +401,7 @@ _names = st.lists(_texts, max_size=3).map(tuple)
 _moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - zone is added
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     event=st.builds(
         ConsentEvent,

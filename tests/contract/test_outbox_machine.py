@@ -181,6 +181,6 @@ class PostgreSQLOutboxMachine(OutboxMachine):
 
 
 TestSQLite = OutboxMachine.TestCase
-TestSQLite.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestSQLite.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestPostgreSQL = PostgreSQLOutboxMachine.TestCase
 TestPostgreSQL.settings = settings(max_examples=5, stateful_step_count=25, deadline=None)

@@ -136,7 +136,7 @@ def run(kind: str, steps: Sequence[tuple[str, Any]], last: Any) -> None:
         asyncio.run(compared(urls, steps, last))
 
 
-@settings(max_examples=50, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
 @given(steps=STEPS, last=CUSTOMERS)
 def test_customers_recalled_together_are_those_recalled_alone_in_sqlite(
     steps: Sequence[tuple[str, Any]], last: Any

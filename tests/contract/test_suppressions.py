@@ -203,7 +203,7 @@ _opt_outs = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=13, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @drawn(said=_opt_outs)
 def test_what_was_digested_comes_back_with_the_same_digest(empty: Open, said: Suppression) -> None:
     """Else an honest opt-out would look altered in the evidence."""

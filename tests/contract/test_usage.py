@@ -369,12 +369,12 @@ class Counters(RuleBasedStateMachine):
 
 
 Counters.TestCase.settings = settings(
-    max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestCounters = Counters.TestCase
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 7300), min_size=1, max_size=40), st.integers(1, 5))
 def test_no_hour_ever_holds_more_than_the_limit(moments: list[int], at_most: int) -> None:
     """Whatever the moments are, with the arithmetic that the ledger uses."""

@@ -330,7 +330,7 @@ CUSTOMERS: list[CustomerRef] = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     who=st.sampled_from(("support-agent", "marketer", "privacy-officer", "nobody-in-particular")),
     customers=st.lists(st.sampled_from(CUSTOMERS), min_size=1, max_size=8, unique=True),

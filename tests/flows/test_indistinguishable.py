@@ -378,7 +378,7 @@ def test_every_method_is_attacked() -> None:
 def test_no_call_of_an_ungranted_principal_tells_two_gates_apart(
     compare: Callable[..., tuple[object, object]], name: str
 ) -> None:
-    @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(who=st.sampled_from(ASKERS), message=REQUESTS[name])
     def attack(who: str, message: Message) -> None:
         full, empty = compare(who, name, message)
@@ -392,7 +392,7 @@ one_call = st.sampled_from(list(REQUESTS)).flatmap(
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(calls=st.lists(one_call, min_size=2, max_size=12))
 def test_no_sequence_of_calls_of_ungranted_principals_tells_two_gates_apart(
     compare: Callable[..., tuple[object, object]], calls: list[tuple[str, str, Message]]

@@ -297,7 +297,7 @@ class TestAnswer:
                     "prompt",
                 )
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(token=st.text(min_size=1, max_size=200))
     async def test_no_text_opens_a_prompt_or_breaks_the_flow(self, house: House, token: str) -> None:
         assert code(await said(house, token)) == "PROMPT_INVALID"

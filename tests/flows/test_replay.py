@@ -283,7 +283,7 @@ async def asked(house: House, asks: Sequence[tuple[str, LookupAsk]]) -> None:
         await lookup(house.gate, caller(who), said, 1.0)
 
 
-FEW = settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=13, suppress_health_check=[HealthCheck.too_slow])
 
 
 @FEW

@@ -118,7 +118,7 @@ def test_limits_are_decided_as_far_as_the_counters_tell(
     assert lacks == ({EXHAUSTED} if expected is None else set())
 
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 @FEW

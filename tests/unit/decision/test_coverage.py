@@ -16,7 +16,7 @@ from fujie.policy.bundle import Bundle
 from support.bundles import compiled, grant, guard, rule_documents
 from support.policy_cases import NOW, cases
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 def watched(bundle: Bundle, some: Sequence[Case]) -> Coverage:

@@ -24,7 +24,7 @@ from support.bundles import (
     requirement,
 )
 
-FEW = settings(max_examples=50)
+FEW = settings(max_examples=25)
 AGENT = frozenset({"agent"})
 ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
 KNOWN: Mapping[str, FactValue] = {

@@ -57,7 +57,7 @@ def neighbours(draw: st.DrawFn, planner: Planner) -> list[Case]:
     return [*cases, *((request, roles, other) for other in changed)]
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(rule_documents(), st.data())
 def test_a_remembered_decision_is_the_cold_one_whatever_was_forgotten_in_between(
     documents: list[str], data: st.DataObject

@@ -33,7 +33,7 @@ KNOWN: dict[str, FactValue] = {
     "customer.owner": "east", "customer.minor": False, "customer.tags": (), "time.hour": 10,
     "consent.state": State.GIVEN, "consent.explicit": True,
 }  # fmt: skip
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 def explained(

@@ -29,7 +29,7 @@ from support.bundles import (
     values,
 )
 
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=30)
 AGENT = frozenset({"agent"})
 ASKED = Request(Action.LOOKUP, "care", "consent", "crm", "phone", ("phone",))
 KNOWN: Mapping[str, FactValue] = {

@@ -17,7 +17,7 @@ def names(bundle: Bundle, request: Request, *roles: str) -> tuple[list[str], lis
     return [g.name for g in plan.grants], [g.name for g in plan.guards]
 
 
-@settings(max_examples=50)
+@settings(max_examples=25)
 @given(rule_documents(), requests(), ROLES)
 def test_a_plan_holds_exactly_what_covers_the_request(
     documents: list[str], request: Request, roles: frozenset[str]

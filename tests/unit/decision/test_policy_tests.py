@@ -23,7 +23,7 @@ from fujie.policy.fixtures import SID
 from support.bundles import compiled, document, grant, guard, guards, rule_documents
 from support.policy_cases import NOW, cases, exact
 
-FEW = settings(max_examples=40)
+FEW = settings(max_examples=20)
 
 
 @st.composite

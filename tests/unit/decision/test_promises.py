@@ -40,7 +40,7 @@ from support.bundles import (
     values,
 )
 
-FEW = settings(max_examples=50)
+FEW = settings(max_examples=25)
 OPEN = (Effect.DENY, Effect.APPROVAL_REQUIRED, Effect.ALLOW)
 """Effects, from closed to open."""
 

@@ -42,7 +42,7 @@ KNOWN: Mapping[str, FactValue] = {
     "consent.separate": False, "suppression.in_force": False,
 }  # fmt: skip
 OF_PURPOSE = ("consent.state", "consent.explicit", "consent.separate", "suppression.in_force")
-FEW = settings(max_examples=60)
+FEW = settings(max_examples=30)
 
 
 def of_request(request: Request) -> dict[str, FactValue]:

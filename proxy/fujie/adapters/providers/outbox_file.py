@@ -2,10 +2,11 @@
 
 It is there to try fujie out, and to see what would go out; `DELIVERED` says that the line is on disk. The lines hold
 numbers and texts as they are, since that is what an outbox is: the file is made with mode 0600 and belongs on a disk
-that may hold personal data. Lines are whole, whichever process wrote them: each submission is one write in append mode.
+that may hold personal data. Lines are whole, whichever process wrote them: each submission is one write in append mode, under a lock.
 """
 
 import asyncio
+import fcntl
 import mmap
 import os
 from collections.abc import Sequence
@@ -112,6 +113,7 @@ def _append(path: Path, lines: Sequence[bytes]) -> int:
     except OSError:
         return 0
     try:
+        fcntl.flock(file, fcntl.LOCK_EX)  # else the half of another's line looks torn
         size = os.fstat(file).st_size
         is_torn = size > 0 and os.pread(file, 1, size - 1) != b"\n"  # by a disk that was full
         start = b"\n" if is_torn else b""
@@ -119,6 +121,7 @@ def _append(path: Path, lines: Sequence[bytes]) -> int:
             left = os.write(file, start + b"".join(lines)) - len(start)
         except OSError:
             return 0
+        fcntl.flock(file, fcntl.LOCK_UN)
         os.fsync(file)
         if size == 0:
             _sync_directory(path.parent)
