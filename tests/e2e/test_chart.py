@@ -50,6 +50,8 @@ DERIVED = {
     "messaging.callbacks.<name>.secret_file": "where callbackSecrets.<name> is mounted",
     "policy.paths": "where policies.files or policies.existingConfigMap is mounted",
     "policy.bundle": "the entry policies.bundleKey of what is mounted there",
+    "policy.shadow": "where policies.shadow.existingConfigMap is mounted",
+    "policy.shadow_bundle": "the entry policies.shadow.bundleKey of what is mounted there",
     "policy.token_file": "where policies.existingSecret is mounted",
     "policy.state_dir": "on the volume, for signed bundles",
 }
@@ -60,7 +62,6 @@ POD = "gate-1"
 """What stands in for the name of a pod."""
 NOT_OFFERED = {
     "identity.unsafe_static_tokens": "tokens that never expire are for a laptop",
-    "policy.shadow": "its files need a mount of their own",
 }
 """Settings that the chart leaves out."""
 
@@ -358,6 +359,37 @@ def test_a_signed_bundle_in_a_config_map_is_read_from_the_mount(render: Render, 
     (mount,) = (m for m in container(objects)["volumeMounts"] if m["name"] == "policies")
     policy = accepted(objects, tmp_path / "fujie.yaml").policy
     assert (policy.paths, policy.bundle) == (None, Path(mount["mountPath"], "site.fujie"))
+
+
+@pytest.mark.parametrize(
+    ("shadow", "found"),
+    [
+        ({"existingConfigMap": "next"}, {"shadow": (Path("/etc/fujie/shadow"),)}),
+        (
+            {"existingConfigMap": "next", "bundleKey": "next.fujie"},
+            {"shadow_bundle": Path("/etc/fujie/shadow/next.fujie")},
+        ),
+    ],
+)
+def test_the_shadow_is_read_from_a_mount_of_its_own(
+    render: Render, tmp_path: Path, shadow: Object, found: Object
+) -> None:
+    variant = CHART / "ci" / "signed-values.yaml"
+    objects = render(variant, policies={"shadow": shadow})
+    (mount,) = (m for m in container(objects)["volumeMounts"] if m["name"] == "shadow")
+    (volume,) = (v for v in pod(objects)["volumes"] if v["name"] == "shadow")
+    assert (mount["mountPath"], volume["configMap"]) == ("/etc/fujie/shadow", {"name": "next"})
+    policy = accepted(objects, tmp_path / "fujie.yaml").policy
+    assert {name: getattr(policy, name) for name in found} == found
+
+
+def test_a_signed_shadow_beside_plain_policies_brings_its_keys_and_no_state(
+    render: Render, tmp_path: Path
+) -> None:
+    signed = yaml.safe_load((CHART / "ci" / "signed-values.yaml").read_text("utf-8"))["config"]["policy"]
+    over = {"trusted_keys": signed["trusted_keys"], "shadow_url": "https://policies.example.com/next"}
+    policy = accepted(render(config={"policy": over}), tmp_path / "fujie.yaml").policy
+    assert (policy.shadow_url, policy.state_dir) == (over["shadow_url"], None)
 
 
 def test_inline_policies_reach_the_pod_byte_for_byte(render: Render) -> None:
@@ -775,6 +807,17 @@ CONTRADICTIONS = {
         },
         "config.messaging.providers.line names a file in /etc/fujie/ca and nothing is mounted there",
     ),
+    "a shadow from two places": (
+        {
+            "policies": {"shadow": {"existingConfigMap": "next"}},
+            "config": {"policy": {"shadow_url": "https://policies.example.com/next"}},
+        },
+        "at most one of policies.shadow.existingConfigMap and config.policy.shadow_url",
+    ),
+    "an entry of no shadow": (
+        {"policies": {"shadow": {"bundleKey": "next.fujie"}}},
+        "policies.shadow.bundleKey is an entry of policies.shadow.existingConfigMap",
+    ),
     "key sets twice": (
         {"jwks": {"existingSecret": "jwks"}},
         "at most one of jwks.existingConfigMap and jwks.existingSecret",
@@ -915,13 +958,21 @@ def test_config_offers_exactly_the_settings_of_the_server() -> None:
     )
 
 
+_SHADOWS = {"policy.shadow", "policy.shadow_bundle"}
+
+
 @each_variant
 def test_the_chart_sets_what_it_does_not_offer(render: Render, variant: Path) -> None:
     objects = render(variant)
     config = configuration(objects)
     is_plain = config["server"]["unsafe_plaintext"]
     is_signed = bool(config["policy"]["trusted_keys"])
-    left_out = {"stores.<name>.password_file", "policy.bundle", *({"server.tls"} if is_plain else ())}
+    left_out = {
+        "stores.<name>.password_file",
+        "policy.bundle",
+        *_SHADOWS,
+        *({"server.tls"} if is_plain else ()),
+    }
     left_out |= {key for key in DERIVED if key.startswith("messaging.")} | (
         set() if is_public(objects) else {"server.public_listen"}
     )

@@ -79,6 +79,13 @@ class Policy(Section):
         description="Policies that are asked about every request and never obeyed: files, or directories. Differences are"
         " counted in metrics; what is wrong with them stops nothing.",
     )
+    shadow_bundle: Path | None = Field(
+        default=None, description="The same from a signed bundle, a file. At most one of the three shadows."
+    )
+    shadow_url: Annotated[Text, AfterValidator(_web_address)] | None = Field(
+        default=None,
+        description="The same from the `https://` address of a signed bundle; `token_file` is sent there too.",
+    )
     zone: Annotated[str, AfterValidator(_zone)] = Field(
         default="Asia/Shanghai", description="Zone in which `time.hour` and `time.weekday` are read."
     )
@@ -93,16 +100,30 @@ class Policy(Section):
 
     @model_validator(mode="after")
     def _is_signed_or_plain(self) -> "Policy":
+        is_shadow_signed = bool(self.shadow_bundle or self.shadow_url)
         if self.paths is not None:
-            if self.trusted_keys or self.signatures != 1 or self.state_dir or self.unsafe_downgrade:
+            if self.state_dir or self.unsafe_downgrade:
                 raise PydanticCustomError(
-                    "setting_invalid",
-                    "trusted_keys, signatures, state_dir and unsafe_downgrade are for signed bundles",
+                    "setting_invalid", "state_dir and unsafe_downgrade are for signed bundles"
+                )
+            if (self.trusted_keys or self.signatures != 1) and not is_shadow_signed:
+                raise PydanticCustomError(
+                    "setting_invalid", "trusted_keys and signatures are for signed bundles"
                 )
         elif (self.bundle or self.url) and (self.state_dir is None or not self.trusted_keys):
             raise PydanticCustomError("setting_invalid", "a signed bundle needs state_dir and trusted_keys")
-        if self.token_file is not None and self.url is None:
-            raise PydanticCustomError("setting_invalid", "token_file is for url")
+        if self.token_file is not None and self.url is None and self.shadow_url is None:
+            raise PydanticCustomError("setting_invalid", "token_file is for url and shadow_url")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_shadow(self) -> "Policy":
+        if sum(map(bool, (self.shadow, self.shadow_bundle, self.shadow_url))) > 1:
+            raise PydanticCustomError(
+                "setting_invalid", "at most one of shadow, shadow_bundle and shadow_url is meant"
+            )
+        if (self.shadow_bundle or self.shadow_url) and not self.trusted_keys:
+            raise PydanticCustomError("setting_invalid", "a signed shadow needs trusted_keys")
         return self
 
     @model_validator(mode="after")
@@ -122,3 +143,13 @@ class Policy(Section):
     def follow_seconds(self) -> float:
         """How often the source is looked at."""
         return self.poll_seconds if self.url is not None else self.reload_seconds
+
+    @property
+    def has_shadow(self) -> bool:
+        """Whether other policies are asked as well."""
+        return bool(self.shadow or self.shadow_bundle or self.shadow_url)
+
+    @property
+    def shadow_follow_seconds(self) -> float:
+        """How often the source of the shadow is looked at."""
+        return self.poll_seconds if self.shadow_url is not None else self.reload_seconds

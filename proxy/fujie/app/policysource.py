@@ -44,6 +44,14 @@ def source_of(policy: Policy) -> Source:
     return BundleFile(policy.bundle)
 
 
+def shadow_source_of(policy: Policy) -> Source:
+    """Return how to read the signed bundle of the shadow. Its problems are told as the shadow's."""
+    if policy.shadow_url is not None:
+        return partial(fetch, policy.shadow_url, policy.token_file)
+    assert policy.shadow_bundle is not None
+    return BundleFile(policy.shadow_bundle)
+
+
 class BundleFile:
     """A bundle in a file, which may be a link that somebody swaps (`..data` of a ConfigMap): the name counts, nothing else."""
 
@@ -60,7 +68,7 @@ class BundleFile:
             time.sleep(SETTLE_S)
             self._last, content = content, _content(self._path, MAX_BYTES)
         said = "the bundle keeps changing while it is read"
-        raise CannotStart([Problem("POLICY_UNREADABLE", said, "policy.bundle", str(self._path))])
+        raise CannotStart([Problem("POLICY_UNREADABLE", said, place=str(self._path))])
 
 
 def fetch(url: str, token_file: Path | None, tag: str) -> Found:
@@ -111,5 +119,5 @@ def _content(path: Path, most: int) -> bytes:
 
 
 def _away(url: str, said: str) -> CannotStart:
-    remedy = "Check policy.url; the last good bundle stays in force."
-    return CannotStart([Problem(AWAY, said, "policy.url", place_of(url), remedy)])
+    remedy = "Check the address; the last good bundle stays in force."
+    return CannotStart([Problem(AWAY, said, place=place_of(url), remedy=remedy)])

@@ -156,7 +156,7 @@ async def open_gate(
 def _shadow(
     settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, opened: AsyncExitStack
 ) -> Shadow | None:
-    if not settings.policy.shadow:
+    if not settings.policy.has_shadow:
         return None
     shadow = Shadow(metrics, clock.monotonic)
     opened.push_async_callback(shadow.close)

@@ -38,7 +38,7 @@ from fujie.app.policies import announce, follow
 from fujie.app.problems import CannotStart, Collector
 from fujie.app.readiness import Readiness
 from fujie.app.settings import Server, Settings
-from fujie.app.shadow import ShadowFiles, follow_shadow
+from fujie.app.shadow import follow_shadow, shadow_policies
 from fujie.app.wire import OpenGate, open_gate
 from fujie.model.errors import LedgerError, StartError
 from fujie.policy.cel import ENGINE
@@ -158,9 +158,9 @@ class Worker:
             running["dispatch"] = Dispatching(gate.front.gate, sending).run()
             running["standing"] = self._follow_sending(gate, tuple(sending.providers))
         if (shadow := gate.front.gate.shadow) is not None:
-            files = ShadowFiles(self._settings.policy.shadow, gate.policies.attributes)
-            every_s = self._settings.policy.reload_seconds
-            running["shadow"] = follow_shadow(files, shadow, self._metrics, every_s)
+            policy = self._settings.policy
+            source = shadow_policies(policy, gate.policies.attributes, gate.front.gate.clock.now)
+            running["shadow"] = follow_shadow(source, shadow, self._metrics, policy.shadow_follow_seconds)
         if grpc.certificates is not None:
             running["certificates"] = self._follow_certificates(grpc)
         return {asyncio.create_task(each, name=name) for name, each in running.items()}

@@ -116,6 +116,14 @@ REFUSED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         {"policy": {"paths": ["p"], "unsafe_downgrade": True}},
         {("SETTING_INVALID", "policy")},
     ),
+    "two shadows": (
+        policy(shadow=["next"], shadow_bundle="next.fujie"),
+        {("SETTING_INVALID", "policy")},
+    ),
+    "a signed shadow of nobody": (
+        {"policy": {"paths": ["p"], "shadow_bundle": "next.fujie"}},
+        {("SETTING_INVALID", "policy")},
+    ),
     "a bundle in plain text": (
         policy(bundle=None, url="http://example.com/x"),
         {("SETTING_INVALID", "policy.url")},

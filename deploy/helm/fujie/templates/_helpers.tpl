@@ -93,17 +93,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- if and $p.bundleKey (not $p.existingConfigMap) -}}
 {{- fail "policies.bundleKey is an entry of policies.existingConfigMap, which is empty." -}}
 {{- end -}}
-{{- if and $p.existingSecret (not $url) -}}
-{{- fail "policies.existingSecret is for config.policy.url, which is empty." -}}
+{{- $shadowUrl := .Values.config.policy.shadow_url -}}
+{{- if and $p.existingSecret (not (or $url $shadowUrl)) -}}
+{{- fail "policies.existingSecret is for config.policy.url and config.policy.shadow_url, which are empty." -}}
+{{- end -}}
+{{- if and $p.shadow.existingConfigMap $shadowUrl -}}
+{{- fail "Set at most one of policies.shadow.existingConfigMap and config.policy.shadow_url." -}}
+{{- end -}}
+{{- if and $p.shadow.bundleKey (not $p.shadow.existingConfigMap) -}}
+{{- fail "policies.shadow.bundleKey is an entry of policies.shadow.existingConfigMap, which is empty." -}}
 {{- end -}}
 {{- $trusted := .Values.config.policy.trusted_keys -}}
-{{- if ne (empty $trusted) (empty (or $p.bundleKey $url)) -}}
-{{- fail "config.policy.trusted_keys and a signed bundle (policies.bundleKey or config.policy.url) belong together." -}}
+{{- if ne (empty $trusted) (empty (or $p.bundleKey $url $p.shadow.bundleKey $shadowUrl)) -}}
+{{- fail "config.policy.trusted_keys and a signed bundle (policies.bundleKey, config.policy.url, or one of the shadow) belong together." -}}
 {{- end -}}
 {{- if and $trusted (gt (int .Values.config.policy.signatures) (len $trusted)) -}}
 {{- fail "config.policy.signatures is more than there are config.policy.trusted_keys." -}}
 {{- end -}}
-{{- if and .Values.config.policy.unsafe_downgrade (not $trusted) -}}
+{{- if and .Values.config.policy.unsafe_downgrade (not (or $p.bundleKey $url)) -}}
 {{- fail "config.policy.unsafe_downgrade is for signed bundles." -}}
 {{- end -}}
 {{- end -}}
@@ -243,8 +250,13 @@ store-{{ . | replace "_" "-" }}
 {{- with $v.policies.existingSecret -}}
 {{- $_ := set $config.policy "token_file" (printf "/etc/fujie/policy-token/%s" $v.policies.tokenKey) -}}
 {{- end -}}
-{{- if $v.config.policy.trusted_keys -}}
+{{- if or $v.policies.bundleKey $v.config.policy.url -}}
 {{- $_ := set $config.policy "state_dir" "/var/lib/fujie/policy" -}}
+{{- end -}}
+{{- if $v.policies.shadow.bundleKey -}}
+{{- $_ := set $config.policy "shadow_bundle" (printf "/etc/fujie/shadow/%s" $v.policies.shadow.bundleKey) -}}
+{{- else if $v.policies.shadow.existingConfigMap -}}
+{{- $_ := set $config.policy "shadow" (list "/etc/fujie/shadow") -}}
 {{- end -}}
 {{- if $v.policies.bundleKey -}}
 {{- $_ := set $config.policy "bundle" (printf "/etc/fujie/policies/%s" $v.policies.bundleKey) -}}
