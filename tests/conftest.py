@@ -2,9 +2,16 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 # 35 of each by default, or the suite takes more than its 15 minutes; FUJIE_EXAMPLES=1000 make test looks harder.
 # A deadline is a timed assertion: on a busy machine it fails a test that found nothing.
 settings.register_profile("fujie", deadline=None, max_examples=int(os.environ.get("FUJIE_EXAMPLES", "35")))
 settings.load_profile("fujie")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Two processes a core: a third of the suite's time is waiting for servers to start and for disks."""
+    return 2 * (os.cpu_count() or 1)

@@ -1,10 +1,12 @@
 """Stores for attacks on flows."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.record import Fetched
 from fujie.ports import CustomerStore
+from fujie.ports.stores import Scan
 
 
 class Spy:
@@ -65,3 +67,26 @@ class Spy:
         if self._error:
             raise self._error
         return await self._inner.search(last_four, fields, attributes, most, timeout_s)
+
+    def scan(
+        self, wanted: Scan, timeout_s: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]:
+        self.fields_asked.append(wanted.fields)
+        if self._error:
+            raise self._error
+        return self._interrupted(wanted, timeout_s)
+
+    @asynccontextmanager
+    async def _interrupted(
+        self, wanted: Scan, timeout_s: float
+    ) -> AsyncIterator[AsyncIterator[Sequence[Fetched]]]:
+        async def batches(
+            inner: AsyncIterator[Sequence[Fetched]],
+        ) -> AsyncGenerator[Sequence[Fetched], None]:
+            async for batch in inner:
+                if self._meanwhile:
+                    await self._meanwhile()
+                yield batch
+
+        async with self._inner.scan(wanted, timeout_s) as found, aclosing(batches(found)) as interrupted:
+            yield interrupted

@@ -5,7 +5,7 @@ says so), so no log line, error, metric or reply can carry a raw value by accide
 about a customer travels beside the record as attributes, never inside it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, final
 
@@ -26,13 +26,13 @@ class FieldTreatment:
 class SealedRecord:
     """One customer's raw field values, by field name, that nothing but `mask` reads.
 
-    It copies the mapping, prints as its number of fields only, and can not be iterated, compared by
+    It copies the mapping (or pairs of name and value), prints as its number of fields only, and can not be iterated, compared by
     content, copied or pickled. It guards against accidents, not against code that means to get in.
     """
 
     __slots__ = ("_values",)
 
-    def __init__(self, values: Mapping[str, object]) -> None:
+    def __init__(self, values: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
         self._values = dict(values)
 
     def __repr__(self) -> str:

@@ -1,10 +1,25 @@
 """What a place that holds customer records must offer."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Protocol
 
 from fujie.model.customer import CustomerRef, StoreKey
+from fujie.model.predicate import ANYTHING, Predicate
 from fujie.model.record import Fetched
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What is read of many customers: `fields` and `attributes` that the store maps, of the rows that may pass `where`, behind
+    the customer id `after` (empty: from the start), `size` rows at a time."""
+
+    fields: frozenset[str]
+    attributes: frozenset[str]
+    where: Predicate = ANYTHING
+    after: str = ""
+    size: int = 500
 
 
 class CustomerStore(Protocol):
@@ -60,5 +75,16 @@ class CustomerStore(Protocol):
 
         At most `most` + 1 rows by one SELECT: one more than `most` tells that there are too many. Never a scan.
         Raises like `fetch`.
+        """
+        ...
+
+    def scan(
+        self, wanted: Scan, timeout_s: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]:
+        """Open a cursor over the rows in one fixed order of their ids, in constant memory whatever the reader's pace.
+
+        Every row that passes `wanted.where` comes; one that does not may come too, where the store can not tell. Each
+        batch has 1 to `wanted.size` rows. `timeout_s` is for opening and for each batch. Raises like `fetch`, also
+        between batches; leaving the block ends the statement.
         """
         ...

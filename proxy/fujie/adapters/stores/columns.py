@@ -7,14 +7,16 @@ which decides. The second is only looked at in the rows that the first found.
 
 import re
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 import sqlalchemy as sa
 from sqlalchemy import Dialect
 
 from fujie.adapters.stores.table import StoreTable
+from fujie.model.predicate import Constant
 
 LONGEST = 65_536
 """Bytes of UTF-8, or bytes, that one value of a row may have: a field is a fact about a person, not a file. The
@@ -33,6 +35,33 @@ class KeyType(StrEnum):
     INTEGER = "integer"
     DECIMAL = "decimal"
     UUID = "uuid"
+
+
+class Kind(StrEnum):
+    """What a column is compared with for a predicate: a text for equality (WORD) or by order (TEXT), a number, a
+    truth value, an attribute's truth value that a column may hold as 0 or 1 (FLAG), a day of the calendar."""
+
+    WORD = "word"
+    TEXT = "text"
+    NUMBER = "number"
+    TRUTH = "truth"
+    FLAG = "flag"
+    DAY = "day"
+
+
+class Comparands(NamedTuple):
+    """Both sides of a comparison. Rows for which `unless` holds are not compared, and pass."""
+
+    left: sa.ColumnElement[Any]
+    right: sa.ColumnElement[Any]
+    unless: sa.ColumnElement[bool] | None = None
+
+
+class Rank(NamedTuple):
+    """What rows are ordered by, and the same of the id that a scan starts behind."""
+
+    of_row: sa.ColumnElement[Any]
+    of_start: sa.ColumnElement[Any]
 
 
 class Columns(Protocol):
@@ -71,6 +100,19 @@ class Columns(Protocol):
         """Return what a column of keys holds."""
         ...
 
+    def ranks(self, name: str) -> Sequence[Rank]:
+        """Return what puts rows in an order in which only rows of one id are equal: one rank, or two where the column's
+        own order takes different ids for one. `of_start` has the parameters `key0`, an `argument`, and `exact`, its text."""
+        ...
+
+    def constant(self, name: str, kind: Kind, constant: Constant) -> object | None:
+        """Return the driver's argument for `comparands`; None where the database might find less than was meant."""
+        ...
+
+    def comparands(self, name: str, kind: Kind, parameter: str) -> Comparands:
+        """Return how the column is compared with a parameter of this kind, where `constant` gave an argument for it."""
+        ...
+
 
 def holds(key_type: KeyType, text: str) -> bool:
     """Tell whether a column of this type can hold `text` in exactly this spelling.
@@ -86,6 +128,11 @@ def holds(key_type: KeyType, text: str) -> bool:
             return _is_uuid(text)
         case _:
             return _is_utf8(text)
+
+
+def written(constant: Constant) -> Decimal:
+    """Return the number that somebody wrote, which a float only stands for."""
+    return Decimal(repr(constant))
 
 
 def not_keys(store: StoreTable, types: Mapping[str, KeyType | None]) -> list[str]:

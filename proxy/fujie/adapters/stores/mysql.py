@@ -6,45 +6,38 @@ replaced, and the SELECT repeated once within its deadline: it changed nothing.
 """
 
 import asyncio
-import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
 import pymysql
 import sqlalchemy as sa
-from pymysql.constants import CR, ER
 from sqlalchemy import Dialect
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 
 from fujie.adapters.stores.address import Address, mismatch, missing
-from fujie.adapters.stores.columns import LONGEST, KeyType, holds, not_keys
-from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, timed_out, unavailable
+from fujie.adapters.stores.columns import (
+    LONGEST,
+    Comparands,
+    KeyType,
+    Kind,
+    Rank,
+    holds,
+    not_keys,
+    written,
+)
+from fujie.adapters.stores.mysql_cursor import MySQLCursor
+from fujie.adapters.stores.mysql_session import FAILURES, Session, failed, is_lost
+from fujie.adapters.stores.scanning import Selection
+from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, Stream, timed_out
+from fujie.adapters.stores.stream import SCANS
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.errors import StoreError
+from fujie.model.predicate import Constant
 from fujie.ports import Clock
-
-_FAILURES = (pymysql.MySQLError, OSError, ValueError, OverflowError)
-"""What the driver raises; the last two for a value that it can not turn into one of Python's."""
-_TIMEOUTS = frozenset({1969, 3024, ER.LOCK_WAIT_TIMEOUT})
-"""MariaDB's ER_STATEMENT_TIMEOUT, MySQL's ER_QUERY_TIMEOUT."""
-_LOST = frozenset(
-    {
-        0,
-        1927,
-        4031,
-        ER.SERVER_SHUTDOWN,
-        CR.CR_SERVER_GONE_ERROR,
-        CR.CR_SERVER_LOST,
-        CR.CR_CONN_HOST_ERROR,
-        2055,
-    }
-)
-"""Also killed (1927), closed for idleness (4031), lost with a reason (2055), and 0 for a driver that was cut off."""
 
 _TEXTS = frozenset({"char", "varchar", "tinytext", "text", "mediumtext", "longtext"})
 _INTEGERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint"})
@@ -72,6 +65,13 @@ _DESCRIBE = (
     " WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s"
 )
 
+_UNIQUE = (
+    "SELECT MIN(column_name), table_name FROM information_schema.statistics"
+    " WHERE table_schema = COALESCE(%s, DATABASE()) AND table_name = %s AND non_unique = 0"
+    " GROUP BY table_name, index_name HAVING COUNT(*) = 1 AND MAX(sub_part) IS NULL AND MAX(nullable) = ''"
+)
+"""Columns that have an index of their own, over their whole length, that lets no value be there twice."""
+
 
 @dataclass(frozen=True, slots=True)
 class Type:
@@ -85,9 +85,13 @@ class Type:
 class MySQLColumns:
     """See `Columns`. Arguments have the type of the column: MySQL takes any text for the number 0."""
 
-    def __init__(self, table: StoreTable, types: Mapping[str, Type]) -> None:
+    def __init__(
+        self, table: StoreTable, types: Mapping[str, Type], unique: Container[str] = frozenset()
+    ) -> None:
+        """`unique` are columns of which an index says that no two of their values are equal."""
         self._columns = table.from_clause().c
         self._types = types
+        self._unique = unique
         self.dialect: Dialect = MySQLDialect_pymysql()
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
@@ -136,83 +140,48 @@ class MySQLColumns:
             case _:
                 return text
 
+    def ranks(self, name: str) -> Sequence[Rank]:
+        """See `Columns.ranks`. Where an index says that no two ids are equal there is no second rank: with two, the
+        server would sort the table instead of reading it in the order of that index."""
+        column, of = self._columns[name], self._types[name]
+        key: sa.ColumnElement[Any] = sa.bindparam("key0")
+        if not of.collation:  # a number or a UUID: of one scale, and of one spelling
+            return [Rank(column, key)]
+        own = Rank(column, sa.cast(key, mysql.CHAR(charset=of.charset)).collate(of.collation))
+        exact = sa.cast(sa.bindparam("exact"), sa.LargeBinary)
+        by_bytes = Rank(sa.cast(self._text(name), sa.LargeBinary), exact)
+        return [own] if name in self._unique else [own, by_bytes]
+
+    def constant(self, name: str, kind: Kind, constant: Constant) -> object | None:
+        """See `Columns.constant`. Floats come as text that was rounded, so they are not compared."""
+        of = self._types[name].name
+        match kind:
+            case Kind.WORD | Kind.TEXT:
+                is_text = of in _TEXTS - {"char"} and holds(KeyType.TEXT, str(constant))
+                return constant if is_text else None
+            case Kind.NUMBER if of in _INTEGERS or of == "decimal":
+                return Decimal(format(written(constant), "f"))
+            case Kind.FLAG if of in _INTEGERS:
+                return int(constant)
+            case Kind.DAY if of == "date":
+                return constant
+            case _:
+                return None
+
+    def comparands(self, name: str, kind: Kind, parameter: str) -> Comparands:
+        """See `Columns.comparands`."""
+        column = self._columns[name]
+        asked: sa.ColumnElement[Any] = sa.bindparam(parameter)
+        if kind in {Kind.WORD, Kind.TEXT}:
+            return Comparands(sa.cast(self._text(name), sa.LargeBinary), sa.cast(asked, sa.LargeBinary))
+        return Comparands(column, sa.cast(asked, sa.Date()) if kind is Kind.DAY else asked)
+
     def key_type(self, name: str) -> KeyType:
         """See `Columns.key_type`."""
         return _KEY_TYPES[self._types[name].name]
 
     def _text(self, name: str) -> sa.ColumnElement[Any]:
         return sa.cast(self._columns[name], mysql.CHAR(charset="utf8mb4"))
-
-
-class Session:
-    """One connection, used by one thread at a time; `cut` may be called from any."""
-
-    def __init__(self, address: Address, clock: Clock) -> None:
-        self._address = address
-        self._clock = clock
-        self._connection: pymysql.Connection[Any] | None = None
-        self._socket: socket.socket | None = None
-        self._is_cut = False
-
-    def read(self, text: str, arguments: Sequence[object], deadline: float) -> Sequence[Sequence[Any]]:
-        """Return the rows, connecting first where there is no connection yet. Blocks until the deadline at most."""
-        if self._connection is None:
-            self._connection = self._connect(deadline)
-        left_s = max(0.001, deadline - self._clock.monotonic())
-        version = str(self._connection.get_server_info())  # type: ignore[no-untyped-call]  # so is the driver's
-        with self._connection.cursor() as cursor:
-            cursor.execute(_limited(text, left_s, version), arguments)
-            rows: Sequence[Sequence[Any]] = cursor.fetchall()
-        return rows
-
-    def _connect(self, deadline: float) -> "pymysql.Connection[Any]":
-        address, left_s = self._address, max(0.001, deadline - self._clock.monotonic())
-        if address.socket:
-            connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                connected.settimeout(left_s)
-                connected.connect(address.socket)
-            except OSError:
-                connected.close()
-                raise
-        else:
-            connected = socket.create_connection((address.host, address.port), left_s)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A second handle on the connection: TLS takes the first one away.
-        self._socket = connected.dup()
-        if self._is_cut:
-            connected.close()
-            raise TimeoutError
-        connection = pymysql.connect(
-            defer_connect=True,
-            host=address.host or "localhost",
-            user=address.user,
-            password=address.password.encode(),  # text would be sent as Latin-1
-            database=address.database,
-            charset="utf8mb4",
-            sql_mode="",
-            init_command="SET SESSION TRANSACTION READ ONLY",
-            autocommit=True,
-            ssl=address.tls,  # it takes a context, and then demands TLS
-            ssl_disabled=address.tls is None,
-        )
-        connection.connect(connected)
-        return connection
-
-    def cut(self) -> None:
-        """Shut the connection, so that whoever waits for it stops waiting."""
-        self._is_cut = True
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        """Release what the session holds. No thread may use it any more."""
-        if self._connection is not None and self._connection.open:
-            with suppress(pymysql.MySQLError, OSError):
-                self._connection.close()
-        if self._socket is not None:
-            self._socket.close()
 
 
 class MySQLPool:
@@ -226,6 +195,9 @@ class MySQLPool:
         self._threads = ThreadPoolExecutor(
             table.connections, thread_name_prefix=f"fujie-store-{table.name}"
         )
+        # Of their own, so that scans leave the look-ups all of theirs; two for each, as one ends while the next begins.
+        self._scan_threads = ThreadPoolExecutor(2 * SCANS, thread_name_prefix=f"fujie-scan-{table.name}")
+        self._scans = set[MySQLCursor]()
         self._idle: list[Session] = []
         self._busy = set[Session]()
         self._is_closed = False
@@ -239,14 +211,14 @@ class MySQLPool:
                 try:
                     return await self._read(text, arguments, deadline)
                 except (pymysql.MySQLError, OSError) as error:
-                    if not _is_lost(error):
+                    if not is_lost(error):
                         raise
                     self._close_idle()  # what one has lost the others have lost
                     return await self._read(text, arguments, deadline)
         except TimeoutError:
             raise timed_out(self._store) from None
-        except _FAILURES as error:
-            raise _failed(self._store, error) from None
+        except FAILURES as error:
+            raise failed(self._store, error) from None
 
     async def _read(
         self, text: str, arguments: Sequence[object], deadline: float
@@ -269,6 +241,20 @@ class MySQLPool:
             self._idle.append(session)
             return rows
 
+    async def open_scan(self, selection: Selection, size: int, deadline: float) -> Stream:
+        """See `Source.open_scan`. On a connection of its own: look-ups keep all of theirs."""
+        if self._is_closed:
+            raise StoreError(f"store {self._store} is closed")
+        cursor = MySQLCursor(self._store, self._address, self._clock, self._scan_threads, size)
+        cursor.when_over(self._scans.discard)
+        self._scans.add(cursor)
+        try:
+            await cursor.open(selection.statement(selection.after), deadline)
+        except BaseException:
+            await cursor.end()
+            raise
+        return cursor
+
     def _close_idle(self) -> None:
         while self._idle:
             self._idle.pop().close()
@@ -278,7 +264,9 @@ class MySQLPool:
         self._is_closed = True
         for session in self._busy:
             session.cut()
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        await asyncio.gather(*(scan.end() for scan in tuple(self._scans)))
+        for threads in (self._scan_threads, self._threads):
+            await asyncio.to_thread(threads.shutdown, wait=True, cancel_futures=True)
         self._close_idle()
 
 
@@ -317,34 +305,11 @@ async def _columns(table: StoreTable, source: Source, deadline: float) -> MySQLC
     keys = {name: _KEY_TYPES.get(of.name) for name, of in types.items()}
     if found := missing(table, types.keys()) + not_keys(table, keys):
         raise mismatch(found)
-    columns = MySQLColumns(table, types)
+    unique = await source.rows(_UNIQUE, (table.schema, table.table_name), deadline)
+    columns = MySQLColumns(table, types, {str(name) for name, of in unique if of == table.table_name})
     # No row of every mapped column: that needs the right to read them.
     nothing = (
         sa.select(*table.from_clause().c).limit(sa.literal_column("0")).compile(dialect=columns.dialect)
     )
     await source.rows(str(nothing), (), deadline)
     return columns
-
-
-def _limited(text: str, left_s: float, version: str) -> str:
-    """Return the SELECT with its time limit, in the words of the server."""
-    if "mariadb" in version.lower():
-        return f"SET STATEMENT max_statement_time={left_s:.3f} FOR {text}"
-    return f"SELECT /*+ MAX_EXECUTION_TIME({int(left_s * 1000) or 1}) */{text.removeprefix('SELECT')}"
-
-
-def _code(error: Exception) -> int:
-    code = error.args[0] if error.args else 0
-    return code if isinstance(code, int) else 0
-
-
-def _is_lost(error: Exception) -> bool:
-    return isinstance(error, OSError) or _code(error) in _LOST
-
-
-def _failed(store: str, error: Exception) -> StoreError:
-    if _code(error) in _TIMEOUTS:
-        return timed_out(store)
-    return unavailable(
-        store, f"{type(error).__name__} {_code(error)}" if _code(error) else type(error).__name__
-    )

@@ -18,13 +18,23 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.types import UserDefinedType
 
 from fujie.adapters.stores.address import Address, mismatch, missing
-from fujie.adapters.stores.columns import LONGEST, KeyType, holds, not_keys
-from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, timed_out, unavailable
+from fujie.adapters.stores.columns import (
+    LONGEST,
+    Comparands,
+    KeyType,
+    Kind,
+    Rank,
+    holds,
+    not_keys,
+    written,
+)
+from fujie.adapters.stores.postgresql_cursor import CANCEL_S, FAILURES, PostgreSQLCursor
+from fujie.adapters.stores.scanning import Selection
+from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, Stream, timed_out, unavailable
 from fujie.adapters.stores.table import StoreTable
+from fujie.model.predicate import Constant
 from fujie.ports import Clock
 
-CANCEL_S = 1.0
-"""How long a connection may take to stop a statement whose caller has gone."""
 PREPARED = 256
 """Prepared statements that a connection keeps; the server holds a plan for each."""
 SESSION = {
@@ -36,15 +46,6 @@ SESSION = {
 }
 """What our sessions ask of the server. The time limit, in milliseconds, is for a cancel that never arrived."""
 
-_FAILURES = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    ValueError,
-    OverflowError,
-)
-"""What the driver raises; the last two for a value that it can not turn into one of Python's."""
 _LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.AdminShutdownError,
@@ -64,6 +65,10 @@ _AS_THEY_ARE = frozenset(
     )
 )
 """Types of a small size that have an equal in Python. All others but bytes come as the server's text."""
+_TEXTS = frozenset(f"pg_catalog.{name}" for name in ("text", "varchar", "bpchar", "name"))
+_INTEGERS = frozenset(f"pg_catalog.{name}" for name in ("int2", "int4", "int8"))
+_FLOATS = frozenset(f"pg_catalog.{name}" for name in ("float4", "float8"))
+_NUMBERS = _INTEGERS | _FLOATS | {"pg_catalog.numeric"}
 _KEY_TYPES = {
     "pg_catalog.int2": KeyType.INTEGER,
     "pg_catalog.int4": KeyType.INTEGER,
@@ -150,6 +155,51 @@ class PostgreSQLColumns:
             return None
         return None if key_type is KeyType.INTEGER and int(text) > _LARGEST else text
 
+    def ranks(self, name: str) -> Sequence[Rank]:
+        """See `Columns.ranks`. A text type of an extension may have no order at all, so its text is ordered."""
+        column, of = self._columns[name], self._types[name]
+        by_bytes = Rank(sa.cast(column, sa.Text).collate("C"), _text("exact"))
+        match self.key_type(name):
+            case KeyType.INTEGER | KeyType.UUID as key_type:
+                return [
+                    Rank(column, sa.cast(_text("key0"), _COMPARED_AS.get(key_type) or _Named(of.quoted)))
+                ]
+            case KeyType.DECIMAL:  # 7.1 and 7.10 are one number
+                return [Rank(column, sa.cast(_text("key0"), sa.Numeric())), by_bytes]
+            case _ if of.name in _TEXTS:
+                return [Rank(column, sa.cast(_text("key0"), _Named(of.quoted))), by_bytes]
+            case _:
+                return [by_bytes]
+
+    def constant(self, name: str, kind: Kind, constant: Constant) -> object | None:
+        """See `Columns.constant`. Every argument is text, which the server casts."""
+        of = self._types[name].name
+        match kind:
+            case Kind.WORD | Kind.TEXT:
+                is_text = of in _TEXTS - {"pg_catalog.bpchar"} and holds(KeyType.TEXT, str(constant))
+                return constant if is_text and "\0" not in str(constant) else None
+            case Kind.NUMBER:
+                return format(written(constant), "f") if of in _NUMBERS else None
+            case Kind.TRUTH | Kind.FLAG if of == "pg_catalog.bool":
+                return str(constant).lower()
+            case Kind.FLAG:
+                return str(int(constant)) if of in _INTEGERS else None
+            case Kind.DAY:
+                return constant if of == "pg_catalog.date" else None
+            case _:
+                return None
+
+    def comparands(self, name: str, kind: Kind, parameter: str) -> Comparands:
+        """See `Columns.comparands`."""
+        column, of, asked = self._columns[name], self._types[name].name, _text(parameter)
+        if kind in {Kind.WORD, Kind.TEXT}:
+            return Comparands(sa.cast(column, sa.Text).collate("C"), asked)
+        if of in _FLOATS:
+            return Comparands(sa.cast(column, sa.Double()), sa.cast(asked, sa.Double()))
+        if kind is Kind.DAY:
+            return Comparands(column, sa.cast(asked, sa.Date()))
+        return Comparands(column, sa.cast(asked, sa.Boolean() if of == "pg_catalog.bool" else sa.Numeric()))
+
     def key_type(self, name: str) -> KeyType:
         """See `Columns.key_type`."""
         key_type = self._types[name].key
@@ -160,11 +210,15 @@ class PostgreSQLColumns:
 class PostgreSQLPool:
     """See `Source`. The pool connects when it is asked, so a replica need not be there at the start."""
 
-    def __init__(self, store: str, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock) -> None:
+    def __init__(
+        self, store: str, address: Address, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock
+    ) -> None:
         self._store = store
+        self._address = address
         self._pool = pool
         self._clock = clock
         self._releasing = set[asyncio.Task[None]]()
+        self._scans = set[PostgreSQLCursor]()
 
     async def rows(
         self, text: str, arguments: Sequence[object], deadline: float
@@ -179,7 +233,7 @@ class PostgreSQLPool:
                     return await self._read(text, arguments)
         except (TimeoutError, asyncpg.QueryCanceledError):
             raise timed_out(self._store) from None
-        except _FAILURES as error:
+        except FAILURES as error:
             raise unavailable(self._store, type(error).__name__) from None
 
     async def _read(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
@@ -191,6 +245,17 @@ class PostgreSQLPool:
             raise
         await self._pool.release(connection)
         return rows
+
+    async def open_scan(self, selection: Selection, size: int, deadline: float) -> Stream:
+        """See `Source.open_scan`. Not a connection of the pool: look-ups keep all of those."""
+        cursor = PostgreSQLCursor(self._store, self._clock, size, self._scans.discard)
+        self._scans.add(cursor)
+        try:
+            await cursor.open(_arguments(self._address), selection.statement(selection.after), deadline)
+        except BaseException:
+            await cursor.end()
+            raise
+        return cursor
 
     def _release_behind(self, connection: Any) -> None:
         """Give the connection back once its statement has stopped; the caller does not wait for that."""
@@ -207,7 +272,7 @@ class PostgreSQLPool:
         """See `Source.close`."""
         try:
             async with asyncio.timeout(CANCEL_S):
-                await asyncio.gather(*self._releasing)
+                await asyncio.gather(*self._releasing, *(scan.end() for scan in self._scans))
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
@@ -230,9 +295,10 @@ async def open_postgresql(
             columns = PostgreSQLColumns(table, types)
             await _may_read(table, address, columns)
             pools = [
-                PostgreSQLPool(table.name, await _pool(table, each), clock) for each in (*replicas, address)
+                PostgreSQLPool(table.name, each, await _pool(table, each), clock)
+                for each in (*replicas, address)
             ]
-    except (*_FAILURES, TimeoutError) as error:
+    except (*FAILURES, TimeoutError) as error:
         raise mismatch([f"store {table.name}: cannot be opened: {type(error).__name__}"]) from None
     return columns, ReplicasFirst(pools[:-1], pools[-1], clock) if replicas else pools[-1]
 

@@ -1,18 +1,23 @@
 """A customer store in SQL: one table or view, read-only, one SELECT per look-up; whatever the database."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AbstractAsyncContextManager
 
 from fujie.adapters.stores.address import Address, address_of, mismatch
 from fujie.adapters.stores.columns import Columns
+from fujie.adapters.stores.scans import Scans
 from fujie.adapters.stores.source import Source, timed_out
 from fujie.adapters.stores.sqlite import open_sqlite
 from fujie.adapters.stores.statement import WIDTH, Statements
+from fujie.adapters.stores.stream import SCANS, RunningScan
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StartError, StoreError
 from fujie.model.record import Fetched
 from fujie.ports import Clock
+from fujie.ports.stores import Scan
 
 _LAST_FOUR = re.compile(r"[0-9]{4}", re.ASCII)
 
@@ -26,6 +31,8 @@ class SQLStore:
         self._fields = frozenset(table.fields)
         self._attributes = frozenset(table.attributes)
         self._statements = Statements(table, columns)
+        self._scans = Scans(table, columns)
+        self._turns = asyncio.Semaphore(min(SCANS, table.connections))
         self._source = source
         self._is_closed = False
 
@@ -109,6 +116,16 @@ class SQLStore:
         if arguments is None:
             return ()
         return search.fetched(await self._source.rows(search.text, arguments, deadline), last_four)
+
+    def scan(
+        self, wanted: Scan, timeout_s: float
+    ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]:
+        """See `ports.CustomerStore.scan`. At most `SCANS` at a time; the next waits for its turn."""
+        self._deadline(timeout_s)
+        if wanted.size < 1:
+            raise StoreError(f"store {self._table.name}: a batch has at least one row")
+        running = RunningScan(self._source, self._scans.selection(wanted), wanted.size, self._turns)
+        return running.within(self._clock, timeout_s, self._table.name)
 
     def _deadline(self, timeout_s: float) -> float:
         if self._is_closed:

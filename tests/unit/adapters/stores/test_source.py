@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from fujie.adapters.clock import SystemClock
-from fujie.adapters.stores.source import REST_S, ReplicasFirst
+from fujie.adapters.stores.scanning import Selection
+from fujie.adapters.stores.source import REST_S, ReplicasFirst, Stream
 from fujie.adapters.stores.store import open_store
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import StoreKey
 from fujie.model.errors import StoreError
+from fujie.ports.stores import Scan
 from support import mariadb, postgresql
 
 
@@ -45,8 +47,25 @@ class Rows:
             raise self.error
         return [(self.name,)]
 
+    async def open_scan(self, selection: Selection, size: int, deadline: float) -> Stream:
+        await self.rows(selection.after, (), deadline)
+        return Named(self.name)
+
     async def close(self) -> None:
         self.is_closed = True
+
+
+class Named:
+    """A stream of one row: the name of its source."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def more(self, deadline: float) -> Sequence[Sequence[Any]]:
+        return [(self.name, deadline)]
+
+    async def end(self) -> None:
+        raise NotImplementedError
 
 
 async def names(source: ReplicasFirst, times: int) -> list[str]:
@@ -69,6 +88,22 @@ async def test_the_primary_stands_in_and_the_replica_is_tried_again_later(code: 
     bad.error = None
     clock.seconds += REST_S
     assert await names(source, 1) == ["a"]
+
+
+async def test_a_scan_is_opened_like_a_look_up_and_stays_where_it_is() -> None:
+    clock = At()
+    bad, primary = Rows("a", StoreError()), Rows("p")
+    source = ReplicasFirst([bad], primary, clock)
+    nobody = Selection(None, {}, "")  # type: ignore[arg-type]  # no source of this test makes a statement
+    for _ in range(2):
+        stream = await source.open_scan(nobody, 10, 110.0)
+        assert await stream.more(110.0) == [("p", 110.0)]
+    assert (bad.deadlines, primary.deadlines) == ([105.0], [110.0] * 2)
+    bad.error = None
+    clock.seconds += REST_S
+    stream = await source.open_scan(nobody, 10, 110.0)
+    bad.error = StoreError()
+    assert await stream.more(110.0) == [("a", 110.0)]
 
 
 async def test_when_nobody_answers_the_error_is_the_primary_s() -> None:
@@ -107,6 +142,9 @@ async def test_a_real_replica_is_read_and_one_that_is_gone_is_not_missed(kind: s
                 for _ in range(4):
                     [row] = await store.fetch(StoreKey("crm", "C-1"), frozenset(), frozenset({"at"}), 5.0)
                     seen.append(row.attributes["at"])
+            async with store.scan(Scan(frozenset(), frozenset({"at"})), 10.0) as found:
+                seen += [row.attributes["at"] async for batch in found for row in batch]
             await store.close()
+        assert seen.pop(4) == "replica"
         assert seen[:4] == ["replica"] * 4
         assert set(seen[4:]) == {"replica", "primary"}
