@@ -101,7 +101,7 @@ async def _run(audience: Audience) -> None:
     assert known is not None
     assert sum(known.tally.states.values()) == audience.customers, "allowed and refused are the input"
     print(f"- {provider.taken:,} taken; {dict(known.tally.states)}, {dict(known.tally.reasons)}")
-    print(f"- log: {grown / audience.customers:,.0f} bytes a recipient, {grown / 1e6:,.1f} MB")
+    print(f"- entries: {grown / audience.customers:,.0f} bytes a recipient, {grown / 1e6:,.1f} MB")
     print(f"- most memory: {_peak_mb():,.0f} MB, {before:,.0f} MB before it was planned")
 
 
@@ -137,8 +137,15 @@ def _told(what: str, count: int, started: float) -> None:
     print(f"- {what}: {count / (perf_counter() - started):,.0f} recipients/s")
 
 
-def _bytes(directory: Path) -> int:
-    return sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
+def _bytes(log: Path) -> int:
+    """Return how long all entries are: every tile once, in its widest form. The log keeps narrower ones beside it for who
+    holds an older checkpoint, and what no tile has yet in a file of its own."""
+    widest: dict[Path, int] = {}
+    for path in log.rglob("tile/entries/**/*"):
+        if path.is_file():
+            tile = path.parent.with_suffix("") if path.parent.suffix == ".p" else path
+            widest[tile] = max(widest.get(tile, 0), path.stat().st_size)
+    return sum(widest.values())
 
 
 def _peak_mb() -> float:

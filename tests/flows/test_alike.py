@@ -14,9 +14,10 @@ from fujie.decision.plan import Plan
 from fujie.decision.recipient import Reached
 from fujie.decision.suppression import suppressed
 from fujie.flows.gate import open_case
-from fujie.flows.judging import Judged, judge_many, opened_matter
+from fujie.flows.judging import Judged, Matter, judge_many, opened_matter, sid_of
 from fujie.flows.recipients import Wanted
 from fujie.flows.refuse import standing
+from fujie.flows.screening import screen_many
 from fujie.flows.wording import worded
 from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -92,8 +93,7 @@ def _event(chance: random.Random, sid: str, house: House) -> ConsentEvent:
     )  # fmt: skip
 
 
-async def together(house: House, refs: Sequence[CustomerRef]) -> tuple[Plan, Sequence[Judged]]:
-    """Judge them in one batch."""
+async def opened(house: House) -> Matter:
     case = open_case(
         house.gate, caller("marketer"), RequestContext(purpose="marketing", basis="consent"), REQUEST
     )
@@ -101,6 +101,12 @@ async def together(house: House, refs: Sequence[CustomerRef]) -> tuple[Plan, Seq
     assert not isinstance(principal, Decision)
     matter = await opened_matter(case, principal, await worded(case, DRAFT, in_campaign=True))
     assert not isinstance(matter, Decision)
+    return matter
+
+
+async def together(house: House, refs: Sequence[CustomerRef]) -> tuple[Plan, Sequence[Judged]]:
+    """Judge them in one batch."""
+    matter = await opened(house)
     wanted = [Wanted(str(n), "", Recipient(ref)) for n, ref in enumerate(refs)]
     judgement = await judge_many(matter, wanted, 5.0)
     assert judgement is not None
@@ -156,6 +162,11 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
     plan, judged = await together(at, refs)
     told = [tuple(hit.code for hit in each.decision.reasons) for each in judged]
     assert told == [await alone(at, plan, ref) for ref in refs]
+    screened = await screen_many(await opened(at), refs, {}, 5.0)
+    assert screened is not None
+    assert not isinstance(screened, Decision)
+    assert [each.decision for each in screened] == [each.decision for each in judged]
+    assert [each.sid for each in screened] == [sid_of(each) for each in judged]
     assert len({id(each.decision) for each in judged}) < len(refs) / 2, "what is the same is decided once"
     single = [(await together(at, [ref]))[1][0] for ref in refs]
     assert [(each.decision.effect, each.facts) for each in single] == [

@@ -1,9 +1,8 @@
 """The state of consent, derived from events at the moment of the decision. Never stored, so it can not be stale."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from fujie.model.consent import NEGATIVE, Bearing, ConsentEventType
 from fujie.model.vocabulary import ANY_CHANNEL, State
@@ -18,8 +17,7 @@ _STATES = {
 _Event = TypeVar("_Event", bound=Bearing)
 
 
-@dataclass(frozen=True, slots=True)
-class Consent(Generic[_Event]):
+class Consent(NamedTuple, Generic[_Event]):
     """The derived state, and the event that governs it."""
 
     state: State
@@ -57,7 +55,8 @@ def consent_of(
     governing: _Event | None = None
     asked: _Event | None = None
     for event in events:
-        if event.channel not in (channel, ANY_CHANNEL):  # 1
+        of = event.channel
+        if of != channel and of != ANY_CHANNEL:  # 1
             continue
         negative = event.type in NEGATIVE
         if not negative and (event.sid != sid or event.event_time > now):  # 2
@@ -104,6 +103,13 @@ def _governs(event: Bearing, other: Bearing) -> bool:
     if event.event_time != other.event_time:
         return event.event_time > other.event_time
     return event.type in NEGATIVE or other.type not in NEGATIVE
+
+
+def end_of(given: Bearing, ttl: timedelta | None) -> datetime | None:
+    """Return when a consent ends: at its own `valid_until` or `ttl` after it was given, whichever is first; None: never."""
+    by_ttl = given.event_time + ttl if ttl is not None else None
+    own = given.valid_until
+    return min(own, by_ttl) if own and by_ttl else own or by_ttl
 
 
 def _ended(given: Bearing, now: datetime, ttl: timedelta | None) -> bool:

@@ -81,7 +81,7 @@ class Particulars(NamedTuple):
 def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
     """Type every fact of a request. Total: what is missing or of the wrong type is Unknown, with why."""
     local = now.astimezone(zone)
-    principal = raw.principal
+    principal = raw.principal.as_of(now)
     values: dict[str, FactValue] = {
         "principal.kind": principal.kind,
         "principal.roles": tuple(sorted(principal.roles)),
@@ -134,14 +134,7 @@ def particulars(
     if raw.reached is not None and request.action is Action.SEND:
         category = said.get("message.category", NOT_FETCHED)
         reached = recipient_facts(bundle.capped_guards, raw.reached, category, now)
-    consent = None
-    if raw.events is not None:
-        consent = _NEVER_ASKED
-        if raw.events:
-            purpose = bundle.purposes.get(request.purpose)
-            ttl = purpose.consent_ttl if purpose else None
-            known = consent_of(raw.events, raw.sid, request.channel or ANY_CHANNEL, now, ttl)
-            consent = (known.state, known.explicit, known.separate)
+    consent = None if raw.events is None else consent_facts(bundle, request, raw.events, raw.sid, now)
     in_force = None
     if raw.suppressions is not None:
         given = raw.suppressions
@@ -152,6 +145,20 @@ def particulars(
         of_row = raw.attributes.items()
         attributes = tuple([(name, _typed(value, types[name])) for name, value in of_row if name in types])
     return Particulars(reached, consent, in_force, attributes)
+
+
+def consent_facts(
+    bundle: Bundle, request: Request, events: Sequence[Bearing], sid: str, now: datetime
+) -> tuple[State, bool, bool]:
+    """Return the state of consent for a request, and whether it is explicit and whether separate; see `consent_of`."""
+    if not events:
+        return _NEVER_ASKED
+    purpose = bundle.purposes.get(request.purpose)
+    ttl = purpose.consent_ttl if purpose else None
+    state, event = consent_of(events, sid, request.channel or ANY_CHANNEL, now, ttl)
+    if state is not State.GIVEN or event is None:
+        return state, False, False
+    return state, event.explicit, event.separate
 
 
 def told_of(bundle: Bundle, said: Facts, known: Particulars) -> Facts:

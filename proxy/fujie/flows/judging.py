@@ -19,13 +19,28 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from fujie.decision.decide import precheck, refuse
-from fujie.decision.facts import Raw, derive, particulars, told_of, with_customer, with_message
+from fujie.decision.facts import (
+    Raw,
+    derive,
+    particulars,
+    told_of,
+    with_customer,
+    with_message,
+)
 from fujie.decision.message import Rendered
 from fujie.decision.plan import Plan
 from fujie.decision.recipient import Reached
+from fujie.flows.asking import unaskable
 from fujie.flows.evidence import NOBODY, Subject
 from fujie.flows.gate import Case
-from fujie.flows.recipients import AT_ONCE, Person, Wanted, found, recalled, sending_of
+from fujie.flows.recipients import (
+    AT_ONCE,
+    Person,
+    Wanted,
+    found,
+    recalled,
+    sending_of,
+)
 from fujie.flows.refuse import standing
 from fujie.flows.reserve import Meter
 from fujie.flows.wording import Route, Wording
@@ -153,14 +168,18 @@ async def judge_many(
     people = await found(case, wanted, matter.plan.customer_attributes, timeout_s)
     case.watch.lap("store")
     marker, told = await recalled(case, people)
+    asked = matter.wording.asked
+    about = (await recalled(case, people, asked.purpose))[1] if asked else {}
     case.watch.lap("ledger")
     principal = await standing(case)
     if principal != matter.principal:
         return principal if isinstance(principal, Decision) else None
-    judge = _Judge(matter)
-    judged = [judge.judged(person, told.get(person.wanted.id)) for person in people]
+    judge = Judge(matter)
+    judged = [
+        judge.judged(person, told.get(person.wanted.id), about.get(person.wanted.id)) for person in people
+    ]
     if known is not None:
-        judged = [decided(matter, each, await known(each.facts, _sid(each))) for each in judged]
+        judged = [decided(matter, each, await known(each.facts, sid_of(each))) for each in judged]
     case.watch.lap("decide")
     return Judgement(marker, case.now, tuple(judged))
 
@@ -174,7 +193,7 @@ async def taken(matter: Matter, judgement: Judgement) -> Judgement:
     async def one(judged: Judged) -> Judged:
         meter = copy(matter.meter)  # what is used up for one customer need not be for another
         async with room:
-            while (again := await meter.take(judged.decision, judged.facts, _sid(judged))) is not None:
+            while (again := await meter.take(judged.decision, judged.facts, sid_of(judged))) is not None:
                 judged = decided(matter, judged, again)
         return judged
 
@@ -247,7 +266,7 @@ class _Said(NamedTuple):
     facts: Facts
 
 
-class _Judge:
+class Judge:
     """Judges the recipients of one matter one by one; those of whom the facts say the same are decided once.
 
     A campaign has few kinds of recipients: what differs by customer is reduced to states first (`Particulars`).
@@ -259,8 +278,8 @@ class _Judge:
         self._reached: dict[object, Reached] = {}
         self._decided: dict[object, tuple[Facts, Decision]] = {}
 
-    def judged(self, person: Person, told: Recalled | None) -> Judged:
-        """Return the decision on one recipient, of whom the ledger told this."""
+    def judged(self, person: Person, told: Recalled | None, about: Recalled | None = None) -> Judged:
+        """Return the decision on one recipient, of whom the ledger told this; `about` the purpose that is asked for."""
         matter, case = self._matter, self._matter.case
         phone = person.phone.e164 if person.phone else ""
         country = country_of(phone) if phone else ""
@@ -279,6 +298,8 @@ class _Judge:
         bundle, request = matter.plan.bundle, case.request
         known = particulars(bundle, request, said.facts.values, raw, case.now)
         trouble = "CUSTOMER_OPTED_OUT" if known.in_force else person.trouble or said.trouble
+        if matter.wording.asked and not trouble:
+            trouble = unaskable(matter.wording.asked, about, case.now)
         kind = (id(said), known, trouble)
         found = self._decided.get(kind)
         if found is None:
@@ -307,7 +328,7 @@ class _Judge:
                 rendered, matter.wording.draft, matter.wording.template, matter.wording.sender,
                 provider, country, sending_of(case.gate).kinds.get(provider, ""),
             )  # fmt: skip
-            message = {**review.facts, "message.in_campaign": matter.wording.in_campaign}
+            message = {**review.facts, **matter.wording.facts}
         facts = with_message(case.request, matter.asker, message)
         return _Said(rendered, trouble, message, facts)
 
@@ -325,7 +346,8 @@ class _Judge:
         return replace(reached, sent=sent) if sent else reached
 
 
-def _sid(judged: Judged) -> str:
+def sid_of(judged: Judged) -> str:
+    """Return the sid of a recipient; empty, when nobody is known."""
     return judged.recalled.identity.sid if judged.recalled else ""
 
 

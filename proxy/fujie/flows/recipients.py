@@ -154,15 +154,32 @@ async def found(
     return list(await asyncio.gather(*map(one, wanted)))
 
 
-async def recalled(case: Case, people: Sequence[Person]) -> tuple[int, Mapping[str, Recalled]]:
-    """Return what the ledger knows of those who are there, by id, and the marker up to which it holds."""
+async def recalled(
+    case: Case, people: Sequence[Person], purpose: str = ""
+) -> tuple[int, Mapping[str, Recalled]]:
+    """Return what the ledger knows of those who are there, by id, and the marker up to which it holds.
+
+    Their consents are those for `purpose`, else for that of the case.
+    """
     there = [person for person in people if person.refs]
     if not there:
         return 0, {}
     outbox = sending_of(case.gate).outbox
-    told = await outbox.recall_many([each.refs for each in there], case.request.purpose, case.now)
+    about = purpose or case.request.purpose
+    told = await outbox.recall_many([each.refs for each in there], about, case.now)
     by_id = {person.wanted.id: known for person, known in zip(there, told.customers, strict=True)}
     return told.marker, by_id
+
+
+async def recalled_many(
+    case: Case, people: Mapping[str, tuple[CustomerRef, ...]]
+) -> tuple[int, Mapping[str, Recalled]]:
+    """Do what `recalled` does for people by any name, each given by all references."""
+    if not people:
+        return 0, {}
+    outbox = sending_of(case.gate).outbox
+    told = await outbox.recall_many(list(people.values()), case.request.purpose, case.now)
+    return told.marker, dict(zip(people, told.customers, strict=True))
 
 
 def _by_key(
@@ -170,7 +187,11 @@ def _by_key(
 ) -> Person:
     if isinstance(ref, StoreKey) and ref.store not in case.gate.stores:
         return Person(wanted, trouble="UNKNOWN_STORE")
-    row = rows[ref.store].get(ref.customer_id) if isinstance(ref, StoreKey) else None
+    return person_of(wanted, rows[ref.store].get(ref.customer_id) if isinstance(ref, StoreKey) else None)
+
+
+def person_of(wanted: Wanted, row: Fetched | None) -> Person:
+    """Return the one whom a store has this row of."""
     if row is None:
         return Person(wanted, trouble="CUSTOMER_NOT_FOUND")
     refs = refs_of(row)

@@ -12,15 +12,15 @@ from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
-from fujie.flows.judging import Judged, judge_many, opened_matter
-from fujie.flows.recipients import Wanted
+from fujie.flows.judging import opened_matter
 from fujie.flows.refuse import gone, guarded, refuse_input, refused, standing
 from fujie.flows.reply import Refusal, ScreenReply
+from fujie.flows.screening import Screened, screen_many
 from fujie.flows.wording import worded
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
-from fujie.model.message import CHANNEL, Draft, Recipient
+from fujie.model.message import CHANNEL, Draft
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
@@ -87,7 +87,7 @@ async def _batch(
     case = open_case(gate, caller, asked.context, _request(asked, refs[0]))
 
     async def steps(case: Case) -> ScreenReply | Refusal:
-        judged: list[Judged] = []
+        judged: list[Screened] = []
         for group in _groups(refs):
             of_group = replace(
                 case, request=replace(_request(asked, group[0]), delegated=case.request.delegated)
@@ -108,9 +108,10 @@ async def _batch(
     return await guarded(case, steps)
 
 
-async def _judged(case: Case, asked: ScreenAsk, refs: Sequence[CustomerRef]) -> Sequence[Judged] | Decision:
+async def _judged(
+    case: Case, asked: ScreenAsk, refs: Sequence[CustomerRef]
+) -> Sequence[Screened] | Decision:
     """Judge recipients of one store and key kind; return the refusal that no recipient can change."""
-    wanted = [Wanted(str(place), "", Recipient(ref, asked.params)) for place, ref in enumerate(refs)]
     for _ in range(_TRIES):
         principal = await standing(case)
         if isinstance(principal, Decision):
@@ -123,11 +124,9 @@ async def _judged(case: Case, asked: ScreenAsk, refs: Sequence[CustomerRef]) -> 
         matter = await opened_matter(case, principal, wording)
         if isinstance(matter, Decision):
             return matter
-        judgement = await judge_many(matter, wanted, STORE_S)
-        if isinstance(judgement, Decision):
-            return judgement
-        if judgement is not None:
-            return judgement.judged
+        screened = await screen_many(matter, refs, asked.params, STORE_S)
+        if screened is not None:
+            return screened
     return refuse(case.decider.bundle.digest, "LEDGER_UNAVAILABLE")
 
 
@@ -163,9 +162,9 @@ def _request(asked: ScreenAsk, ref: CustomerRef) -> Request:
     )
 
 
-def _subject(judged: Sequence[Judged]) -> Subject:
+def _subject(judged: Sequence[Screened]) -> Subject:
     """Return whom the entry is about, and how it came out: for each a sid, whoever else shares it."""
-    sids = dict.fromkeys(each.recalled.identity.sid for each in judged if each.recalled)
+    sids = dict.fromkeys(each.sid for each in judged if each.sid)
     effects = [each.decision.effect for each in judged]
     return Subject(
         tuple(sids),

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fujie.decision.facts import Raw, derive
 from fujie.model.consent import ConsentEvent, ConsentEventType
-from fujie.model.facts import SEND_ROOTS, Facts, FactValue, Unknown, UnknownWhy
+from fujie.model.facts import SEND_ROOTS, USAGE, Facts, FactValue, Unknown, UnknownWhy
 from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, State
@@ -104,7 +104,7 @@ def test_whatever_a_store_holds_every_fact_is_there_and_fits_the_engine(
     attributes: Mapping[str, object],
 ) -> None:
     facts = derived(Raw(WHO, (), "sid", attributes, ()))
-    of_flow = {"limits.exhausted", "usage.volume", "usage.sequence", "approvals.granted"}
+    of_flow = {"limits.exhausted", *USAGE, "approvals.granted"}
     others = {path for path in BUNDLE.facts if path.partition(".")[0] in SEND_ROOTS}  # nothing is sent
     assert set(BUNDLE.facts) - others == set(facts.values) | of_flow | {
         "grants.expired"

@@ -10,8 +10,8 @@ What closes for a person, and never gets less except by a split, which copies it
 3. What was said by a number that it has or ever had: a number has a sid of its own for that.
 """
 
-import hmac
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -32,6 +32,8 @@ placeholder and says nothing of who they are. Who comes later shares what the nu
 so that an entry can always name all (65,535 bytes hold 1,600 sids)."""
 
 PHONE, STORE_KEY, NUMBER = "phone", "store_key", "number"
+
+_INNER, _OUTER = (bytes(each ^ pad for each in range(256)) for pad in (0x36, 0x5C))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +78,30 @@ def alias_of(index: IndexKey, ref: CustomerRef) -> Alias:
 
 def digest_of(index: IndexKey, ref: CustomerRef) -> bytes:
     """Return the digest of the alias of a reference, which is most of its cost."""
-    if isinstance(ref, Phone):
-        message = f"{PHONE}\0\0{ref.e164}"
-    elif "\0" in ref.store:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
-        raise LedgerError("the name of a store holds NUL", code="INTERNAL")
-    else:
-        message = f"{STORE_KEY}\0{ref.store}\0{ref.customer_id}"
-    keyed = _keyed(index.secret).copy()
-    keyed.update(message.encode("utf-8", "surrogatepass"))
-    return keyed.digest()
+    return digester(index.secret)(ref)
 
 
 @lru_cache(maxsize=4)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """Return the HMAC of nothing yet: to copy it costs less than to start with the key, twice for each customer."""
-    return hmac.new(secret, digestmod="sha256")
+def digester(secret: bytes) -> Callable[[CustomerRef], bytes]:
+    """Return what makes digests under a key: HMAC (RFC 2104) whose inner and outer hash, with the key in them, are copied,
+    which takes a third of what `hmac` takes, twice for each customer. A test holds it against `hmac`."""
+    block = hashlib.sha256().block_size
+    key = (hashlib.sha256(secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
+    begin, end = (hashlib.sha256(key.translate(pad)).copy for pad in (_INNER, _OUTER))
+
+    def digest(ref: CustomerRef) -> bytes:
+        if isinstance(ref, Phone):
+            message = f"{PHONE}\0\0{ref.e164}"
+        elif "\0" in ref.store:  # else ("a\0b", "c") and ("a", "b\0c") would be one alias
+            raise LedgerError("the name of a store holds NUL", code="INTERNAL")
+        else:
+            message = f"{STORE_KEY}\0{ref.store}\0{ref.customer_id}"
+        inner, outer = begin(), end()
+        inner.update(message.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        return outer.digest()
+
+    return digest
 
 
 def _link(row: Sequence[Any]) -> Link:

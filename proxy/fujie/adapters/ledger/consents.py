@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -109,7 +110,11 @@ def history(count: int, *, of_purpose: bool) -> Query[ConsentEvent]:
 _TYPES: Mapping[str, ConsentEventType] = {kind.value: kind for kind in ConsentEventType}
 
 
-def _bare(row: Sequence[Any]) -> BareEvent:
+BEARING_COLUMNS = (_C.sid, _C.type, _C.event_time, _C.channel, _C.explicit, _C.separate, _C.valid_until)
+
+
+def bare_of(row: Sequence[Any]) -> BareEvent:
+    """Return the event whose `BEARING_COLUMNS` begin the row."""
     until = row[6]
     return BareEvent(
         row[0], _TYPES[row[1]], from_micros(row[2]), row[3], bool(row[4]), bool(row[5]),
@@ -120,9 +125,8 @@ def _bare(row: Sequence[Any]) -> BareEvent:
 @lru_cache(maxsize=32)
 def bearing(count: int, *, of_purpose: bool) -> Query[BareEvent]:
     """Return the query for what `history` returns, as far as it bears on the state of consent."""
-    columns = (_C.sid, _C.type, _C.event_time, _C.channel, _C.explicit, _C.separate, _C.valid_until)
-    select = sa.select(*columns).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
-    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, _bare)
+    select = sa.select(*BEARING_COLUMNS).where(one_of(_C.sid, count)).order_by(_C.event_time, _C.change_seq)
+    return Query(select.where(_C.purpose == sa.bindparam("purpose")) if of_purpose else select, bare_of)
 
 
 def _answered(row: Sequence[Any]) -> tuple[str, ConsentEvent]:
@@ -145,6 +149,24 @@ def _request(row: Sequence[Any]) -> str:
 def _requests(count: int) -> Query[str]:
     of_actor = sa.select(_C.request_id).where(_C.actor == sa.bindparam("actor"))
     return Query(of_actor.where(one_of(_C.request_id, count)), _request)
+
+
+def _moment(name: str) -> sa.BindParameter[int]:
+    return sa.bindparam(name, type_=sa.BigInteger)
+
+
+_GIVEN = sa.select(_C.sid).where(
+    _C.purpose == sa.bindparam("purpose"),
+    _C.type == sa.literal_column("'given'"),
+    _C.sid > sa.bindparam("after", type_=sa.Text),
+)
+_ENDS = sa.union(
+    _GIVEN.where(_C.valid_until > _moment("end_after"), _C.valid_until <= _moment("end_until")),
+    _GIVEN.where(_C.event_time > _moment("given_after"), _C.event_time <= _moment("given_until")),
+).subquery("ends")
+_ENDING = Query(
+    sa.select(_ENDS.c.sid).order_by(_ENDS.c.sid).limit(sa.bindparam("size", type_=sa.Integer)), _request
+)
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[ConsentEvent]:
@@ -175,6 +197,25 @@ class Consents:
             return ()
         query = history(padded_size(len(sids)), of_purpose=bool(purpose))
         return await self._database.rows(query, {**members(sids), "purpose": purpose})
+
+    async def consents_ending(
+        self,
+        purpose: str,
+        ends: tuple[datetime, datetime],
+        given: tuple[datetime, datetime] | None,
+        part: tuple[str, int],
+    ) -> Sequence[str]:
+        """See `ports.Ledger.consents_ending`."""
+        values = {
+            "purpose": purpose,
+            "end_after": to_micros(ends[0]),
+            "end_until": to_micros(ends[1]),
+            "given_after": to_micros(given[0]) if given else 0,
+            "given_until": to_micros(given[1]) if given else 0,
+            "after": part[0],
+            "size": part[1],
+        }
+        return await self._database.rows(_ENDING, values)
 
     async def consent_page(
         self, sids: Sequence[str], own: str, purpose: str, part: Slice

@@ -1,12 +1,13 @@
 """All that a dispatch needs to know of many customers, by few statements: who they are, what they said, what they got.
 
-For each customer it is what `Recall`, `Suppressions` and the messages of the last 24 hours say; a test holds the two
-against each other. What `claims` needs to tell whether it still holds is the marker, which is read first.
+One statement tells nearly everything of those who are `plain`; what it leaves open is read of whom it concerns. For each
+customer it is what `Recall`, `Suppressions` and the messages of the last 24 hours say; a test holds the two against each
+other. What `claims` needs to tell whether it still holds is the marker, which is read first.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
 from typing import Any, Final, Generic, TypeVar
 
@@ -16,10 +17,13 @@ from fujie.adapters.ledger.consents import bearing
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.enrolment import MOST_TOGETHER, Enrolment
 from fujie.adapters.ledger.instant import from_micros, to_micros
-from fujie.adapters.ledger.outbox_tables import message
+from fujie.adapters.ledger.outbox_tables import IS_ASKING, message
+from fujie.adapters.ledger.plain import Asked, plain
 from fujie.adapters.ledger.suppressions import standing
-from fujie.model.customer import CustomerRef, Identity, Phone
+from fujie.model.consent import BareEvent
+from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.message import Category, SentMessage
+from fujie.model.suppression import Suppression
 from fujie.ports.messaging import Recalled, Recollection
 
 T = TypeVar("T")
@@ -34,13 +38,14 @@ _M = message.c
 
 
 def _sent(row: Sequence[Any]) -> _Sent:
-    return row[0], row[1], SentMessage(from_micros(row[2]), row[3], Category(row[4]))
+    return row[0], row[1], SentMessage(from_micros(row[2]), row[3], Category(row[4]), bool(row[5]))
 
 
 @lru_cache(maxsize=32)
 def _sent_to(column: sa.Column[Any], count: int) -> Query[_Sent]:
     """Return the query for what somebody got or may have got; what is PLANNED has no time of a claim."""
-    select = sa.select(column, _M.intent_id, _M.claimed_at, _M.content, _M.category).where(
+    columns = (column, _M.intent_id, _M.claimed_at, _M.content, _M.category, IS_ASKING)
+    select = sa.select(*columns).where(
         one_of(column, count),
         _M.claimed_at >= sa.bindparam("since", type_=sa.BigInteger),
         _M.state != "FAILED",
@@ -59,64 +64,97 @@ class Recollections:
         self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
-        group = await self._enrolment.enrol(customers, now)
-        if not customers:
-            return Recollection(group.marker, ())
         since = to_micros(now - LATELY)
-        found = list[Recalled]()
-        reached = await self._by_address(customers, group.digests, since)
-        start = 0
-        for identities in _together(group.identities):
-            found += await self._recalled(identities, (purpose, since), reached, start)
-            start += len(identities)
-        return Recollection(group.marker, found)
+        asked = list(self._plainly_named(customers))
+        for _ in range(2):
+            others: dict[int, Identity] = {}
+            marker = await self._enrolment.marker()
+            found = await plain(self._database, asked, purpose, since)
+            odd = [place for place in range(len(customers)) if place not in found.known]
+            if not odd:
+                break
+            group = await self._enrolment.enrol([customers[place] for place in odd], now)
+            others = dict(zip(odd, group.identities, strict=True))
+            if not group.is_new:
+                break  # else we wrote behind the marker ourselves
+        known = found.known
+        said = await self._said(others, purpose)
+        known.update({place: Recalled(others[place], said[place], (), ()) for place in odd})
+        closed = await self._closed({place: known[place].identity for place in [*found.closed, *odd]})
+        reached = {place: known[place].identity for place in [*found.reached, *odd]}
+        got = await self._got(reached, customers, since)
+        for place in closed.keys() | got.keys():
+            suppressions, sent = closed.get(place, ()), got.get(place, ())
+            known[place] = known[place]._replace(suppressions=suppressions, sent=sent)
+        return Recollection(marker, [known[place] for place in range(len(customers))])
 
-    async def _recalled(
+    def _plainly_named(self, customers: Sequence[Sequence[CustomerRef]]) -> Iterator[Asked]:
+        """Yield those given by a store key and, perhaps, a number: nearly all who have a row."""
+        digest = self._enrolment.digester
+        for place, refs in enumerate(customers):
+            if refs and isinstance(refs[0], StoreKey):
+                key = digest(refs[0])
+                if len(refs) == 1:
+                    yield place, key, key
+                elif len(refs) == 2 and isinstance(refs[1], Phone):
+                    yield place, key, digest(refs[1])
+
+    async def _said(
+        self, people: Mapping[int, Identity], purpose: str
+    ) -> Mapping[int, Sequence[BareEvent]]:
+        query = partial(bearing, of_purpose=bool(purpose))
+        return await self._by_sid(query, people, {"purpose": purpose}, _sid)
+
+    async def _closed(self, people: Mapping[int, Identity]) -> Mapping[int, Sequence[Suppression]]:
+        return await self._by_sid(standing, people, {}, _sid)
+
+    async def _got(
+        self, people: Mapping[int, Identity], customers: Sequence[Sequence[CustomerRef]], since: int
+    ) -> Mapping[int, Sequence[SentMessage]]:
+        """Return what went to them, and to their numbers, whoever it was meant for; each message once."""
+        of_sid = await self._by_sid(partial(_sent_to, _M.sid), people, {"since": since}, _first)
+        of_number = await self._by_address({place: customers[place] for place in people}, since)
+        got: dict[int, Sequence[SentMessage]] = {}
+        for place in people:
+            messages = {intent_id: each for _, intent_id, each in of_sid[place]}
+            got[place] = tuple({**of_number.get(place, {}), **messages}.values())
+        return got
+
+    async def _by_sid(
         self,
-        identities: Sequence[Identity],
-        what: tuple[str, int],
-        reached: Mapping[int, Mapping[str, SentMessage]],
-        start: int,
-    ) -> list[Recalled]:
-        """Return what is known of customers whose sids are few enough for one statement of each kind.
-
-        `reached` is what went to their numbers, by their place behind `start`.
-        """
-        purpose, since = what
-        sids = list(dict.fromkeys([sid for identity in identities for sid in identity.sids]))
-        count, each_of = padded_size(len(sids)), members(sids)
-        query = bearing(count, of_purpose=bool(purpose))
-        said = _Rows(await self._database.rows(query, {**each_of, "purpose": purpose}), _sid)
-        closed = _Rows(await self._database.rows(standing(count), each_of), _sid)
-        got = _Rows(await self._database.rows(_sent_to(_M.sid, count), {**each_of, "since": since}), _first)
-        recalled = []
-        for n, identity in enumerate(identities, start):
-            messages = {intent_id: message for _, intent_id, message in got.of(identity)}
-            if n in reached:
-                messages = {**reached[n], **messages}
-            sent = tuple(messages.values())
-            recalled.append(Recalled(identity, said.of(identity), closed.of(identity), sent))
-        return recalled
+        query: Callable[[int], Query[T]],
+        identities: Mapping[int, Identity],
+        values: Mapping[str, object],
+        sid: Callable[[T], str],
+    ) -> dict[int, Sequence[T]]:
+        """Return what a query for sids finds for each customer, by its place."""
+        found: list[Sequence[T]] = []
+        for part in _together(list(identities.values())):
+            sids = list(dict.fromkeys([each for identity in part for each in identity.sids]))
+            given = {**members(sids), **values}
+            rows = _Rows(await self._database.rows(query(padded_size(len(sids))), given), sid)
+            found += [rows.of(identity) for identity in part]
+        return dict(zip(identities, found, strict=True))
 
     async def _by_address(
-        self, customers: Sequence[Sequence[CustomerRef]], digests: Sequence[Sequence[bytes]], since: int
+        self, customers: Mapping[int, Sequence[CustomerRef]], since: int
     ) -> dict[int, dict[str, SentMessage]]:
         """Return for each customer, by its place, what went to its numbers, whoever it was meant for."""
         sent: dict[int, dict[str, SentMessage]] = {}
         owners: dict[bytes, list[int]] = {}
-        for n, refs in enumerate(customers):
-            for ref, digest in zip(refs, digests[n], strict=True):
+        digest = self._enrolment.digester
+        for place, refs in customers.items():
+            for ref in refs:
                 if isinstance(ref, Phone):
-                    owners.setdefault(digest, []).append(n)
+                    owners.setdefault(digest(ref), []).append(place)
         addresses = list(owners)
         for at in range(0, len(addresses), MOST_TOGETHER):
             part = addresses[at : at + MOST_TOGETHER]
             query = _sent_to(_M.address, padded_size(len(part)))
-            for address, intent_id, got in await self._database.rows(
-                query, {**members(part), "since": since}
-            ):
-                for n in owners[bytes(address)]:
-                    sent.setdefault(n, {})[intent_id] = got
+            given = {**members(part), "since": since}
+            for address, intent_id, got in await self._database.rows(query, given):
+                for place in owners[bytes(address)]:
+                    sent.setdefault(place, {})[intent_id] = got
         return sent
 
 
@@ -143,11 +181,12 @@ _first: Callable[[Any], str] = itemgetter(0)
 
 
 def _together(identities: Sequence[Identity]) -> Iterator[Sequence[Identity]]:
-    """Yield the customers in groups whose sids one statement takes: what is sorted must come from one."""
+    """Yield the customers, if any, in groups whose sids one statement takes: what is sorted must come from one."""
     start = size = 0
     for n, identity in enumerate(identities):
         size += 1 + len(identity.others)
         if size > MOST_TOGETHER and n > start:
             yield identities[start:n]
             start, size = n, 1 + len(identity.others)
-    yield identities[start:]
+    if identities:
+        yield identities[start:]

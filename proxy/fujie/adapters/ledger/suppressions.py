@@ -25,7 +25,11 @@ _COLUMNS = (
     _S.source, _S.evidence_ref, _L.method, _L.evidence_ref, _L.event_time, _L.received_at,
     _L.actor, _S.entry_origin, _S.entry_index, _L.entry_origin, _L.entry_index,
 )  # fmt: skip
-_BOTH = suppression.outerjoin(suppression_lift, _L.suppression_id == _S.suppression_id)
+OF_SUPPRESSION = suppression.outerjoin(suppression_lift, _L.suppression_id == _S.suppression_id)
+"""Opt-outs, each with what lifted it."""
+
+IS_STANDING = _L.suppression_id.is_(None)
+"""Whether nothing lifted one of `OF_SUPPRESSION`."""
 
 
 def _suppression(row: Sequence[Any]) -> Suppression:
@@ -69,13 +73,13 @@ def _values(given: Suppression) -> dict[str, object]:
 
 
 def _select() -> Select[Any]:
-    return sa.select(*_COLUMNS).select_from(_BOTH)
+    return sa.select(*_COLUMNS).select_from(OF_SUPPRESSION)
 
 
 @lru_cache(maxsize=64)
 def standing(count: int) -> Query[Suppression]:
     """Return the query for the opt-outs of `count` sids that were not lifted."""
-    return Query(_select().where(one_of(_S.sid, count), _L.suppression_id.is_(None)), _suppression)
+    return Query(_select().where(one_of(_S.sid, count), IS_STANDING), _suppression)
 
 
 _BY_ID = Query(_select().where(_S.suppression_id == sa.bindparam("suppression_id")), _suppression)
@@ -87,7 +91,7 @@ def _answered(row: Sequence[Any]) -> tuple[str, Suppression]:
 
 _BY_REQUEST = Query(
     sa.select(*_COLUMNS, _S.request_digest)
-    .select_from(_BOTH)
+    .select_from(OF_SUPPRESSION)
     .where(_S.actor == sa.bindparam("actor"), _S.request_id == sa.bindparam("request_id")),
     _answered,
 )
@@ -112,7 +116,7 @@ def _keyed(row: Sequence[Any]) -> Keyed[Suppression]:
 @lru_cache(maxsize=64)
 def _listed(count: int, asked: tuple[bool, bool, bool]) -> Query[Keyed[Suppression]]:
     by_purpose, by_channel, with_lifted = asked
-    select = sa.select(*_COLUMNS, _S.change_seq).select_from(_BOTH)
+    select = sa.select(*_COLUMNS, _S.change_seq).select_from(OF_SUPPRESSION)
     select = select.where(_S.change_seq > sa.bindparam("after", type_=sa.BigInteger))
     if count:
         select = select.where(one_of(_S.sid, count))
@@ -121,7 +125,7 @@ def _listed(count: int, asked: tuple[bool, bool, bool]) -> Query[Keyed[Suppressi
     if by_channel:
         select = select.where(sa.or_(_S.channel == "", _S.channel == sa.bindparam("channel")))
     if not with_lifted:
-        select = select.where(_L.suppression_id.is_(None))
+        select = select.where(IS_STANDING)
     size = sa.bindparam("size", type_=sa.Integer)
     return Query(select.order_by(_S.change_seq).limit(size), _keyed)
 

@@ -1,15 +1,19 @@
 """Aliases in the file itself: what its indexes hold up when our code does not, and what a look-up costs."""
 
+import hmac
 import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
+from fujie.adapters.ledger.aliases import digest_of
 from fujie.adapters.ledger.sqlite import SQLiteDatabase
 from fujie.model.customer import Identity, Phone, StoreKey
 
@@ -80,3 +84,14 @@ async def test_finding_probes_an_index_once_per_ref(ledger: SQLLedger, path: Pat
     raw.close()
     assert plan[0] == "SEARCH alias USING INDEX uq_alias_current (digest=?)"
     assert not any("SCAN" in step for step in plan)
+
+
+@given(secret=st.binary(min_size=1, max_size=200), customer_id=st.text(max_size=80))
+def test_the_digest_of_an_alias_is_the_hmac_of_its_parts(secret: bytes, customer_id: str) -> None:
+    """Whatever the length of the key: every ledger that was ever written holds these digests."""
+    for ref, text in (
+        (StoreKey("crm", customer_id), f"store_key\0crm\0{customer_id}"),
+        (PHONE, f"phone\0\0{PHONE.e164}"),
+    ):
+        expected = hmac.digest(secret, text.encode("utf-8", "surrogatepass"), "sha256")
+        assert digest_of(IndexKey("i1", secret), ref) == expected
