@@ -15,6 +15,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from fujie.adapters.ledger.notifications import Waiting
 from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.metrictable import TABLE, Merge, row_of
 from fujie.model.reasons import BUILT_IN_REASONS
@@ -59,6 +60,16 @@ BUCKETS_S = (
     1.0,
 )
 """10 µs, about what a cold decision takes, to 1 s. The library's own start at 5 ms, above most of a call."""
+
+EXPORT_ENDS = (
+    "COMPLETE",
+    "CANCELLED",
+    "LIMIT_EXCEEDED",
+    "PRINCIPAL_OFFBOARDED",
+    "PRINCIPAL_SUSPENDED",
+    "EXPORT_CLOSED",
+)
+"""Ends of exports that are shown from the start: an alert sees their first one only where there was a 0 before."""
 
 MOST_DECISION_SERIES = 2_000
 """Action, effect and reason multiply; a process should have 2,000 to 3,000 series at most."""
@@ -121,6 +132,12 @@ class PrometheusMetrics:
         self._decisions = self._counter("fujie_decisions_total")
         self._submitted = self._counter("fujie_submissions_total")
         self._received = self._counter("fujie_received_total")
+        self._export_rows = self._counter("fujie_export_rows_total")
+        self._exports = self._counter("fujie_exports_total")
+        for end in EXPORT_ENDS:
+            self._exports.labels(end)
+        for what in ("released", "withheld"):
+            self._export_rows.labels(what)
         self._failures = self._counter("fujie_log_failures_total")
         self._refused = self._counter("fujie_bundle_reload_failures_total")
         self._bad_certificates = self._counter("fujie_certificate_reload_failures_total")
@@ -166,6 +183,24 @@ class PrometheusMetrics:
         for provider in providers:
             unknown = standing.unknown.get(provider, 0)
             self._gauges["fujie_messages_unknown"].labels(provider).set(unknown)
+        self._gauges["fujie_replies_waiting"].set(standing.replies)
+        self._gauges["fujie_reply_waiting_seconds"].set(standing.reply_s)
+
+    def notifying(self, standing: Waiting) -> None:
+        """Show how notifications stand."""
+        self._gauges["fujie_notifications_waiting"].set(standing.waiting)
+        self._gauges["fujie_notifications_failed"].set(standing.failed)
+        self._gauges["fujie_notifications_overdue"].set(standing.overdue)
+
+    def exported(self, end: str, released: int, withheld: int) -> None:
+        """See `ports.Metrics.exported`."""
+        self._exports.labels(end if end in self._reasons or end in EXPORT_ENDS else OTHER).inc()
+        self._export_rows.labels("released").inc(released)
+        self._export_rows.labels("withheld").inc(withheld)
+
+    def leases(self, open_: int) -> None:
+        """Show how many leased files can still be opened."""
+        self._gauges["fujie_export_leases_open"].set(open_)
 
     def received(self, provider: str, what: str) -> None:
         """See `ports.Metrics.received`; providers are those of the settings."""

@@ -54,6 +54,20 @@ TABLE = (
         Merge.HIGHEST,
     ),
     Metric(
+        "fujie_replies_waiting",
+        "gauge",
+        (),
+        "Customers' replies that nobody has looked at yet, of the whole ledger.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_reply_waiting_seconds",
+        "gauge",
+        (),
+        "Age of the oldest of them; 0 when there is none.",
+        Merge.HIGHEST,
+    ),
+    Metric(
         "fujie_campaign_waiting_seconds",
         "gauge",
         (),
@@ -61,12 +75,53 @@ TABLE = (
         Merge.HIGHEST,
     ),
     Metric(
+        "fujie_export_rows_total",
+        "counter",
+        ("what",),
+        "Rows of exports that ended: `released`, and `withheld` by guards from who may export at all.",
+    ),
+    Metric(
+        "fujie_exports_total",
+        "counter",
+        ("end",),
+        "Exports that ended: `COMPLETE`, `CANCELLED` where the reader left, or the reason that stopped them.",
+    ),
+    Metric(
+        "fujie_export_leases_open",
+        "gauge",
+        (),
+        "Leased files that can still be opened, of the whole ledger.",
+        Merge.HIGHEST,
+    ),
+    Metric(
         "fujie_received_total",
         "counter",
         ("provider", "what"),
         "What providers sent: receipts (`taken`, `repeated`, `unknown` where no message of ours was meant), replies"
-        " (`stop`, `maybe_stop`, `start`, `other`, `again` when repeated), `block` for numbers on their own lists,"
+        " (`stop`, `maybe_stop`, `start`, `other`, `again` when repeated), `confirmation_failed` where a stop could not be"
+        " confirmed, `block` for numbers on their own lists,"
         " `skipped` for what could not be read, `refused` for calls that were not theirs.",
+    ),
+    Metric(
+        "fujie_notifications_waiting",
+        "gauge",
+        (),
+        "Notifications that the receiver of webhooks has not taken yet, of the whole ledger.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_notifications_failed",
+        "gauge",
+        (),
+        "Those of them that were tried in vain, at least once.",
+        Merge.HIGHEST,
+    ),
+    Metric(
+        "fujie_notifications_overdue",
+        "gauge",
+        (),
+        "Orders (devices to wipe, customers to hand over) that nobody acknowledged in time, of the whole ledger.",
+        Merge.HIGHEST,
     ),
     Metric("fujie_log_failures_total", "counter", (), "Failures of a log; each ends its worker."),
     Metric(

@@ -53,3 +53,9 @@ class SealBroken(AuditError):
     """A ciphertext does not open under this key at this place. After erasure this is the expected answer."""
 
     code = "SEAL_BROKEN"
+
+
+class ContainerInvalid(AuditError, ValueError):
+    """A file that is no leased file of ours, or not as it was made."""
+
+    code = "LEASED_FILE_INVALID"

@@ -4,9 +4,19 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
+
+PENDING_FOR = timedelta(days=7)
+"""How long an approval waits for votes: a week has every weekday in it, so whoever is away for days still sees it, and
+the business reason for a look-up is rarely older."""
+
+ESCALATE_AFTER = PENDING_FOR / 7
+"""How long an approval waits without any vote before others are told of it: a day, so that six are left."""
+
+MOST_COMMENT = 500
+"""Characters of a comment: a sentence or two, for who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +24,8 @@ class Requirement:
     """What a validation with `outcome: approval` asks for.
 
     `count` different principals (1 to 10), each with one of `roles` (sorted) and none of them the one who
-    asks, agree; what they agreed to may be used once within `valid_for`.
+    asks, agree; what they agreed to may be used once within `valid_for`. Without any vote others are told
+    after `escalate_after`.
     """
 
     guard: str
@@ -22,6 +33,7 @@ class Requirement:
     roles: tuple[str, ...]
     count: int
     valid_for: timedelta
+    escalate_after: timedelta = ESCALATE_AFTER
 
     @property
     def key(self) -> str:
@@ -60,10 +72,6 @@ _NAME = re.compile(_COLLECTION + "([0-9a-f]{32})")
 OPEN = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
 """The states in which an approval can still become another."""
 
-PENDING_FOR = timedelta(days=7)
-"""How long an approval waits for votes: a week has every weekday in it, so whoever is away for days still sees it, and
-the business reason for a look-up is rarely older."""
-
 
 @dataclass(frozen=True, slots=True)
 class Vote:
@@ -72,6 +80,7 @@ class Vote:
     principal: str
     time: datetime
     counts: bool = True
+    comment: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +114,19 @@ class Ending:
     principal: str
     time: datetime
     decision_id: str
+    comment: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExportTerms:
+    """What an export was asked for with, for those who decide on it. `filter` may hold personal data: it is sealed where
+    it is kept. `format` is that of the file; a lease has seconds and openings (0: none)."""
+
+    filter: str
+    format: str
+    max_rows: int
+    lease_seconds: int = 0
+    lease_opens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +135,8 @@ class Approval:
 
     `requester` is who asked; `parties` are all who had a hand in it (he, who called for him, the workload
     that carried the call), and none of them may vote. `request_digest` binds it to the request and its customer, who
-    is not named here. `rows` is of how many customers data would leave. There is at least one ballot.
+    is not named here. `rows` is of how many customers data would leave. There is at least one ballot. `terms` are
+    the sealed `ExportTerms`, empty where there are none.
     """
 
     id: str
@@ -129,6 +152,7 @@ class Approval:
     ballots: tuple[Ballot, ...]
     created_at: datetime
     ending: Ending | None = None
+    terms: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:
@@ -157,6 +181,11 @@ class Approval:
         agreed = [end for end in ends if end is not None]
         return min(agreed if len(agreed) == len(ends) else (self.created_at + PENDING_FOR, *agreed))
 
+    @property
+    def escalates_at(self) -> datetime:
+        """When others are told that nobody voted yet: with the first of its parts whose time is over."""
+        return self.created_at + min(ballot.requirement.escalate_after for ballot in self.ballots)
+
     def state(self, now: datetime) -> ApprovalState:
         """Return where it stands at `now`."""
         if self.ending is not None:
@@ -166,12 +195,12 @@ class Approval:
         met = all(ballot.is_met for ballot in self.ballots)
         return ApprovalState.APPROVED if met else ApprovalState.PENDING
 
-    def voted(self, principal: str, roles: frozenset[str], now: datetime) -> "Approval":
-        """Return it with the vote of `principal` on every part that his `roles` may decide; nobody votes twice on one."""
-        vote = Vote(principal, now)
+    def voted(self, voter: str, roles: frozenset[str], now: datetime, comment: str = "") -> "Approval":
+        """Return it with the vote of `voter` on every part that his `roles` may decide; nobody votes twice on one."""
+        vote = Vote(voter, now, comment=comment)
         ballots = tuple(
             replace(ballot, votes=tuple(sorted((*ballot.votes, vote), key=lambda each: each.time)))
-            if roles.intersection(ballot.requirement.roles) and principal not in _principals(ballot)
+            if roles.intersection(ballot.requirement.roles) and voter not in _principals(ballot)
             else ballot
             for ballot in self.ballots
         )
@@ -212,10 +241,32 @@ def _principals(ballot: Ballot) -> frozenset[str]:
 class ApprovalFilter:
     """Which approvals are listed: those that `principal` asked for, and those that one of `roles` may decide.
 
-    Unless `with_closed`, only those that are neither ended nor expired at `now`.
+    Unless `with_closed`, only those that are neither ended nor expired at `now`. With `latest_first` in the other order.
     """
 
     principal: str
     roles: frozenset[str]
     now: datetime
     with_closed: bool = False
+    latest_first: bool = False
+
+
+class Stage(IntEnum):
+    """What others were told of an approval so far; each stage once."""
+
+    NOTHING = 0
+    ASKED = 1
+    ESCALATED = 2
+    EXPIRED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalHistory:
+    """What one requester asked for: how many approvals, how many of them were used and for how many customers, and how
+    many somebody said no to. `is_partial` tells that there were more than are counted."""
+
+    asked: int = 0
+    used: int = 0
+    rows: int = 0
+    rejected: int = 0
+    is_partial: bool = False

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple, Protocol
 
+from fujie.model.customer import StoreKey
 from fujie.model.vocabulary import ANY_CHANNEL
 
 RECORD_SCHEMA = "fujie.dev/consent/v1"
@@ -113,6 +114,14 @@ class Capture:
     def is_free(self) -> bool:
         """Tell whether the customer chose, and chose this alone."""
         return not (self.preselected or self.bundled)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Ending:
+    """A customer whose consent stands until `at`."""
+
+    key: StoreKey
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,12 +107,15 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "approvals.granted": _STRINGS,
         "usage.volume": FactType(Kind.STATE, USAGE_STATES),
         "usage.sequence": FactType(Kind.STATE, USAGE_STATES),
+        "usage.peers": FactType(Kind.STATE, USAGE_STATES),
+        "usage.hour": FactType(Kind.STATE, USAGE_STATES),
         "time.hour": _INT,
         "time.weekday": _INT,
         "message.category": FactType(Kind.STATE, CATEGORIES),
         "message.provider": _STRING,
         "message.is_template": _BOOL,
         "message.in_campaign": _BOOL,
+        "message.asks": _BOOL,
         "message.segments": _INT,
         "message.has_signature": _BOOL,
         "message.signature_registered": _BOOL,
@@ -178,7 +181,7 @@ UNREADABLE = frozenset({EXPIRED, APPROVED, FREQUENT})
 ROWS = "request.rows"
 """The fact how many customers the call is about."""
 
-USAGE = frozenset({"usage.volume", "usage.sequence"})
+USAGE = frozenset({"usage.volume", "usage.sequence", "usage.peers", "usage.hour"})
 """What stands out in the use of a principal; kept only where a rule reads it."""
 
 _OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated", "request.has_prompt"})

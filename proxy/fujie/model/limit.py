@@ -2,12 +2,12 @@
 
 A rolling window is counted in sub-buckets, and the oldest one counts whole though only a part of it lies
 in the window: no interval of the window's length ever holds more than the limit, at the price that a
-part comes back up to one sub-bucket late. A day is the calendar day of `policy.zone`.
+part comes back up to one sub-bucket late. Days and months are those of the calendar in `policy.zone`.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 MAX_LIMIT = 10**9
@@ -23,6 +23,7 @@ class Limit(StrEnum):
     ROWS_PER_REQUEST = "rows_per_request"
     ROWS_PER_HOUR = "rows_per_hour"
     DISTINCT_CUSTOMERS_PER_DAY = "distinct_customers_per_day"
+    DISTINCT_CUSTOMERS_PER_MONTH = "distinct_customers_per_month"
     LOOKUPS_PER_MINUTE = "lookups_per_minute"
 
 
@@ -37,6 +38,9 @@ class Cap(StrEnum):
     PER_DAY = "per_day"
     SAME_CONTENT_PER_DAY = "same_content_per_day"
 
+
+PER_CUSTOMER = frozenset({Limit.DISTINCT_CUSTOMERS_PER_DAY, Limit.DISTINCT_CUSTOMERS_PER_MONTH})
+"""Limits that count a customer once in their period, however often he is shown."""
 
 BUCKET_S: Mapping[Limit, int] = {Limit.ROWS_PER_HOUR: 60, Limit.LOOKUPS_PER_MINUTE: 1}
 """Seconds of a sub-bucket of the limits that roll."""
@@ -70,8 +74,29 @@ class Reservation:
     sid: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rows:
+    """What the rows of a part of an export take, in their order: each one from all of its charges, for its sid."""
+
+    principal: str
+    now: datetime
+    day: date
+    charged: tuple[tuple[tuple[Charge, ...], str], ...]
+
+
 Counts = Mapping[int, int]
 """Period, as a number that grows with time, to how much was counted in it."""
+
+
+def counted_on(limit: Limit, day: date) -> int:
+    """Return the day, as its ordinal, on which a limit of `PER_CUSTOMER` counts: `day`, or the last of its month.
+
+    The last one, so that what is kept of days that are not over is kept for the whole month too.
+    """
+    if limit is Limit.DISTINCT_CUSTOMERS_PER_DAY:
+        return day.toordinal()
+    next_month = (day.replace(day=28) + timedelta(days=4)).replace(day=1)
+    return next_month.toordinal() - 1
 
 
 def bucket_of(limit: Limit, now: datetime) -> int:

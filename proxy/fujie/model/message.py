@@ -44,6 +44,14 @@ class MessageState(StrEnum):
     CANCELLED = "CANCELLED"
 
 
+class ReplyOutcome(StrEnum):
+    """What came of a customer's reply that a person looked at. NONE: it asked for nothing."""
+
+    NONE = "NONE"
+    OPT_OUT_ADDED = "OPT_OUT_ADDED"
+    COMPLAINT_OPENED = "COMPLAINT_OPENED"
+
+
 SETTLED = frozenset(
     {MessageState.DELIVERED, MessageState.FAILED, MessageState.REFUSED, MessageState.CANCELLED}
 )
@@ -56,11 +64,21 @@ NO_PARAMS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What a template asks for: consent for a purpose, in the words of a notice in one `language` (`zh`, `en`)."""
+
+    purpose: str
+    notice: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Template:
     """A text that was registered. `text` holds `{name}` where a variable goes, and no signature.
 
     `variables` maps each to the most characters that it may have; `codes` maps a provider to the id under which it
-    knows the template. A new `version` is another message to the same person.
+    knows the template. A new `version` is another message to the same person. With `asks` the text has `{notice}` where
+    the words of the notice go.
     """
 
     id: str
@@ -69,6 +87,7 @@ class Template:
     text: str
     variables: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     codes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    asks: Ask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +182,7 @@ class Claim:
 
     `sids` are all of the person, for whom nothing may have changed since the decision was read. `content` is a digest
     of the rendered text (`decision.message`), `link` the SHA-256 of the token of the customer's page (empty: none).
+    `asks` is what it asks consent for (`flows.double_opt_in`), kept until that is recorded.
     """
 
     intent_id: str
@@ -172,6 +192,7 @@ class Claim:
     provider: str
     segments: int
     link: bytes = b""
+    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,8 +220,10 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that a person got, or may have got, lately: for caps on how often."""
+    """A message that a person got, or may have got, lately: for caps on how often. `is_asking`: it asks for consent, and
+    that is not recorded yet."""
 
     at: datetime
     content: str
     category: Category
+    is_asking: bool = False

@@ -1,7 +1,8 @@
 """Who asks: an employee or a service, as the directory knows it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from types import MappingProxyType
 
 from fujie.model.vocabulary import State
@@ -15,6 +16,9 @@ class Principal:
 
     `kind` is EMPLOYEE or SERVICE; `employment` ACTIVE, SUSPENDED or OFFBOARDED; `training` VALID,
     LAPSED or NONE. `attributes` are the custom attributes that the field catalogue declares.
+
+    A VALID training is LAPSED from `training_until` on, and who is to leave is OFFBOARDED from `offboard_at` on (or was then):
+    `as_of` says so, by the clock alone. `devices` are ids of managed devices, which must be wiped then.
     """
 
     id: str
@@ -24,6 +28,25 @@ class Principal:
     employment: State = State.ACTIVE
     training: State = State.NONE
     attributes: Mapping[str, AttributeValue] = field(default_factory=lambda: MappingProxyType({}))
+    training_until: datetime | None = None
+    offboard_at: datetime | None = None
+    devices: tuple[str, ...] = ()
+
+    def as_of(self, now: datetime) -> "Principal":
+        """Return who this is at `now`: without roles from the very moment of an offboarding, and with a lapsed training."""
+        found = self
+        if self.offboard_at is not None and now >= self.offboard_at:
+            found = replace(found, employment=State.OFFBOARDED, roles=frozenset())
+        if self.training is State.VALID and self.training_until is not None and now >= self.training_until:
+            found = replace(found, training=State.LAPSED)
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a record must still be when it is written over: None, that there is none."""
+
+    record: Principal | None
 
 
 @dataclass(frozen=True, slots=True)

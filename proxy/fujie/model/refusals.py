@@ -145,6 +145,15 @@ REFUSALS: tuple[ReasonDefinition, ...] = (
         basis=("AdLaw-43", "PIPL-15"),
         remedy=("停止联系，不要再次征求同意。", "Stop, and do not ask the customer again."),
     ),
+    row(
+        "CONSENT_NOT_ASKABLE",
+        _O.REFUSED,
+        95,
+        "现在不能征求该客户的同意：其已拒绝、撤回，或近期已被征求过。",
+        "The customer can not be asked for consent now: they said no, withdrew, or were asked lately.",
+        basis=("NDSR-22", "CPL-29"),
+        remedy=("请等待客户主动同意。", "Wait until the customer comes back on their own."),
+    ),
     row("GUARD_REFUSED", _O.REFUSED, 200, "策略拒绝了此操作。", "A guard refused this."),
     row(
         "GUARD_ERROR",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from fujie.model.customer import CustomerRef
+from fujie.model.export import Format
 from fujie.model.message import NO_PARAMS, Draft
 from fujie.model.vocabulary import Action, KeyKind
 
@@ -16,7 +17,8 @@ class Request:
     that the bundle does not define. For actions that are not on customers they are empty.
     `channel` and `brand` (the signature) are those of a message, empty for what is not narrowed to one: they say which
     consents and opt-outs count. `has_prompt` tells that a consent is the answer to a prompt of ours. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
-    customers the call asks for.
+    customers the call asks for. `terms` is a keyed digest of what else an approval of an export is bound to: filter,
+    format and lease; no rule reads it.
     """
 
     action: Action
@@ -33,6 +35,7 @@ class Request:
     has_prompt: bool = False
     channel: str = ""
     brand: str = ""
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -106,3 +109,28 @@ class SendAsk:
     draft: Draft
     context: RequestContext
     params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseAsk:
+    """How long a leased file is to be readable (1 s to 90 days), and how often it is to be opened (1 to 1,000)."""
+
+    seconds: int
+    opens: int
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExportAsk:
+    """An export as it came in: the customers of `store` who pass `filter`, `max_rows` of them at most. `resume` is the token
+    behind which an export that broke goes on. With `validate_only` it is decided, and nothing is read."""
+
+    store: str
+    context: RequestContext
+    fields: tuple[str, ...]
+    max_rows: int
+    format: Format
+    filter: str = ""
+    strict: bool = False
+    resume: str = ""
+    lease: LeaseAsk | None = None
+    validate_only: bool = False

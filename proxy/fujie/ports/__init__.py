@@ -9,17 +9,23 @@ from datetime import datetime
 from typing import Protocol
 
 from fujie.audit.proof import Proof
-from fujie.model.approval import Approval, ApprovalFilter, Ending
+from fujie.model.approval import Approval, ApprovalFilter, ApprovalHistory, Ending, Stage
 from fujie.model.consent import ConsentEvent, EntryRef
 from fujie.model.customer import Correction, CustomerRef, Identity, Phone
-from fujie.model.limit import Charge, Reservation
+from fujie.model.limit import Charge, Reservation, Rows
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
-from fujie.model.principal import Credential, Principal, PrincipalFilter
+from fujie.model.principal import Credential, Expected, Principal, PrincipalFilter
 from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
+from fujie.model.vocabulary import State
+from fujie.ports.clock import Clock as Clock
+from fujie.ports.clock import Identifiers as Identifiers
 from fujie.ports.metrics import Metrics as Metrics
 from fujie.ports.stores import CustomerStore as CustomerStore
+
+Span = tuple[datetime, datetime]
+"""From when to when."""
 
 
 class Ledger(Protocol):
@@ -149,6 +155,14 @@ class Ledger(Protocol):
         """Return every event of these sids for `purpose` (every purpose when empty), by event_time then order of arrival."""
         ...
 
+    async def consents_ending(
+        self, purpose: str, ends: Span, given: Span | None, part: tuple[str, int]
+    ) -> Sequence[str]:
+        """Return sids for whom a consent was given that ends after the first and until the second moment of `ends` by
+        itself, or was given within `given`: after a sid, at most so many (`part`), in their order. Whether it stands, and ends
+        then, is to be derived."""
+        ...
+
     async def record_consent(
         self, event: ConsentEvent, request_id: str, request_digest: str
     ) -> ConsentEvent:
@@ -201,6 +215,13 @@ class Ledger(Protocol):
         """
         ...
 
+    async def reserve_rows(self, rows: Rows) -> int:
+        """Take the rows in order, each wholly, until one has no room; return how many were taken, in one transaction.
+
+        Exact and durable like `reserve`. After a LedgerError it may have been taken: nothing may be released for it.
+        """
+        ...
+
     async def habits(self, look: Look) -> Habits:
         """Return how the principal of `look` has asked so far, as far as it was watched."""
         ...
@@ -227,7 +248,7 @@ class Ledger(Protocol):
         ...
 
     async def vote(
-        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime, comment: str = ""
     ) -> Approval:
         """Append the vote of `principal` on every part that his `roles` may decide; return the approval as it is then.
 
@@ -239,14 +260,27 @@ class Ledger(Protocol):
     async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
         """End an open approval, which must have its votes to be USED; return it as it is then.
 
-        Of many who end one, on any host, the first does: then it has `ending`. Durable on return; after a
-        LedgerError it may have ended.
+        Of many who end one, on any host, the first does: then it has `ending`, and no terms any more. Durable on
+        return; after a LedgerError it may have ended.
         """
+        ...
+
+    async def approvals_due(self, now: datetime) -> Sequence[tuple[Approval, Stage]]:
+        """Return open and expired approvals of which others are still to be told, with what they are to be told, the oldest
+        first, 100 at most. An approval with a vote is never ESCALATED."""
+        ...
+
+    async def approval_told(self, approval_id: str, stage: Stage) -> None:
+        """Note what others were told of an approval; it never goes back. Its terms go when it EXPIRED."""
+        ...
+
+    async def approval_history(self, requester: str, since: datetime) -> ApprovalHistory:
+        """Return what a requester asked for since then, of 1,000 approvals at most, the newest."""
         ...
 
 
 class Directory(Protocol):
-    """Who is employed, and in which roles."""
+    """Who is employed, and in which roles. Every principal is returned as of the moment of the read."""
 
     async def get(self, principal_id: str) -> Principal | None:
         """Return the principal; None when unknown."""
@@ -256,13 +290,16 @@ class Directory(Protocol):
         """Tell whether any ACTIVE principal has the administrator role."""
         ...
 
-    async def upsert(self, principal: Principal, now: datetime) -> Principal:
-        """Write the whole record; durable on return, and seen by the very next read.
+    async def upsert(
+        self, principal: Principal, now: datetime, expected: Expected | None = None
+    ) -> Principal:
+        """Write the whole record but `offboard_at`, which stays; durable on return, and seen by the very next read.
 
         Raises:
             RequestError: LAST_ADMINISTRATOR when it would leave the directory without an ACTIVE
                 administrator: `bootstrap.admins` would come back to life (promise 11).
                 OFFBOARDED_STAYS when it would employ again who was offboarded: a returner gets a new id.
+                PRINCIPAL_CHANGED when the record is another than `expected`.
 
         """
         ...
@@ -271,8 +308,33 @@ class Directory(Protocol):
         """Return principals by id, those that pass every part of the filter."""
         ...
 
-    async def offboard(self, principal_id: str, now: datetime) -> Principal | None:
-        """Set employment to OFFBOARDED and drop all roles; None when unknown. Raises like `upsert`."""
+    async def offboard(
+        self, principal_id: str, now: datetime, at: datetime | None = None
+    ) -> Principal | None:
+        """Set employment to OFFBOARDED and drop all roles, now, or by itself at a later time; None when unknown.
+
+        The earlier of two times holds, and who has left has left. Raises like `upsert`.
+        """
+        ...
+
+    async def employ(self, principal_id: str, employment: State, now: datetime) -> Principal | None:
+        """Set employment to SUSPENDED, or to ACTIVE, which also calls off an offboarding that is not due yet; None when
+        unknown. Raises like `upsert`."""
+        ...
+
+    async def leaving(self, now: datetime) -> Principal | None:
+        """Take somebody who has left and whose offboarding is not done, and whom nobody is at; None when there is nobody.
+
+        Of all who ask, on any host, one gets a principal, within a minute.
+        """
+        ...
+
+    async def left(self, principal_id: str) -> None:
+        """Note that all that goes with an offboarding is done."""
+        ...
+
+    async def is_leaving(self, principal_id: str) -> bool:
+        """Tell whether an offboarding was ordered of which something is to be done."""
         ...
 
 
@@ -321,28 +383,4 @@ class Authenticator(Protocol):
             CredentialError: TOKEN_INVALID or TOKEN_EXPIRED.
 
         """
-        ...
-
-
-class Clock(Protocol):
-    """The only reader of time."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC, aware."""
-        ...
-
-    def monotonic(self) -> float:
-        """Return seconds that only differences have a meaning of."""
-        ...
-
-
-class Identifiers(Protocol):
-    """The only source of randomness for flows."""
-
-    def new_id(self) -> str:
-        """Return a fresh, unguessable, time-ordered identifier (UUIDv7, 32 hex digits)."""
-        ...
-
-    def nonce(self) -> bytes:
-        """Return 12 fresh random bytes."""
         ...

@@ -16,11 +16,11 @@ from fujie.model.message import (
     Message,
     MessageState,
     Planned,
+    ReplyOutcome,
     SentMessage,
     Settled,
 )
 from fujie.model.page import Page, Slice
-from fujie.model.processor import Processor
 from fujie.model.suppression import Suppression
 
 
@@ -100,7 +100,8 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KeptReply:
-    """A reply that a person must look at: its text sealed under the data key of `sid`."""
+    """A reply that a person must look at: its text sealed under the data key of `sid`. `outcome` is what came of it, once
+    somebody did."""
 
     reply_id: str
     provider: str
@@ -109,6 +110,7 @@ class KeptReply:
     received_at: datetime
     reviewed_at: datetime | None = None
     reviewed_by: str = ""
+    outcome: ReplyOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -122,6 +124,18 @@ class Unresolved:
     provider: str
     provider_message_id: str
     claimed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Asked:
+    """A claimed message that asks for consent (`Claim.asks`), and that is not recorded yet. `may_be_out`: a provider has
+    it, or may have it."""
+
+    intent_id: str
+    provider: str
+    asks: str
+    claimed_at: datetime
+    may_be_out: bool
 
 
 class Outbox(Protocol):
@@ -160,6 +174,14 @@ class Outbox(Protocol):
         """Move it along `MOVES`; nothing happens when it is there already. Its `approved` are set with RUNNING.
         CANCELLED also cancels every PLANNED intent. Raises RequestError CAMPAIGN_NOT_FOUND or CAMPAIGN_STATE; the
         latter also when it has another number of recipients than `recipients`: the decision was on that many."""
+        ...
+
+    async def unfinished_of(self, requester: str) -> Sequence[tuple[str, CampaignState]]:
+        """Return the campaigns of a requester that are DRAFT, RUNNING or PAUSED, by id."""
+        ...
+
+    async def hand_over(self, requester: str, to: str) -> Sequence[str]:
+        """Make `to` the requester of every DRAFT of `requester`; return their ids. He is judged when they are started."""
         ...
 
     async def plan(self, campaign_id: str, planned: Sequence[Planned], now: datetime) -> int:
@@ -237,28 +259,31 @@ class Outbox(Protocol):
         """Return whose page the token opens whose ASCII text has this SHA-256; None when there is none."""
         ...
 
+    async def asking(self, before: datetime, most: int) -> Sequence[Asked]:
+        """Return messages that ask for consent whose outcome has been known since before `before`, and that `asked`
+        did not name."""
+        ...
+
+    async def asked(self, intent_ids: Sequence[str]) -> None:
+        """Forget what at most 1,000 messages ask for: it is recorded, or nobody was asked."""
+        ...
+
     async def keep_reply(self, reply: KeptReply) -> bool:
         """Queue a reply for review; False when it was there."""
         ...
 
-    async def replies(self, part: Slice, *, with_reviewed: bool = False) -> Page[KeptReply]:
-        """Return replies in order of arrival."""
+    async def replies(
+        self, part: Slice, *, with_reviewed: bool = False, since: datetime | None = None
+    ) -> Page[KeptReply]:
+        """Return replies in order of arrival: those that wait, or all; those that came at `since` or later."""
         ...
 
-
-class ProcessorRegister(Protocol):
-    """Who handles customer data for us."""
-
-    async def processor(self, processor_id: str) -> Processor | None:
-        """Return one processor; None when there is none of this id."""
+    async def reply(self, reply_id: str) -> KeptReply | None:
+        """Return one reply; None when there is none of this id."""
         ...
 
-    async def upsert_processor(self, processor: Processor, now: datetime) -> Processor:
-        """Write the whole record; durable on return, and seen by the very next read."""
-        ...
-
-    async def processors(self, part: Slice) -> Page[Processor]:
-        """Return processors by id."""
+    async def mark_reply(self, reply_id: str, outcome: ReplyOutcome, by: str, now: datetime) -> KeptReply:
+        """Write what came of a reply; the first who says so stands. Raises RequestError REPLY_NOT_FOUND."""
         ...
 
 

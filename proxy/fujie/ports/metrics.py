@@ -18,6 +18,11 @@ class Metrics(Protocol):
         """Count what a provider said to one message (`ports.messaging.Acceptance`)."""
         ...
 
+    def exported(self, end: str, released: int, withheld: int) -> None:
+        """Count an export that ended (`flows.export`): COMPLETE, CANCELLED or a reason code, the rows that left, and those
+        that guards refused."""
+        ...
+
     def received(self, provider: str, what: str) -> None:
         """Count what came from a provider: a receipt, a reply, a block, or what could not be read (`flows.receipts`)."""
         ...

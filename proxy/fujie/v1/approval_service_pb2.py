@@ -27,41 +27,57 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66ujie/v1/approval_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"[\n\x0c\x41pprovalVote\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x08\"\xab\x01\n\x13\x41pprovalRequirement\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x12\n\nvalidation\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12,\n\tvalid_for\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05votes\x18\x06 \x03(\x0b\x32\x16.fujie.v1.ApprovalVote\"\x85\x03\n\x08\x41pproval\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.fujie.v1.ApprovalState\x12\x11\n\trequester\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12\r\n\x05store\x18\x07 \x01(\t\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x0c\n\x04rows\x18\t \x01(\x05\x12\x33\n\x0crequirements\x18\n \x03(\x0b\x32\x1d.fujie.v1.ApprovalRequirement\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nded_by\x18\r \x01(\t\x12,\n\x08\x65nded_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"M\n\x12GetApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"h\n\x13GetApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"}\n\x14ListApprovalsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x13\n\x0bwith_closed\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x84\x01\n\x15ListApprovalsResponse\x12%\n\tapprovals\x18\x01 \x03(\x0b\x32\x12.fujie.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"I\n\x0e\x41pproveRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"d\n\x0f\x41pproveResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"H\n\rRejectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"c\n\x0eRejectResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"P\n\x15RevokeApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x16RevokeApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*\xd6\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x41PPROVAL_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x41PPROVAL_STATE_REVOKED\x10\x04\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x05\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x06\x32\x81\x03\n\x0f\x41pprovalService\x12J\n\x0bGetApproval\x12\x1c.fujie.v1.GetApprovalRequest\x1a\x1d.fujie.v1.GetApprovalResponse\x12P\n\rListApprovals\x12\x1e.fujie.v1.ListApprovalsRequest\x1a\x1f.fujie.v1.ListApprovalsResponse\x12>\n\x07\x41pprove\x12\x18.fujie.v1.ApproveRequest\x1a\x19.fujie.v1.ApproveResponse\x12;\n\x06Reject\x12\x17.fujie.v1.RejectRequest\x1a\x18.fujie.v1.RejectResponse\x12S\n\x0eRevokeApproval\x12\x1f.fujie.v1.RevokeApprovalRequest\x1a .fujie.v1.RevokeApprovalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66ujie/v1/approval_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n\x0c\x41pprovalVote\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12(\n\x04time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06\x63ounts\x18\x03 \x01(\x08\x12\x0f\n\x07\x63omment\x18\x04 \x01(\t\"\xab\x01\n\x13\x41pprovalRequirement\x12\r\n\x05guard\x18\x01 \x01(\t\x12\x12\n\nvalidation\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x05\x12,\n\tvalid_for\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x05votes\x18\x06 \x03(\x0b\x32\x16.fujie.v1.ApprovalVote\"\x9c\x03\n\x08\x41pproval\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x05state\x18\x02 \x01(\x0e\x32\x17.fujie.v1.ApprovalState\x12\x11\n\trequester\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07purpose\x18\x05 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x06 \x01(\t\x12\r\n\x05store\x18\x07 \x01(\t\x12\x0e\n\x06\x66ields\x18\x08 \x03(\t\x12\x0c\n\x04rows\x18\t \x01(\x05\x12\x33\n\x0crequirements\x18\n \x03(\x0b\x32\x1d.fujie.v1.ApprovalRequirement\x12.\n\ncreated_at\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08\x65nded_by\x18\r \x01(\t\x12,\n\x08\x65nded_at\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\rended_comment\x18\x0f \x01(\t\"+\n\x0c\x43onsentCount\x12\r\n\x05state\x18\x01 \x01(\t\x12\x0c\n\x04rows\x18\x02 \x01(\x03\"\x98\x01\n\x10RequesterHistory\x12\x17\n\x0f\x61pprovals_asked\x18\x01 \x01(\x03\x12\x16\n\x0e\x61pprovals_used\x18\x02 \x01(\x03\x12\x1a\n\x12\x61pprovals_rejected\x18\x03 \x01(\x03\x12\x0f\n\x07\x65xports\x18\x04 \x01(\x03\x12\x15\n\rexported_rows\x18\x05 \x01(\x03\x12\x0f\n\x07partial\x18\x06 \x01(\x08\"k\n\x0b\x45xportTerms\x12\x0e\n\x06\x66ilter\x18\x01 \x01(\t\x12\x0e\n\x06\x66ormat\x18\x02 \x01(\t\x12\x10\n\x08max_rows\x18\x03 \x01(\x03\x12\x15\n\rlease_seconds\x18\x04 \x01(\x03\x12\x13\n\x0blease_opens\x18\x05 \x01(\x05\"V\n\x0b\x45xportFound\x12\x0c\n\x04rows\x18\x01 \x01(\x03\x12(\n\x08\x63onsents\x18\x02 \x03(\x0b\x32\x16.fujie.v1.ConsentCount\x12\x0f\n\x07partial\x18\x03 \x01(\x08\"\x9f\x02\n\x0f\x41pprovalPreview\x12\x33\n\x05steps\x18\x01 \x03(\x0b\x32$.fujie.v1.ApprovalPreview.StepsEntry\x12!\n\x04risk\x18\x02 \x01(\x0e\x32\x13.fujie.v1.RiskGrade\x12\r\n\x05signs\x18\x03 \x03(\t\x12+\n\x07history\x18\x04 \x01(\x0b\x32\x1a.fujie.v1.RequesterHistory\x12$\n\x05terms\x18\x05 \x01(\x0b\x32\x15.fujie.v1.ExportTerms\x12$\n\x05\x66ound\x18\x06 \x01(\x0b\x32\x15.fujie.v1.ExportFound\x1a,\n\nStepsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"c\n\x12GetApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x14\n\x0cwith_preview\x18\x03 \x01(\x08\"\x94\x01\n\x13GetApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12*\n\x07preview\x18\x03 \x01(\x0b\x32\x19.fujie.v1.ApprovalPreview\"\x93\x01\n\x14ListApprovalsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x13\n\x0bwith_closed\x18\x02 \x01(\x08\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x14\n\x0clatest_first\x18\x05 \x01(\x08\"\x84\x01\n\x15ListApprovalsResponse\x12%\n\tapprovals\x18\x01 \x03(\x0b\x32\x12.fujie.v1.Approval\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Z\n\x0e\x41pproveRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"d\n\x0f\x41pproveResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Y\n\rRejectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x0f\n\x07\x63omment\x18\x03 \x01(\t\"c\n\x0eRejectResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"P\n\x15RevokeApprovalRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x16RevokeApprovalResponse\x12$\n\x08\x61pproval\x18\x01 \x01(\x0b\x32\x12.fujie.v1.Approval\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*\xd6\x01\n\rApprovalState\x12\x1e\n\x1a\x41PPROVAL_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41PPROVAL_STATE_PENDING\x10\x01\x12\x1b\n\x17\x41PPROVAL_STATE_APPROVED\x10\x02\x12\x1b\n\x17\x41PPROVAL_STATE_REJECTED\x10\x03\x12\x1a\n\x16\x41PPROVAL_STATE_REVOKED\x10\x04\x12\x1a\n\x16\x41PPROVAL_STATE_EXPIRED\x10\x05\x12\x17\n\x13\x41PPROVAL_STATE_USED\x10\x06*g\n\tRiskGrade\x12\x1a\n\x16RISK_GRADE_UNSPECIFIED\x10\x00\x12\x12\n\x0eRISK_GRADE_LOW\x10\x01\x12\x15\n\x11RISK_GRADE_MEDIUM\x10\x02\x12\x13\n\x0fRISK_GRADE_HIGH\x10\x03\x32\x81\x03\n\x0f\x41pprovalService\x12J\n\x0bGetApproval\x12\x1c.fujie.v1.GetApprovalRequest\x1a\x1d.fujie.v1.GetApprovalResponse\x12P\n\rListApprovals\x12\x1e.fujie.v1.ListApprovalsRequest\x1a\x1f.fujie.v1.ListApprovalsResponse\x12>\n\x07\x41pprove\x12\x18.fujie.v1.ApproveRequest\x1a\x19.fujie.v1.ApproveResponse\x12;\n\x06Reject\x12\x17.fujie.v1.RejectRequest\x1a\x18.fujie.v1.RejectResponse\x12S\n\x0eRevokeApproval\x12\x1f.fujie.v1.RevokeApprovalRequest\x1a .fujie.v1.RevokeApprovalResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fujie.v1.approval_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_APPROVALSTATE']._serialized_start=1782
-  _globals['_APPROVALSTATE']._serialized_end=1996
+  _globals['_APPROVALPREVIEW_STEPSENTRY']._loaded_options = None
+  _globals['_APPROVALPREVIEW_STEPSENTRY']._serialized_options = b'8\001'
+  _globals['_APPROVALSTATE']._serialized_start=2633
+  _globals['_APPROVALSTATE']._serialized_end=2847
+  _globals['_RISKGRADE']._serialized_start=2849
+  _globals['_RISKGRADE']._serialized_end=2952
   _globals['_APPROVALVOTE']._serialized_start=132
-  _globals['_APPROVALVOTE']._serialized_end=223
-  _globals['_APPROVALREQUIREMENT']._serialized_start=226
-  _globals['_APPROVALREQUIREMENT']._serialized_end=397
-  _globals['_APPROVAL']._serialized_start=400
-  _globals['_APPROVAL']._serialized_end=789
-  _globals['_GETAPPROVALREQUEST']._serialized_start=791
-  _globals['_GETAPPROVALREQUEST']._serialized_end=868
-  _globals['_GETAPPROVALRESPONSE']._serialized_start=870
-  _globals['_GETAPPROVALRESPONSE']._serialized_end=974
-  _globals['_LISTAPPROVALSREQUEST']._serialized_start=976
-  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1101
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1104
-  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=1236
-  _globals['_APPROVEREQUEST']._serialized_start=1238
-  _globals['_APPROVEREQUEST']._serialized_end=1311
-  _globals['_APPROVERESPONSE']._serialized_start=1313
-  _globals['_APPROVERESPONSE']._serialized_end=1413
-  _globals['_REJECTREQUEST']._serialized_start=1415
-  _globals['_REJECTREQUEST']._serialized_end=1487
-  _globals['_REJECTRESPONSE']._serialized_start=1489
-  _globals['_REJECTRESPONSE']._serialized_end=1588
-  _globals['_REVOKEAPPROVALREQUEST']._serialized_start=1590
-  _globals['_REVOKEAPPROVALREQUEST']._serialized_end=1670
-  _globals['_REVOKEAPPROVALRESPONSE']._serialized_start=1672
-  _globals['_REVOKEAPPROVALRESPONSE']._serialized_end=1779
-  _globals['_APPROVALSERVICE']._serialized_start=1999
-  _globals['_APPROVALSERVICE']._serialized_end=2384
+  _globals['_APPROVALVOTE']._serialized_end=240
+  _globals['_APPROVALREQUIREMENT']._serialized_start=243
+  _globals['_APPROVALREQUIREMENT']._serialized_end=414
+  _globals['_APPROVAL']._serialized_start=417
+  _globals['_APPROVAL']._serialized_end=829
+  _globals['_CONSENTCOUNT']._serialized_start=831
+  _globals['_CONSENTCOUNT']._serialized_end=874
+  _globals['_REQUESTERHISTORY']._serialized_start=877
+  _globals['_REQUESTERHISTORY']._serialized_end=1029
+  _globals['_EXPORTTERMS']._serialized_start=1031
+  _globals['_EXPORTTERMS']._serialized_end=1138
+  _globals['_EXPORTFOUND']._serialized_start=1140
+  _globals['_EXPORTFOUND']._serialized_end=1226
+  _globals['_APPROVALPREVIEW']._serialized_start=1229
+  _globals['_APPROVALPREVIEW']._serialized_end=1516
+  _globals['_APPROVALPREVIEW_STEPSENTRY']._serialized_start=1472
+  _globals['_APPROVALPREVIEW_STEPSENTRY']._serialized_end=1516
+  _globals['_GETAPPROVALREQUEST']._serialized_start=1518
+  _globals['_GETAPPROVALREQUEST']._serialized_end=1617
+  _globals['_GETAPPROVALRESPONSE']._serialized_start=1620
+  _globals['_GETAPPROVALRESPONSE']._serialized_end=1768
+  _globals['_LISTAPPROVALSREQUEST']._serialized_start=1771
+  _globals['_LISTAPPROVALSREQUEST']._serialized_end=1918
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_start=1921
+  _globals['_LISTAPPROVALSRESPONSE']._serialized_end=2053
+  _globals['_APPROVEREQUEST']._serialized_start=2055
+  _globals['_APPROVEREQUEST']._serialized_end=2145
+  _globals['_APPROVERESPONSE']._serialized_start=2147
+  _globals['_APPROVERESPONSE']._serialized_end=2247
+  _globals['_REJECTREQUEST']._serialized_start=2249
+  _globals['_REJECTREQUEST']._serialized_end=2338
+  _globals['_REJECTRESPONSE']._serialized_start=2340
+  _globals['_REJECTRESPONSE']._serialized_end=2439
+  _globals['_REVOKEAPPROVALREQUEST']._serialized_start=2441
+  _globals['_REVOKEAPPROVALREQUEST']._serialized_end=2521
+  _globals['_REVOKEAPPROVALRESPONSE']._serialized_start=2523
+  _globals['_REVOKEAPPROVALRESPONSE']._serialized_end=2630
+  _globals['_APPROVALSERVICE']._serialized_start=2955
+  _globals['_APPROVALSERVICE']._serialized_end=3340
 # @@protoc_insertion_point(module_scope)

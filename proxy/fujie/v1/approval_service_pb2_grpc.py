@@ -76,7 +76,7 @@ class ApprovalServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListApprovals(self, request, context):
-        """Lists approvals, the oldest first. Action: approval.read.
+        """Lists approvals, the oldest first unless asked otherwise. Action: approval.read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

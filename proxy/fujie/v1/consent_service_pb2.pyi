@@ -368,3 +368,41 @@ class ListSuppressionsResponse(_message.Message):
     next_page_token: str
     decision: _types_pb2.DecisionSummary
     def __init__(self, suppressions: _Optional[_Iterable[_Union[Suppression, _Mapping]]] = ..., next_page_token: _Optional[str] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+
+class ListExpiringConsentsRequest(_message.Message):
+    __slots__ = ("context", "purpose", "channel", "within_days", "store", "page_size", "page_token")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_DAYS_FIELD_NUMBER: _ClassVar[int]
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    context: _types_pb2.RequestContext
+    purpose: str
+    channel: str
+    within_days: int
+    store: str
+    page_size: int
+    page_token: str
+    def __init__(self, context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., purpose: _Optional[str] = ..., channel: _Optional[str] = ..., within_days: _Optional[int] = ..., store: _Optional[str] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ExpiringConsent(_message.Message):
+    __slots__ = ("store_key", "valid_until")
+    STORE_KEY_FIELD_NUMBER: _ClassVar[int]
+    VALID_UNTIL_FIELD_NUMBER: _ClassVar[int]
+    store_key: _types_pb2.StoreKey
+    valid_until: _timestamp_pb2.Timestamp
+    def __init__(self, store_key: _Optional[_Union[_types_pb2.StoreKey, _Mapping]] = ..., valid_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListExpiringConsentsResponse(_message.Message):
+    __slots__ = ("consents", "count", "next_page_token", "decision")
+    CONSENTS_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    DECISION_FIELD_NUMBER: _ClassVar[int]
+    consents: _containers.RepeatedCompositeFieldContainer[ExpiringConsent]
+    count: int
+    next_page_token: str
+    decision: _types_pb2.DecisionSummary
+    def __init__(self, consents: _Optional[_Iterable[_Union[ExpiringConsent, _Mapping]]] = ..., count: _Optional[int] = ..., next_page_token: _Optional[str] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...

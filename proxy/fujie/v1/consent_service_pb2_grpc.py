@@ -65,6 +65,11 @@ class ConsentServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.FromString,
                 _registered_method=True)
+        self.ListExpiringConsents = channel.unary_unary(
+                '/fujie.v1.ConsentService/ListExpiringConsents',
+                request_serializer=fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsResponse.FromString,
+                _registered_method=True)
         self.AddSuppression = channel.unary_unary(
                 '/fujie.v1.ConsentService/AddSuppression',
                 request_serializer=fujie_dot_v1_dot_consent__service__pb2.AddSuppressionRequest.SerializeToString,
@@ -129,6 +134,13 @@ class ConsentServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListExpiringConsents(self, request, context):
+        """Lists consents that stand and end soon, so that customers can be asked again in time. Action: consent.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AddSuppression(self, request, context):
         """Records an opt-out; it holds for the very next call and beats every consent. Action: suppression.add.
         """
@@ -182,6 +194,11 @@ def add_ConsentServiceServicer_to_server(servicer, server):
                     servicer.ExportConsentEvidence,
                     request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.SerializeToString,
+            ),
+            'ListExpiringConsents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListExpiringConsents,
+                    request_deserializer=fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsResponse.SerializeToString,
             ),
             'AddSuppression': grpc.unary_unary_rpc_method_handler(
                     servicer.AddSuppression,
@@ -362,6 +379,33 @@ class ConsentService(object):
             '/fujie.v1.ConsentService/ExportConsentEvidence',
             fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceRequest.SerializeToString,
             fujie_dot_v1_dot_consent__service__pb2.ExportConsentEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListExpiringConsents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.ConsentService/ListExpiringConsents',
+            fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsRequest.SerializeToString,
+            fujie_dot_v1_dot_consent__service__pb2.ListExpiringConsentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

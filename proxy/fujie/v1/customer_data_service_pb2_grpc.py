@@ -50,6 +50,11 @@ class CustomerDataServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.FromString,
                 _registered_method=True)
+        self.ExportCustomers = channel.unary_stream(
+                '/fujie.v1.CustomerDataService/ExportCustomers',
+                request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersResponse.FromString,
+                _registered_method=True)
         self.MergeCustomers = channel.unary_unary(
                 '/fujie.v1.CustomerDataService/MergeCustomers',
                 request_serializer=fujie_dot_v1_dot_customer__data__service__pb2.MergeCustomersRequest.SerializeToString,
@@ -88,6 +93,14 @@ class CustomerDataServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportCustomers(self, request, context):
+        """Streams the customers of a store who pass a filter, each decided on its own, masked like a look-up: never more than
+        `max_rows`. Who may not be seen is left out. Action: export.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def MergeCustomers(self, request, context):
         """Says, with evidence, that two references are one person. Action: correct.
         """
@@ -119,6 +132,11 @@ def add_CustomerDataServiceServicer_to_server(servicer, server):
                     servicer.SearchCustomers,
                     request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.SerializeToString,
+            ),
+            'ExportCustomers': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportCustomers,
+                    request_deserializer=fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersResponse.SerializeToString,
             ),
             'MergeCustomers': grpc.unary_unary_rpc_method_handler(
                     servicer.MergeCustomers,
@@ -213,6 +231,33 @@ class CustomerDataService(object):
             '/fujie.v1.CustomerDataService/SearchCustomers',
             fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersRequest.SerializeToString,
             fujie_dot_v1_dot_customer__data__service__pb2.SearchCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/fujie.v1.CustomerDataService/ExportCustomers',
+            fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersRequest.SerializeToString,
+            fujie_dot_v1_dot_customer__data__service__pb2.ExportCustomersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,39 +24,66 @@ _sym_db = _symbol_database.Default()
 
 from fujie.v1 import types_pb2 as fujie_dot_v1_dot_types__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fujie/v1/directory_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\"\xde\x01\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x12\n\ndepartment\x18\x04 \x01(\t\x12(\n\nemployment\x18\x05 \x01(\x0e\x32\x14.fujie.v1.Employment\x12$\n\x08training\x18\x06 \x01(\x0e\x32\x12.fujie.v1.Training\x12+\n\nattributes\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\"k\n\x16UpsertPrincipalRequest\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"n\n\x17UpsertPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"L\n\x13GetPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x14GetPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Q\n\x18OffboardPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"p\n\x19OffboardPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xdc\x01\n\x15ListPrincipalsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12(\n\nemployment\x18\x04 \x01(\x0e\x32\x14.fujie.v1.Employment\x12%\n\x04kind\x18\x05 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x87\x01\n\x16ListPrincipalsResponse\x12\'\n\nprincipals\x18\x01 \x03(\x0b\x32\x13.fujie.v1.Principal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*h\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRINCIPAL_KIND_EMPLOYEE\x10\x01\x12\x1a\n\x16PRINCIPAL_KIND_SERVICE\x10\x02*t\n\nEmployment\x12\x1a\n\x16\x45MPLOYMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45MPLOYMENT_ACTIVE\x10\x01\x12\x18\n\x14\x45MPLOYMENT_SUSPENDED\x10\x02\x12\x19\n\x15\x45MPLOYMENT_OFFBOARDED\x10\x03*`\n\x08Training\x12\x18\n\x14TRAINING_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRAINING_VALID\x10\x01\x12\x13\n\x0fTRAINING_LAPSED\x10\x02\x12\x11\n\rTRAINING_NONE\x10\x03\x32\xec\x02\n\x10\x44irectoryService\x12V\n\x0fUpsertPrincipal\x12 .fujie.v1.UpsertPrincipalRequest\x1a!.fujie.v1.UpsertPrincipalResponse\x12M\n\x0cGetPrincipal\x12\x1d.fujie.v1.GetPrincipalRequest\x1a\x1e.fujie.v1.GetPrincipalResponse\x12S\n\x0eListPrincipals\x12\x1f.fujie.v1.ListPrincipalsRequest\x1a .fujie.v1.ListPrincipalsResponse\x12\\\n\x11OffboardPrincipal\x12\".fujie.v1.OffboardPrincipalRequest\x1a#.fujie.v1.OffboardPrincipalResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fujie/v1/directory_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xd4\x02\n\tPrincipal\x12\n\n\x02id\x18\x01 \x01(\t\x12%\n\x04kind\x18\x02 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\r\n\x05roles\x18\x03 \x03(\t\x12\x12\n\ndepartment\x18\x04 \x01(\t\x12(\n\nemployment\x18\x05 \x01(\x0e\x32\x14.fujie.v1.Employment\x12$\n\x08training\x18\x06 \x01(\x0e\x32\x12.fujie.v1.Training\x12+\n\nattributes\x18\x07 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x32\n\x0etraining_until\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0boffboard_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64\x65vices\x18\n \x03(\t\"k\n\x16UpsertPrincipalRequest\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"n\n\x17UpsertPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"L\n\x13GetPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"k\n\x14GetPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"y\n\x18OffboardPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12&\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\x19OffboardPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xdc\x01\n\x15ListPrincipalsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\x12\n\ndepartment\x18\x03 \x01(\t\x12(\n\nemployment\x18\x04 \x01(\x0e\x32\x14.fujie.v1.Employment\x12%\n\x04kind\x18\x05 \x01(\x0e\x32\x17.fujie.v1.PrincipalKind\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\"\x87\x01\n\x16ListPrincipalsResponse\x12\'\n\nprincipals\x18\x01 \x03(\x0b\x32\x13.fujie.v1.Principal\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"P\n\x17SuspendPrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"o\n\x18SuspendPrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"R\n\x19ReinstatePrincipalRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"q\n\x1aReinstatePrincipalResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"_\n\x18TransferCustomersRequest\x12\x0c\n\x04\x66rom\x18\x01 \x01(\t\x12\n\n\x02to\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"\xa9\x01\n\x19TransferCustomersResponse\x12\r\n\x05order\x18\x01 \x01(\t\x12*\n\x06\x64ue_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcampaigns\x18\x03 \x03(\t\x12\x11\n\tapprovals\x18\x04 \x01(\x05\x12+\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xfd\x01\n\x0fOffboardingItem\x12\'\n\x04kind\x18\x01 \x01(\x0e\x32\x19.fujie.v1.OffboardingKind\x12)\n\x05state\x18\x02 \x01(\x0e\x32\x1a.fujie.v1.OffboardingState\x12\x0f\n\x07subject\x18\x03 \x01(\t\x12\x0c\n\x04open\x18\x04 \x01(\x05\x12\r\n\x05order\x18\x05 \x01(\t\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07\x64one_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x64one_by\x18\x08 \x01(\t\"N\n\x15GetOffboardingRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"\xa5\x01\n\x16GetOffboardingResponse\x12&\n\tprincipal\x18\x01 \x01(\x0b\x32\x13.fujie.v1.Principal\x12(\n\x05items\x18\x02 \x03(\x0b\x32\x19.fujie.v1.OffboardingItem\x12\x0c\n\x04\x64one\x18\x03 \x01(\x08\x12+\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"S\n\x17\x41\x63knowledgeOrderRequest\x12\r\n\x05order\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"\xa4\x01\n\x18\x41\x63knowledgeOrderResponse\x12\r\n\x05order\x18\x01 \x01(\t\x12\x33\n\x0f\x61\x63knowledged_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0f\x61\x63knowledged_by\x18\x03 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x04 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*h\n\rPrincipalKind\x12\x1e\n\x1aPRINCIPAL_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17PRINCIPAL_KIND_EMPLOYEE\x10\x01\x12\x1a\n\x16PRINCIPAL_KIND_SERVICE\x10\x02*t\n\nEmployment\x12\x1a\n\x16\x45MPLOYMENT_UNSPECIFIED\x10\x00\x12\x15\n\x11\x45MPLOYMENT_ACTIVE\x10\x01\x12\x18\n\x14\x45MPLOYMENT_SUSPENDED\x10\x02\x12\x19\n\x15\x45MPLOYMENT_OFFBOARDED\x10\x03*`\n\x08Training\x12\x18\n\x14TRAINING_UNSPECIFIED\x10\x00\x12\x12\n\x0eTRAINING_VALID\x10\x01\x12\x13\n\x0fTRAINING_LAPSED\x10\x02\x12\x11\n\rTRAINING_NONE\x10\x03*\xa6\x02\n\x0fOffboardingKind\x12 \n\x1cOFFBOARDING_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17OFFBOARDING_KIND_ACCESS\x10\x01\x12\x1c\n\x18OFFBOARDING_KIND_STREAMS\x10\x02\x12\x1d\n\x19OFFBOARDING_KIND_MESSAGES\x10\x03\x12\x1e\n\x1aOFFBOARDING_KIND_CAMPAIGNS\x10\x04\x12\x1e\n\x1aOFFBOARDING_KIND_APPROVALS\x10\x05\x12\x1b\n\x17OFFBOARDING_KIND_LEASES\x10\x06\x12\x1b\n\x17OFFBOARDING_KIND_DEVICE\x10\x07\x12\x1d\n\x19OFFBOARDING_KIND_TRANSFER\x10\x08*\xb2\x01\n\x10OffboardingState\x12!\n\x1dOFFBOARDING_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OFFBOARDING_STATE_DONE\x10\x01\x12\x1d\n\x19OFFBOARDING_STATE_NOT_DUE\x10\x02\x12!\n\x1dOFFBOARDING_STATE_OUTSTANDING\x10\x03\x12\x1d\n\x19OFFBOARDING_STATE_OVERDUE\x10\x04\x32\xb6\x06\n\x10\x44irectoryService\x12V\n\x0fUpsertPrincipal\x12 .fujie.v1.UpsertPrincipalRequest\x1a!.fujie.v1.UpsertPrincipalResponse\x12M\n\x0cGetPrincipal\x12\x1d.fujie.v1.GetPrincipalRequest\x1a\x1e.fujie.v1.GetPrincipalResponse\x12S\n\x0eListPrincipals\x12\x1f.fujie.v1.ListPrincipalsRequest\x1a .fujie.v1.ListPrincipalsResponse\x12\\\n\x11OffboardPrincipal\x12\".fujie.v1.OffboardPrincipalRequest\x1a#.fujie.v1.OffboardPrincipalResponse\x12Y\n\x10SuspendPrincipal\x12!.fujie.v1.SuspendPrincipalRequest\x1a\".fujie.v1.SuspendPrincipalResponse\x12_\n\x12ReinstatePrincipal\x12#.fujie.v1.ReinstatePrincipalRequest\x1a$.fujie.v1.ReinstatePrincipalResponse\x12\\\n\x11TransferCustomers\x12\".fujie.v1.TransferCustomersRequest\x1a#.fujie.v1.TransferCustomersResponse\x12S\n\x0eGetOffboarding\x12\x1f.fujie.v1.GetOffboardingRequest\x1a .fujie.v1.GetOffboardingResponse\x12Y\n\x10\x41\x63knowledgeOrder\x12!.fujie.v1.AcknowledgeOrderRequest\x1a\".fujie.v1.AcknowledgeOrderResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fujie.v1.directory_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PRINCIPALKIND']._serialized_start=1289
-  _globals['_PRINCIPALKIND']._serialized_end=1393
-  _globals['_EMPLOYMENT']._serialized_start=1395
-  _globals['_EMPLOYMENT']._serialized_end=1511
-  _globals['_TRAINING']._serialized_start=1513
-  _globals['_TRAINING']._serialized_end=1609
-  _globals['_PRINCIPAL']._serialized_start=99
-  _globals['_PRINCIPAL']._serialized_end=321
-  _globals['_UPSERTPRINCIPALREQUEST']._serialized_start=323
-  _globals['_UPSERTPRINCIPALREQUEST']._serialized_end=430
-  _globals['_UPSERTPRINCIPALRESPONSE']._serialized_start=432
-  _globals['_UPSERTPRINCIPALRESPONSE']._serialized_end=542
-  _globals['_GETPRINCIPALREQUEST']._serialized_start=544
-  _globals['_GETPRINCIPALREQUEST']._serialized_end=620
-  _globals['_GETPRINCIPALRESPONSE']._serialized_start=622
-  _globals['_GETPRINCIPALRESPONSE']._serialized_end=729
-  _globals['_OFFBOARDPRINCIPALREQUEST']._serialized_start=731
-  _globals['_OFFBOARDPRINCIPALREQUEST']._serialized_end=812
-  _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_start=814
-  _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_end=926
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=929
-  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=1149
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=1152
-  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=1287
-  _globals['_DIRECTORYSERVICE']._serialized_start=1612
-  _globals['_DIRECTORYSERVICE']._serialized_end=1976
+  _globals['_PRINCIPALKIND']._serialized_start=2899
+  _globals['_PRINCIPALKIND']._serialized_end=3003
+  _globals['_EMPLOYMENT']._serialized_start=3005
+  _globals['_EMPLOYMENT']._serialized_end=3121
+  _globals['_TRAINING']._serialized_start=3123
+  _globals['_TRAINING']._serialized_end=3219
+  _globals['_OFFBOARDINGKIND']._serialized_start=3222
+  _globals['_OFFBOARDINGKIND']._serialized_end=3516
+  _globals['_OFFBOARDINGSTATE']._serialized_start=3519
+  _globals['_OFFBOARDINGSTATE']._serialized_end=3697
+  _globals['_PRINCIPAL']._serialized_start=132
+  _globals['_PRINCIPAL']._serialized_end=472
+  _globals['_UPSERTPRINCIPALREQUEST']._serialized_start=474
+  _globals['_UPSERTPRINCIPALREQUEST']._serialized_end=581
+  _globals['_UPSERTPRINCIPALRESPONSE']._serialized_start=583
+  _globals['_UPSERTPRINCIPALRESPONSE']._serialized_end=693
+  _globals['_GETPRINCIPALREQUEST']._serialized_start=695
+  _globals['_GETPRINCIPALREQUEST']._serialized_end=771
+  _globals['_GETPRINCIPALRESPONSE']._serialized_start=773
+  _globals['_GETPRINCIPALRESPONSE']._serialized_end=880
+  _globals['_OFFBOARDPRINCIPALREQUEST']._serialized_start=882
+  _globals['_OFFBOARDPRINCIPALREQUEST']._serialized_end=1003
+  _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_start=1005
+  _globals['_OFFBOARDPRINCIPALRESPONSE']._serialized_end=1117
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_start=1120
+  _globals['_LISTPRINCIPALSREQUEST']._serialized_end=1340
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_start=1343
+  _globals['_LISTPRINCIPALSRESPONSE']._serialized_end=1478
+  _globals['_SUSPENDPRINCIPALREQUEST']._serialized_start=1480
+  _globals['_SUSPENDPRINCIPALREQUEST']._serialized_end=1560
+  _globals['_SUSPENDPRINCIPALRESPONSE']._serialized_start=1562
+  _globals['_SUSPENDPRINCIPALRESPONSE']._serialized_end=1673
+  _globals['_REINSTATEPRINCIPALREQUEST']._serialized_start=1675
+  _globals['_REINSTATEPRINCIPALREQUEST']._serialized_end=1757
+  _globals['_REINSTATEPRINCIPALRESPONSE']._serialized_start=1759
+  _globals['_REINSTATEPRINCIPALRESPONSE']._serialized_end=1872
+  _globals['_TRANSFERCUSTOMERSREQUEST']._serialized_start=1874
+  _globals['_TRANSFERCUSTOMERSREQUEST']._serialized_end=1969
+  _globals['_TRANSFERCUSTOMERSRESPONSE']._serialized_start=1972
+  _globals['_TRANSFERCUSTOMERSRESPONSE']._serialized_end=2141
+  _globals['_OFFBOARDINGITEM']._serialized_start=2144
+  _globals['_OFFBOARDINGITEM']._serialized_end=2397
+  _globals['_GETOFFBOARDINGREQUEST']._serialized_start=2399
+  _globals['_GETOFFBOARDINGREQUEST']._serialized_end=2477
+  _globals['_GETOFFBOARDINGRESPONSE']._serialized_start=2480
+  _globals['_GETOFFBOARDINGRESPONSE']._serialized_end=2645
+  _globals['_ACKNOWLEDGEORDERREQUEST']._serialized_start=2647
+  _globals['_ACKNOWLEDGEORDERREQUEST']._serialized_end=2730
+  _globals['_ACKNOWLEDGEORDERRESPONSE']._serialized_start=2733
+  _globals['_ACKNOWLEDGEORDERRESPONSE']._serialized_end=2897
+  _globals['_DIRECTORYSERVICE']._serialized_start=3700
+  _globals['_DIRECTORYSERVICE']._serialized_end=4522
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,31 @@ class DirectoryServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalResponse.FromString,
                 _registered_method=True)
+        self.SuspendPrincipal = channel.unary_unary(
+                '/fujie.v1.DirectoryService/SuspendPrincipal',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalResponse.FromString,
+                _registered_method=True)
+        self.ReinstatePrincipal = channel.unary_unary(
+                '/fujie.v1.DirectoryService/ReinstatePrincipal',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalResponse.FromString,
+                _registered_method=True)
+        self.TransferCustomers = channel.unary_unary(
+                '/fujie.v1.DirectoryService/TransferCustomers',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.TransferCustomersRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.TransferCustomersResponse.FromString,
+                _registered_method=True)
+        self.GetOffboarding = channel.unary_unary(
+                '/fujie.v1.DirectoryService/GetOffboarding',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.GetOffboardingRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.GetOffboardingResponse.FromString,
+                _registered_method=True)
+        self.AcknowledgeOrder = channel.unary_unary(
+                '/fujie.v1.DirectoryService/AcknowledgeOrder',
+                request_serializer=fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderResponse.FromString,
+                _registered_method=True)
 
 
 class DirectoryServiceServicer(object):
@@ -83,7 +108,45 @@ class DirectoryServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def OffboardPrincipal(self, request, context):
-        """Ends employment and drops all roles; it holds for the very next call. Action: principal.offboard.
+        """Ends employment and drops all roles; it holds for the very next call. Exports, campaigns and requests for approval of the
+        principal end, and every device gets the order to be wiped. A repetition goes on where a crash left it. Action: principal.offboard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SuspendPrincipal(self, request, context):
+        """Lets a principal do nothing until it is reinstated; its roles stay, its campaigns are paused. Action: principal.offboard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReinstatePrincipal(self, request, context):
+        """Ends a suspension, and calls off an offboarding that is not due yet. Nobody reinstates himself. Action: principal.write.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TransferCustomers(self, request, context):
+        """Hands drafts of campaigns over, ends what was asked of others, and orders the CRM by webhook to hand customers over.
+        Nobody takes over himself. Action: principal.offboard.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetOffboarding(self, request, context):
+        """Returns everything that belongs to an offboarding, done and outstanding. Action: principal.read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AcknowledgeOrder(self, request, context):
+        """Says that an order (a device to wipe, customers to hand over) is carried out; the first acknowledgement stands.
+        Nobody does so for an order about himself. Action: principal.offboard.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,6 +174,31 @@ def add_DirectoryServiceServicer_to_server(servicer, server):
                     servicer.OffboardPrincipal,
                     request_deserializer=fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalResponse.SerializeToString,
+            ),
+            'SuspendPrincipal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SuspendPrincipal,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalResponse.SerializeToString,
+            ),
+            'ReinstatePrincipal': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReinstatePrincipal,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalResponse.SerializeToString,
+            ),
+            'TransferCustomers': grpc.unary_unary_rpc_method_handler(
+                    servicer.TransferCustomers,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.TransferCustomersRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.TransferCustomersResponse.SerializeToString,
+            ),
+            'GetOffboarding': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetOffboarding,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.GetOffboardingRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.GetOffboardingResponse.SerializeToString,
+            ),
+            'AcknowledgeOrder': grpc.unary_unary_rpc_method_handler(
+                    servicer.AcknowledgeOrder,
+                    request_deserializer=fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -222,6 +310,141 @@ class DirectoryService(object):
             '/fujie.v1.DirectoryService/OffboardPrincipal',
             fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalRequest.SerializeToString,
             fujie_dot_v1_dot_directory__service__pb2.OffboardPrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SuspendPrincipal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/SuspendPrincipal',
+            fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.SuspendPrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReinstatePrincipal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/ReinstatePrincipal',
+            fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.ReinstatePrincipalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TransferCustomers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/TransferCustomers',
+            fujie_dot_v1_dot_directory__service__pb2.TransferCustomersRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.TransferCustomersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetOffboarding(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/GetOffboarding',
+            fujie_dot_v1_dot_directory__service__pb2.GetOffboardingRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.GetOffboardingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AcknowledgeOrder(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.DirectoryService/AcknowledgeOrder',
+            fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderRequest.SerializeToString,
+            fujie_dot_v1_dot_directory__service__pb2.AcknowledgeOrderResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -257,26 +257,42 @@ class Recipient(_message.Message):
     def __init__(self, customer: _Optional[_Union[_types_pb2.CustomerRef, _Mapping]] = ..., params: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class AddRecipientsRequest(_message.Message):
-    __slots__ = ("name", "context", "recipients")
+    __slots__ = ("name", "context", "recipients", "query")
     NAME_FIELD_NUMBER: _ClassVar[int]
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     RECIPIENTS_FIELD_NUMBER: _ClassVar[int]
+    QUERY_FIELD_NUMBER: _ClassVar[int]
     name: str
     context: _types_pb2.RequestContext
     recipients: _containers.RepeatedCompositeFieldContainer[Recipient]
-    def __init__(self, name: _Optional[str] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., recipients: _Optional[_Iterable[_Union[Recipient, _Mapping]]] = ...) -> None: ...
+    query: StoreQuery
+    def __init__(self, name: _Optional[str] = ..., context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., recipients: _Optional[_Iterable[_Union[Recipient, _Mapping]]] = ..., query: _Optional[_Union[StoreQuery, _Mapping]] = ...) -> None: ...
+
+class StoreQuery(_message.Message):
+    __slots__ = ("store", "filter", "max_rows", "resume_token")
+    STORE_FIELD_NUMBER: _ClassVar[int]
+    FILTER_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    store: str
+    filter: str
+    max_rows: int
+    resume_token: str
+    def __init__(self, store: _Optional[str] = ..., filter: _Optional[str] = ..., max_rows: _Optional[int] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class AddRecipientsResponse(_message.Message):
-    __slots__ = ("added", "repeated", "refused", "decision")
+    __slots__ = ("added", "repeated", "refused", "decision", "resume_token")
     ADDED_FIELD_NUMBER: _ClassVar[int]
     REPEATED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     DECISION_FIELD_NUMBER: _ClassVar[int]
+    RESUME_TOKEN_FIELD_NUMBER: _ClassVar[int]
     added: int
     repeated: int
     refused: _containers.RepeatedCompositeFieldContainer[_types_pb2.RefusedRows]
     decision: _types_pb2.DecisionSummary
-    def __init__(self, added: _Optional[int] = ..., repeated: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[_types_pb2.RefusedRows, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ...) -> None: ...
+    resume_token: str
+    def __init__(self, added: _Optional[int] = ..., repeated: _Optional[int] = ..., refused: _Optional[_Iterable[_Union[_types_pb2.RefusedRows, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., resume_token: _Optional[str] = ...) -> None: ...
 
 class StartCampaignRequest(_message.Message):
     __slots__ = ("name", "context", "validate_only")

@@ -26,39 +26,55 @@ from fujie.v1 import types_pb2 as fujie_dot_v1_dot_types__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&fujie/v1/subject_request_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfc\x02\n\x0eSubjectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.fujie.v1.SubjectRequestKind\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.fujie.v1.SubjectRequestState\x12\x0b\n\x03sid\x18\x04 \x01(\t\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x07 \x01(\t\x12/\n\x0bresolved_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bresolved_by\x18\t \x01(\t\x12\x30\n\x07outcome\x18\n \x01(\x0e\x32\x1f.fujie.v1.SubjectRequestOutcome\x12\x14\n\x0c\x65vidence_ref\x18\x0b \x01(\t\"I\n\nDisclosure\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"J\n\x11GetRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"l\n\x12GetRequestResponse\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.fujie.v1.SubjectRequest\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xa7\x01\n\x13ListRequestsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\'\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\x15\n\rwith_resolved\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x88\x01\n\x14ListRequestsResponse\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.fujie.v1.SubjectRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\x96\x01\n\x15ResolveRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x30\n\x07outcome\x18\x03 \x01(\x0e\x32\x1f.fujie.v1.SubjectRequestOutcome\x12\x14\n\x0c\x65vidence_ref\x18\x04 \x01(\t\"p\n\x16ResolveRequestResponse\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.fujie.v1.SubjectRequest\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\x93\x01\n\x16ListDisclosuresRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\'\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x8a\x01\n\x17ListDisclosuresResponse\x12)\n\x0b\x64isclosures\x18\x01 \x03(\x0b\x32\x14.fujie.v1.Disclosure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*\x80\x01\n\x12SubjectRequestKind\x12$\n SUBJECT_REQUEST_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSUBJECT_REQUEST_KIND_COMPLAINT\x10\x01\x12 \n\x1cSUBJECT_REQUEST_KIND_ERASURE\x10\x02*\x80\x01\n\x13SubjectRequestState\x12%\n!SUBJECT_REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBJECT_REQUEST_STATE_OPEN\x10\x01\x12\"\n\x1eSUBJECT_REQUEST_STATE_RESOLVED\x10\x02*\xae\x01\n\x15SubjectRequestOutcome\x12\'\n#SUBJECT_REQUEST_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cSUBJECT_REQUEST_OUTCOME_DONE\x10\x01\x12#\n\x1fSUBJECT_REQUEST_OUTCOME_REFUSED\x10\x02\x12%\n!SUBJECT_REQUEST_OUTCOME_WITHDRAWN\x10\x03\x32\xdc\x02\n\x15SubjectRequestService\x12G\n\nGetRequest\x12\x1b.fujie.v1.GetRequestRequest\x1a\x1c.fujie.v1.GetRequestResponse\x12M\n\x0cListRequests\x12\x1d.fujie.v1.ListRequestsRequest\x1a\x1e.fujie.v1.ListRequestsResponse\x12S\n\x0eResolveRequest\x12\x1f.fujie.v1.ResolveRequestRequest\x1a .fujie.v1.ResolveRequestResponse\x12V\n\x0fListDisclosures\x12 .fujie.v1.ListDisclosuresRequest\x1a!.fujie.v1.ListDisclosuresResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&fujie/v1/subject_request_service.proto\x12\x08\x66ujie.v1\x1a\x14\x66ujie/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x01\n\rCustomerReply\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08provider\x18\x02 \x01(\t\x12\x0b\n\x03sid\x18\x03 \x01(\t\x12/\n\x0breceived_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x05 \x01(\t\x12/\n\x0breviewed_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0breviewed_by\x18\x07 \x01(\t\x12\'\n\x07outcome\x18\x08 \x01(\x0e\x32\x16.fujie.v1.ReplyOutcome\"\xfc\x02\n\x0eSubjectRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12*\n\x04kind\x18\x02 \x01(\x0e\x32\x1c.fujie.v1.SubjectRequestKind\x12,\n\x05state\x18\x03 \x01(\x0e\x32\x1d.fujie.v1.SubjectRequestState\x12\x0b\n\x03sid\x18\x04 \x01(\t\x12/\n\x0breceived_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x06\x64ue_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04text\x18\x07 \x01(\t\x12/\n\x0bresolved_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bresolved_by\x18\t \x01(\t\x12\x30\n\x07outcome\x18\n \x01(\x0e\x32\x1f.fujie.v1.SubjectRequestOutcome\x12\x14\n\x0c\x65vidence_ref\x18\x0b \x01(\t\"I\n\nDisclosure\x12\x0b\n\x03\x64\x61y\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x02 \x01(\t\x12\x0f\n\x07purpose\x18\x03 \x01(\t\x12\r\n\x05\x63ount\x18\x04 \x01(\x03\"J\n\x11GetRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"l\n\x12GetRequestResponse\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.fujie.v1.SubjectRequest\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xa7\x01\n\x13ListRequestsRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\'\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\x15\n\rwith_resolved\x18\x03 \x01(\x08\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x88\x01\n\x14ListRequestsResponse\x12*\n\x08requests\x18\x01 \x03(\x0b\x32\x18.fujie.v1.SubjectRequest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\x96\x01\n\x15ResolveRequestRequest\x12\n\n\x02id\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x30\n\x07outcome\x18\x03 \x01(\x0e\x32\x1f.fujie.v1.SubjectRequestOutcome\x12\x14\n\x0c\x65vidence_ref\x18\x04 \x01(\t\"p\n\x16ResolveRequestResponse\x12)\n\x07request\x18\x01 \x01(\x0b\x32\x18.fujie.v1.SubjectRequest\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\x93\x01\n\x16ListDisclosuresRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\'\n\x08\x63ustomer\x18\x02 \x01(\x0b\x32\x15.fujie.v1.CustomerRef\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x8a\x01\n\x17ListDisclosuresResponse\x12)\n\x0b\x64isclosures\x18\x01 \x03(\x0b\x32\x14.fujie.v1.Disclosure\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"\xa8\x01\n\x12ListRepliesRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\x15\n\rwith_reviewed\x18\x02 \x01(\x08\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x04 \x01(\x05\x12\x12\n\npage_token\x18\x05 \x01(\t\"\x85\x01\n\x13ListRepliesResponse\x12(\n\x07replies\x18\x01 \x03(\x0b\x32\x17.fujie.v1.CustomerReply\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"Y\n\x0fGetReplyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\r\n\x05whole\x18\x03 \x01(\x08\"g\n\x10GetReplyResponse\x12&\n\x05reply\x18\x01 \x01(\x0b\x32\x17.fujie.v1.CustomerReply\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\"t\n\x10MarkReplyRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12)\n\x07\x63ontext\x18\x02 \x01(\x0b\x32\x18.fujie.v1.RequestContext\x12\'\n\x07outcome\x18\x03 \x01(\x0e\x32\x16.fujie.v1.ReplyOutcome\"h\n\x11MarkReplyResponse\x12&\n\x05reply\x18\x01 \x01(\x0b\x32\x17.fujie.v1.CustomerReply\x12+\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary*\x8a\x01\n\x0cReplyOutcome\x12\x1d\n\x19REPLY_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n\x12REPLY_OUTCOME_NONE\x10\x01\x12\x1f\n\x1bREPLY_OUTCOME_OPT_OUT_ADDED\x10\x02\x12\"\n\x1eREPLY_OUTCOME_COMPLAINT_OPENED\x10\x03*\x80\x01\n\x12SubjectRequestKind\x12$\n SUBJECT_REQUEST_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSUBJECT_REQUEST_KIND_COMPLAINT\x10\x01\x12 \n\x1cSUBJECT_REQUEST_KIND_ERASURE\x10\x02*\x80\x01\n\x13SubjectRequestState\x12%\n!SUBJECT_REQUEST_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSUBJECT_REQUEST_STATE_OPEN\x10\x01\x12\"\n\x1eSUBJECT_REQUEST_STATE_RESOLVED\x10\x02*\xae\x01\n\x15SubjectRequestOutcome\x12\'\n#SUBJECT_REQUEST_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cSUBJECT_REQUEST_OUTCOME_DONE\x10\x01\x12#\n\x1fSUBJECT_REQUEST_OUTCOME_REFUSED\x10\x02\x12%\n!SUBJECT_REQUEST_OUTCOME_WITHDRAWN\x10\x03\x32\xb1\x04\n\x15SubjectRequestService\x12G\n\nGetRequest\x12\x1b.fujie.v1.GetRequestRequest\x1a\x1c.fujie.v1.GetRequestResponse\x12M\n\x0cListRequests\x12\x1d.fujie.v1.ListRequestsRequest\x1a\x1e.fujie.v1.ListRequestsResponse\x12S\n\x0eResolveRequest\x12\x1f.fujie.v1.ResolveRequestRequest\x1a .fujie.v1.ResolveRequestResponse\x12V\n\x0fListDisclosures\x12 .fujie.v1.ListDisclosuresRequest\x1a!.fujie.v1.ListDisclosuresResponse\x12J\n\x0bListReplies\x12\x1c.fujie.v1.ListRepliesRequest\x1a\x1d.fujie.v1.ListRepliesResponse\x12\x41\n\x08GetReply\x12\x19.fujie.v1.GetReplyRequest\x1a\x1a.fujie.v1.GetReplyResponse\x12\x44\n\tMarkReply\x12\x1a.fujie.v1.MarkReplyRequest\x1a\x1b.fujie.v1.MarkReplyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fujie.v1.subject_request_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBJECTREQUESTKIND']._serialized_start=1619
-  _globals['_SUBJECTREQUESTKIND']._serialized_end=1747
-  _globals['_SUBJECTREQUESTSTATE']._serialized_start=1750
-  _globals['_SUBJECTREQUESTSTATE']._serialized_end=1878
-  _globals['_SUBJECTREQUESTOUTCOME']._serialized_start=1881
-  _globals['_SUBJECTREQUESTOUTCOME']._serialized_end=2055
-  _globals['_SUBJECTREQUEST']._serialized_start=108
-  _globals['_SUBJECTREQUEST']._serialized_end=488
-  _globals['_DISCLOSURE']._serialized_start=490
-  _globals['_DISCLOSURE']._serialized_end=563
-  _globals['_GETREQUESTREQUEST']._serialized_start=565
-  _globals['_GETREQUESTREQUEST']._serialized_end=639
-  _globals['_GETREQUESTRESPONSE']._serialized_start=641
-  _globals['_GETREQUESTRESPONSE']._serialized_end=749
-  _globals['_LISTREQUESTSREQUEST']._serialized_start=752
-  _globals['_LISTREQUESTSREQUEST']._serialized_end=919
-  _globals['_LISTREQUESTSRESPONSE']._serialized_start=922
-  _globals['_LISTREQUESTSRESPONSE']._serialized_end=1058
-  _globals['_RESOLVEREQUESTREQUEST']._serialized_start=1061
-  _globals['_RESOLVEREQUESTREQUEST']._serialized_end=1211
-  _globals['_RESOLVEREQUESTRESPONSE']._serialized_start=1213
-  _globals['_RESOLVEREQUESTRESPONSE']._serialized_end=1325
-  _globals['_LISTDISCLOSURESREQUEST']._serialized_start=1328
-  _globals['_LISTDISCLOSURESREQUEST']._serialized_end=1475
-  _globals['_LISTDISCLOSURESRESPONSE']._serialized_start=1478
-  _globals['_LISTDISCLOSURESRESPONSE']._serialized_end=1616
-  _globals['_SUBJECTREQUESTSERVICE']._serialized_start=2058
-  _globals['_SUBJECTREQUESTSERVICE']._serialized_end=2406
+  _globals['_REPLYOUTCOME']._serialized_start=2583
+  _globals['_REPLYOUTCOME']._serialized_end=2721
+  _globals['_SUBJECTREQUESTKIND']._serialized_start=2724
+  _globals['_SUBJECTREQUESTKIND']._serialized_end=2852
+  _globals['_SUBJECTREQUESTSTATE']._serialized_start=2855
+  _globals['_SUBJECTREQUESTSTATE']._serialized_end=2983
+  _globals['_SUBJECTREQUESTOUTCOME']._serialized_start=2986
+  _globals['_SUBJECTREQUESTOUTCOME']._serialized_end=3160
+  _globals['_CUSTOMERREPLY']._serialized_start=108
+  _globals['_CUSTOMERREPLY']._serialized_end=342
+  _globals['_SUBJECTREQUEST']._serialized_start=345
+  _globals['_SUBJECTREQUEST']._serialized_end=725
+  _globals['_DISCLOSURE']._serialized_start=727
+  _globals['_DISCLOSURE']._serialized_end=800
+  _globals['_GETREQUESTREQUEST']._serialized_start=802
+  _globals['_GETREQUESTREQUEST']._serialized_end=876
+  _globals['_GETREQUESTRESPONSE']._serialized_start=878
+  _globals['_GETREQUESTRESPONSE']._serialized_end=986
+  _globals['_LISTREQUESTSREQUEST']._serialized_start=989
+  _globals['_LISTREQUESTSREQUEST']._serialized_end=1156
+  _globals['_LISTREQUESTSRESPONSE']._serialized_start=1159
+  _globals['_LISTREQUESTSRESPONSE']._serialized_end=1295
+  _globals['_RESOLVEREQUESTREQUEST']._serialized_start=1298
+  _globals['_RESOLVEREQUESTREQUEST']._serialized_end=1448
+  _globals['_RESOLVEREQUESTRESPONSE']._serialized_start=1450
+  _globals['_RESOLVEREQUESTRESPONSE']._serialized_end=1562
+  _globals['_LISTDISCLOSURESREQUEST']._serialized_start=1565
+  _globals['_LISTDISCLOSURESREQUEST']._serialized_end=1712
+  _globals['_LISTDISCLOSURESRESPONSE']._serialized_start=1715
+  _globals['_LISTDISCLOSURESRESPONSE']._serialized_end=1853
+  _globals['_LISTREPLIESREQUEST']._serialized_start=1856
+  _globals['_LISTREPLIESREQUEST']._serialized_end=2024
+  _globals['_LISTREPLIESRESPONSE']._serialized_start=2027
+  _globals['_LISTREPLIESRESPONSE']._serialized_end=2160
+  _globals['_GETREPLYREQUEST']._serialized_start=2162
+  _globals['_GETREPLYREQUEST']._serialized_end=2251
+  _globals['_GETREPLYRESPONSE']._serialized_start=2253
+  _globals['_GETREPLYRESPONSE']._serialized_end=2356
+  _globals['_MARKREPLYREQUEST']._serialized_start=2358
+  _globals['_MARKREPLYREQUEST']._serialized_end=2474
+  _globals['_MARKREPLYRESPONSE']._serialized_start=2476
+  _globals['_MARKREPLYRESPONSE']._serialized_end=2580
+  _globals['_SUBJECTREQUESTSERVICE']._serialized_start=3163
+  _globals['_SUBJECTREQUESTSERVICE']._serialized_end=3724
 # @@protoc_insertion_point(module_scope)

@@ -55,6 +55,21 @@ class SubjectRequestServiceStub(object):
                 request_serializer=fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresRequest.SerializeToString,
                 response_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresResponse.FromString,
                 _registered_method=True)
+        self.ListReplies = channel.unary_unary(
+                '/fujie.v1.SubjectRequestService/ListReplies',
+                request_serializer=fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesResponse.FromString,
+                _registered_method=True)
+        self.GetReply = channel.unary_unary(
+                '/fujie.v1.SubjectRequestService/GetReply',
+                request_serializer=fujie_dot_v1_dot_subject__request__service__pb2.GetReplyRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.GetReplyResponse.FromString,
+                _registered_method=True)
+        self.MarkReply = channel.unary_unary(
+                '/fujie.v1.SubjectRequestService/MarkReply',
+                request_serializer=fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyRequest.SerializeToString,
+                response_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyResponse.FromString,
+                _registered_method=True)
 
 
 class SubjectRequestServiceServicer(object):
@@ -90,6 +105,28 @@ class SubjectRequestServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListReplies(self, request, context):
+        """Lists replies to messages that a person must look at, in the order in which they came, without what was written.
+        Action: subject_request.handle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReply(self, request, context):
+        """Returns a reply with what the customer wrote, personal data in it covered. Action: subject_request.handle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def MarkReply(self, request, context):
+        """Records what came of a reply, and does nothing else. Action: subject_request.handle.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SubjectRequestServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -112,6 +149,21 @@ def add_SubjectRequestServiceServicer_to_server(servicer, server):
                     servicer.ListDisclosures,
                     request_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresRequest.FromString,
                     response_serializer=fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresResponse.SerializeToString,
+            ),
+            'ListReplies': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReplies,
+                    request_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesResponse.SerializeToString,
+            ),
+            'GetReply': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReply,
+                    request_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.GetReplyRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_subject__request__service__pb2.GetReplyResponse.SerializeToString,
+            ),
+            'MarkReply': grpc.unary_unary_rpc_method_handler(
+                    servicer.MarkReply,
+                    request_deserializer=fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyRequest.FromString,
+                    response_serializer=fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -223,6 +275,87 @@ class SubjectRequestService(object):
             '/fujie.v1.SubjectRequestService/ListDisclosures',
             fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresRequest.SerializeToString,
             fujie_dot_v1_dot_subject__request__service__pb2.ListDisclosuresResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReplies(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.SubjectRequestService/ListReplies',
+            fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesRequest.SerializeToString,
+            fujie_dot_v1_dot_subject__request__service__pb2.ListRepliesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.SubjectRequestService/GetReply',
+            fujie_dot_v1_dot_subject__request__service__pb2.GetReplyRequest.SerializeToString,
+            fujie_dot_v1_dot_subject__request__service__pb2.GetReplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MarkReply(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fujie.v1.SubjectRequestService/MarkReply',
+            fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyRequest.SerializeToString,
+            fujie_dot_v1_dot_subject__request__service__pb2.MarkReplyResponse.FromString,
             options,
             channel_credentials,
             insecure,

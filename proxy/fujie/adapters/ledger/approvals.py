@@ -16,13 +16,16 @@ from fujie.adapters.ledger.pages import Keyed, read_page
 from fujie.adapters.ledger.tables import approval as table
 from fujie.adapters.ledger.tables import approval_role
 from fujie.model.approval import (
+    ESCALATE_AFTER,
     OPEN,
     Approval,
     ApprovalFilter,
+    ApprovalHistory,
     ApprovalState,
     Ballot,
     Ending,
     Requirement,
+    Stage,
     Vote,
 )
 from fujie.model.errors import RequestError
@@ -35,6 +38,7 @@ _C = table.c
 _COLUMNS = (
     _C.approval_id, _C.requester, _C.parties, _C.action, _C.purpose, _C.basis, _C.store, _C.fields, _C.rows,
     _C.request_digest, _C.ballots, _C.created_at, _C.ended_as, _C.ended_by, _C.ended_at, _C.decision_id,
+    _C.ended_comment, _C.terms,
 )  # fmt: skip
 
 
@@ -52,8 +56,13 @@ def _approval(row: Sequence[Any]) -> Approval:
         request_digest=row[9],
         ballots=tuple(map(_ballot, json.loads(row[10]))),
         created_at=from_micros(row[11]),
-        ending=Ending(ApprovalState(row[12]), row[13], from_micros(row[14]), row[15]) if row[12] else None,
+        ending=_ending(row[12:17]) if row[12] else None,
+        terms=row[17],
     )
+
+
+def _ending(row: Sequence[Any]) -> Ending:
+    return Ending(ApprovalState(row[0]), row[1], from_micros(row[2]), row[3], row[4] or "")
 
 
 def _ballot(stored: dict[str, Any]) -> Ballot:
@@ -63,8 +72,13 @@ def _ballot(stored: dict[str, Any]) -> Ballot:
         tuple(stored["roles"]),
         stored["count"],
         timedelta(seconds=stored["valid_for_s"]),
+        timedelta(seconds=stored.get("escalate_after_s", ESCALATE_AFTER.total_seconds())),
     )
-    return Ballot(requirement, tuple(Vote(who, from_micros(when)) for who, when in stored["votes"]))
+    votes = (
+        Vote(who, from_micros(when), comment=said[0] if said else "")
+        for who, when, *said in stored["votes"]
+    )
+    return Ballot(requirement, tuple(votes))
 
 
 def _ballots(approval: Approval) -> str:
@@ -75,7 +89,8 @@ def _ballots(approval: Approval) -> str:
             "roles": ballot.requirement.roles,
             "count": ballot.requirement.count,
             "valid_for_s": int(ballot.requirement.valid_for.total_seconds()),
-            "votes": [(vote.principal, to_micros(vote.time)) for vote in ballot.votes],
+            "escalate_after_s": int(ballot.requirement.escalate_after.total_seconds()),
+            "votes": [(vote.principal, to_micros(vote.time), vote.comment) for vote in ballot.votes],
         }
         for ballot in approval.ballots
     ]
@@ -97,6 +112,9 @@ def _values(approval: Approval) -> dict[str, object]:
         "ballots": _ballots(approval),
         "created_at": to_micros(approval.created_at),
         "expires_at": to_micros(approval.expires_at),
+        "terms": approval.terms,
+        "escalates_at": to_micros(approval.escalates_at),
+        "told": int(Stage.NOTHING),
     }
 
 
@@ -119,16 +137,52 @@ def _keyed(row: Sequence[Any]) -> Keyed[Approval]:
     return row[0], _approval(row)
 
 
+_LAST = "g"
+"""Behind every id, which are hexadecimal."""
+
+MOST_TOLD: Final = 100
+"""Approvals of one look for what is to be told; the next look finds the others."""
+
+MOST_HISTORY: Final = 1_000
+
+_NOW = sa.bindparam("now", type_=sa.BigInteger)
+_DUE = Query(
+    sa.select(*_COLUMNS, _C.told)
+    .where(
+        _C.told < int(Stage.EXPIRED),
+        _C.ended_as.is_(None),
+        sa.or_(
+            _C.told == int(Stage.NOTHING),
+            sa.and_(_C.told == int(Stage.ASKED), _C.escalates_at <= _NOW),
+            _C.expires_at <= _NOW,
+        ),
+    )
+    .order_by(_C.approval_id)
+    .limit(MOST_TOLD),
+    lambda row: (_approval(row), Stage(row[-1])),
+)
+_HISTORY: Query[tuple[str | None, int]] = Query(
+    sa.select(_C.ended_as, _C.rows)
+    .where(_C.requester == sa.bindparam("requester"), _C.created_at >= sa.bindparam("since"))
+    .order_by(_C.approval_id.desc())
+    .limit(MOST_HISTORY + 1),
+    lambda row: (row[0], row[1]),
+)
+
+
 @lru_cache(maxsize=32)
-def _listed(count: int, with_closed: bool) -> Query[Keyed[Approval]]:  # noqa: FBT001 - part of a cache key
+def _listed(count: int, with_closed: bool, latest_first: bool) -> Query[Keyed[Approval]]:  # noqa: FBT001 - a cache key
     asked = _C.requester == sa.bindparam("principal")
     if count:
         decides = sa.select(approval_role.c.approval_id).where(one_of(approval_role.c.role, count))
         asked = sa.or_(asked, _C.approval_id.in_(decides))
-    select = sa.select(*_COLUMNS).where(_C.approval_id > sa.bindparam("after", type_=sa.Text), asked)
+    after = sa.bindparam("after", type_=sa.Text)
+    behind = _C.approval_id < after if latest_first else _C.approval_id > after
+    select = sa.select(*_COLUMNS).where(behind, asked)
     if not with_closed:
         select = select.where(*_IS_OPEN)
-    return Query(select.order_by(_C.approval_id).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
+    order = _C.approval_id.desc() if latest_first else _C.approval_id
+    return Query(select.order_by(order).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
 
 
 class Approvals:
@@ -145,12 +199,12 @@ class Approvals:
     async def approval_page(self, asked: ApprovalFilter, part: Slice) -> Page[Approval]:
         """See `ports.Ledger.approval_page`."""
         roles = sorted(asked.roles)
-        query = _listed(padded_size(len(roles)) if roles else 0, asked.with_closed)
+        query = _listed(padded_size(len(roles)) if roles else 0, asked.with_closed, asked.latest_first)
         values = {
             **(members(roles) if roles else {}),
             "principal": asked.principal,
             "now": to_micros(asked.now),
-            "after": part.after,
+            "after": part.after or (_LAST if asked.latest_first else ""),
         }
         return await read_page(self._database, query, values, part)
 
@@ -175,7 +229,7 @@ class Approvals:
         return await self._database.write(work)
 
     async def vote(
-        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime, comment: str = ""
     ) -> Approval:
         """See `ports.Ledger.vote`."""
 
@@ -183,9 +237,13 @@ class Approvals:
             known = _known(connection, approval_id)
             if known.state(now) not in OPEN or principal in known.parties:
                 return known
-            voted = known.voted(principal, roles, now)
+            voted = known.voted(principal, roles, now, comment)
             if voted != known:
-                changed = {"ballots": _ballots(voted), "expires_at": to_micros(voted.expires_at)}
+                changed: dict[str, Any] = {
+                    "ballots": _ballots(voted),
+                    "expires_at": to_micros(voted.expires_at),
+                    "told": int(Stage.ESCALATED),  # who is looked after is not escalated
+                }
                 _change(connection, approval_id, changed)
             return voted
 
@@ -204,11 +262,46 @@ class Approvals:
                 "ended_by": ending.principal,
                 "ended_at": to_micros(ending.time),
                 "decision_id": ending.decision_id,
+                "ended_comment": ending.comment,
+                "terms": "",
+                "told": int(Stage.EXPIRED),
             }
             _change(connection, approval_id, changed)
-            return replace(known, ending=ending)
+            return replace(known, ending=ending, terms="")
 
         return await self._database.write(work)
+
+    async def due(self, now: datetime) -> Sequence[tuple[Approval, Stage]]:
+        """See `ports.Ledger.approvals_due`."""
+        found = await self._database.rows(_DUE, {"now": to_micros(now)})
+        return [(approval, _next(approval, told, now)) for approval, told in found]
+
+    async def told(self, approval_id: str, stage: Stage) -> None:
+        """See `ports.Ledger.approval_told`."""
+        forgets: dict[str, Any] = {"terms": ""} if stage is Stage.EXPIRED else {}
+
+        def work(connection: Connection) -> None:
+            row = {**forgets, "told": int(stage), "change_seq": next_change(connection)}
+            connection.execute(
+                sa.update(table).where(_C.approval_id == approval_id, _C.told < int(stage)).values(row)
+            )
+
+        await self._database.write(work)
+
+    async def history(self, requester: str, since: datetime) -> ApprovalHistory:
+        """See `ports.Ledger.approval_history`."""
+        values = {"requester": requester, "since": to_micros(since)}
+        found = list(await self._database.rows(_HISTORY, values))
+        counted = found[:MOST_HISTORY]
+        used = [rows for ended, rows in counted if ended == ApprovalState.USED]
+        rejected = sum(ended == ApprovalState.REJECTED for ended, _ in counted)
+        return ApprovalHistory(len(counted), len(used), sum(used), rejected, len(found) > MOST_HISTORY)
+
+
+def _next(approval: Approval, told: Stage, now: datetime) -> Stage:
+    if now >= approval.expires_at:
+        return Stage.EXPIRED
+    return Stage(told + 1)
 
 
 def _known(connection: Connection, approval_id: str) -> Approval:

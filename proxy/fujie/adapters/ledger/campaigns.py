@@ -128,6 +128,20 @@ def _cancel(most: int) -> sa.Update:
 
 _CANCEL = _cancel(MOST_CANCELLED)
 
+def _state_of(row: Sequence[Any]) -> tuple[str, CampaignState]:
+    return row[0], CampaignState(row[1])
+
+
+_UNFINISHED_OF = Query(
+    sa.select(_C.campaign_id, _C.state)
+    .where(
+        _C.requester == sa.bindparam("requester"),
+        sa.or_(_C.state == "DRAFT", _C.state == "RUNNING", _C.state == "PAUSED"),
+    )
+    .order_by(_C.campaign_id),
+    _state_of,
+)
+
 _LEFT_BEHIND = Query(
     sa.select(_C.campaign_id)
     .join(campaign_count, _N.campaign_id == _C.campaign_id)
@@ -286,6 +300,31 @@ class Campaigns:
         """Bring to their end cancellations whose process died."""
         for campaign_id in await self._database.rows(_LEFT_BEHIND, {}):
             await self.cancel_messages(campaign_id, now)
+
+    async def unfinished_of(self, requester: str) -> Sequence[tuple[str, CampaignState]]:
+        """See `ports.messaging.Outbox.unfinished_of`."""
+        return await self._database.rows(_UNFINISHED_OF, {"requester": requester})
+
+    async def hand_over(self, requester: str, to: str) -> Sequence[str]:
+        """See `ports.messaging.Outbox.hand_over`."""
+
+        def work(connection: Connection) -> Sequence[str]:
+            drafts = [
+                campaign_id
+                for campaign_id, state in _UNFINISHED_OF.within(connection, {"requester": requester})
+                if state is CampaignState.DRAFT
+            ]
+            for campaign_id in drafts:
+                # A request id is its requester's own: the new one may have used it for something else.
+                his = {"requester": to, "caller": to, "workload": "", "request_id": None}
+                changed = {**his, "change_seq": next_change(connection)}
+                connection.execute(sa.update(table).where(_C.campaign_id == campaign_id).values(changed))
+                connection.execute(
+                    sa.update(message).where(_M.campaign_id == campaign_id).values(requester=to)
+                )
+            return drafts
+
+        return await self._database.write(work)
 
     async def plan(self, campaign_id: str, planned: Sequence[Planned], now: datetime) -> int:
         """See `ports.messaging.Outbox.plan`; two statements for all of them."""

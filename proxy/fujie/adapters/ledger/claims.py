@@ -119,7 +119,11 @@ def _holders(count: int) -> Query[str]:
 _CHANGED_REQUESTER = Query(
     sa.select(principal.c.id).where(
         principal.c.id == sa.bindparam("requester"),
-        sa.or_(principal.c.change_seq > _MARKER, principal.c.employment == "OFFBOARDED"),
+        sa.or_(
+            principal.c.change_seq > _MARKER,
+            principal.c.employment == "OFFBOARDED",
+            principal.c.offboard_at <= sa.bindparam("now", type_=sa.BigInteger),
+        ),
     ),
     first_of,
 )
@@ -131,7 +135,8 @@ _CLAIM = (
         **{
             name: sa.bindparam(name)
             for name in (
-                "address", "content", "segments", "provider", "claimed_at", "claim_seq", "changed_at", "link"
+                "address", "content", "segments", "provider", "claimed_at", "claim_seq", "changed_at", "link",
+                "asks",
             )
         },
     )
@@ -141,9 +146,12 @@ _CLAIM = (
 class _Changed:
     """Who changed since the marker."""
 
-    def __init__(self, connection: Connection, marker: int, requester: str, key_version: str) -> None:
+    def __init__(
+        self, connection: Connection, marker: int, requester: tuple[str, datetime], key_version: str
+    ) -> None:
         at = {"marker": marker}
-        self._is_everybody = bool(_CHANGED_REQUESTER.within(connection, {**at, "requester": requester}))
+        asker = {"requester": requester[0], "now": to_micros(requester[1])}
+        self._is_everybody = bool(_CHANGED_REQUESTER.within(connection, {**at, **asker}))
         self._sids = set(_CHANGED_SIDS.within(connection, at))
         digests = _CHANGED_DIGESTS.within(connection, at)
         claimed = _CLAIMED_ADDRESSES.within(connection, at)
@@ -184,7 +192,7 @@ class Claims:
             if not held:
                 return Claimed()
             reached = _reached_by(connection, lease, [addresses[each] for each in held])
-            changes = _Changed(connection, marker, requester, self._index.id)
+            changes = _Changed(connection, marker, (requester, now), self._index.id)
             claimed, changed, repeated = list[str](), list[str](), list[str]()
             for intent_id, claim in wanted.items():
                 if intent_id not in held:
@@ -241,6 +249,7 @@ def _row(claim: Claim, address: bytes, now: datetime) -> dict[str, object]:
         "claimed_at": to_micros(now),
         "changed_at": to_micros(now),
         "link": claim.link or None,
+        "asks": claim.asks or None,
     }
 
 

@@ -73,6 +73,13 @@ class Database(Protocol):
         """
         ...
 
+    async def overwrite_deleted(self) -> bool:
+        """Overwrite what was deleted in the files of the database, as far as it can; return whether that was done.
+
+        Where false, somebody else held the files: ask again later.
+        """
+        ...
+
     async def close(self) -> None:
         """Finish the transactions that are running and let go of the database; every later call fails."""
         ...

@@ -4,7 +4,7 @@ Most are plain: each of their references leads to one sid, the same, for which n
 way of `aliases`, with what was read for all of them together.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
@@ -91,11 +91,12 @@ _MARKER = Query(sa.select(change_counter.c.value).where(change_counter.c.id == 1
 
 class Group(NamedTuple):
     """Who the customers are, the digest of each of their references, and a change: what is written after these were read
-    has a higher one."""
+    has a higher one. `is_new` tells that something was written for them."""
 
     marker: int
     identities: Sequence[Identity]
     digests: Sequence[Sequence[bytes]]
+    is_new: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,21 +123,32 @@ class Enrolment:
         """Return who they are, each given by all of its references; costs no write when every one is known."""
         if not all(customers):
             raise LedgerError("nobody can be enrolled without a reference", code="INTERNAL")
-        digests = [[self._subjects.digest(ref) for ref in refs] for refs in customers]
+        digest = self.digester
+        digests = [[digest(ref) for ref in refs] for refs in customers]
         every = list({digest for each in digests for digest in each})
-        # Before the reads: what is written between the two has a higher number, and is seen or not.
-        [marker] = await self._database.rows(_MARKER, {})
+        marker = await self.marker()
         plain = await self._plain(customers, digests, every)
         odd = {n: self._aliases(customers[n]) for n, identity in enumerate(plain) if identity is None}
         links = await self._links(list({digest for each in odd.values() for digest in each}))
-        if lacking := await self._lacking(list(odd.values()), links):
+        lacking = await self._lacking(list(odd.values()), links)
+        if lacking:
             await self._database.write(partial(self._add, lacking, now))
-            [marker] = await self._database.rows(_MARKER, {})
+            marker = await self.marker()
             plain = await self._plain(customers, digests, every)
             odd = {n: self._aliases(customers[n]) for n, identity in enumerate(plain) if identity is None}
             links = await self._links(list({digest for each in odd.values() for digest in each}))
         found = dict(zip(odd, await self._whole(list(odd.values()), links), strict=True))
-        return Group(marker, [each or found[n] for n, each in enumerate(plain)], digests)
+        return Group(marker, [each or found[n] for n, each in enumerate(plain)], digests, bool(lacking))
+
+    async def marker(self) -> int:
+        """Return the last change. Read before all else: what is written between the two is higher, and is seen or not."""
+        [marker] = await self._database.rows(_MARKER, {})
+        return marker
+
+    @property
+    def digester(self) -> Callable[[CustomerRef], bytes]:
+        """See `Subjects.digester`."""
+        return self._subjects.digester
 
     def _aliases(self, refs: Sequence[CustomerRef]) -> dict[bytes, Alias]:
         return {entry.digest: entry for entry in map(self._subjects.alias, refs)}

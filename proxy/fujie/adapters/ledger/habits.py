@@ -40,11 +40,10 @@ _BUCKET_S = 60
 _LABEL = b"usage-neighbour"
 _DIGITS = re.compile(r"(\d{1,18})(?=\D*\Z)")  # the last run of digits: what counts up in a reference
 
+_KINDS = ("volume", "sequence", "hours", "shown", "people")
 _COUNTS = Query(
     sa.select(usage_count.c.key, usage_count.c.counts).where(
-        usage_count.c.key.in_(
-            [sa.bindparam("volume", type_=sa.Text), sa.bindparam("sequence", type_=sa.Text)]
-        )
+        usage_count.c.key.in_([sa.bindparam(kind, type_=sa.Text) for kind in _KINDS])
     ),
     lambda row: (row[0], read_counts(row[1])),
 )
@@ -74,10 +73,11 @@ class Observer:
 
     async def habits(self, look: Look) -> Habits:
         """See `ports.Ledger.habits`."""
-        keys = {"volume": _volume(look.principal), "sequence": _sequence(look.principal)}
+        keys = _keys(look)
         found = dict(await self._database.rows(_COUNTS, keys))
-        hits = in_window(found.get(keys["sequence"]) or {}, _bucket(look))
-        return Habits(found.get(keys["volume"]) or {}, sum(hits.values()))
+        told = {kind: found.get(key) or {} for kind, key in keys.items()}
+        hits = in_window(told["sequence"], _bucket(look))
+        return Habits(told["volume"], sum(hits.values()), told["hours"], told["shown"], told["people"])
 
     def watch(self, look: Look) -> None:
         """See `ports.Ledger.watch`."""
@@ -108,8 +108,8 @@ class Observer:
             await self.catch_up()
 
     def _write(self, looks: Sequence[Look], connection: Connection) -> None:
-        keys = {key for look in looks for key in (_volume(look.principal), _sequence(look.principal))}
-        tally = tally_of(connection, keys, {look.sid for look in looks})
+        keys = {key for look in looks for key in _keys(look).values()}
+        tally = tally_of(connection, keys, {seen for look in looks for seen in (look.sid, look.principal)})
         latest = max(look.now for look in looks)
         connection.execute(_OVER, {"before": to_micros(latest - _KEPT)})
         digests = [self._digests(look.ref) for look in looks]
@@ -121,9 +121,9 @@ class Observer:
         known = {(row[0], bytes(row[1]), bool(row[2])) for row in connection.execute(_TRACES, asked)}
         new: dict[_Trace, int] = {}
         for look, of_look in zip(looks, digests, strict=True):
-            if look.sid:
-                tally.see(_volume(look.principal), look.day, look.sid)
-            _follow(look, of_look, tally, known, new)
+            _show(look, tally)
+            if not look.rows:
+                _follow(look, of_look, tally, known, new)
         if new:
             rows = [
                 {"principal": who, "digest": digest, "is_asked": is_asked, "seen_at": at}
@@ -141,6 +141,18 @@ class Observer:
         return [hmac.digest(self._index.secret, _LABEL + b"\0" + text, "sha256") for text in texts]
 
 
+def _show(look: Look, tally: Tally) -> None:
+    """Count the customers that were shown, for the principal and for the department, and the hour."""
+    keys, today = _keys(look), look.day.toordinal()
+    is_new = bool(look.sid) and tally.see(keys["volume"], look.day, look.sid, today)
+    if look.rows:  # each of an export counts, also one that was shown before
+        tally.count(keys["volume"], today, look.rows)
+    if shown := look.rows + is_new:
+        tally.count(keys["shown"], today, shown)
+        tally.see(keys["people"], look.day, look.principal, today)
+        tally.note(keys["hours"], look.hour, 24, look.day)
+
+
 def _follow(
     look: Look, digests: Sequence[bytes], tally: Tally, known: set[_Trace], new: dict[_Trace, int]
 ) -> None:
@@ -150,7 +162,7 @@ def _follow(
     if (who, own, True) in known:
         return
     if (who, own, False) in known:
-        tally.count(_sequence(who), _bucket(look), 1)
+        tally.count(counter_key("sequence", "usage", who), _bucket(look), 1)
     for trace in ((who, own, True), *((who, digest, False) for digest in neighbours)):
         known.add(trace)
         new[trace] = to_micros(look.now)
@@ -170,9 +182,7 @@ def _bucket(look: Look) -> int:
     return int(look.now.timestamp()) // _BUCKET_S
 
 
-def _volume(principal: str) -> str:
-    return counter_key("volume", "usage", principal)
-
-
-def _sequence(principal: str) -> str:
-    return counter_key("sequence", "usage", principal)
+def _keys(look: Look) -> dict[str, str]:
+    """Return the keys of the counters of a principal, and of the department, by kind."""
+    who = {"shown": look.department, "people": look.department}
+    return {kind: counter_key(kind, "usage", who.get(kind, look.principal)) for kind in _KINDS}

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
+from fujie.adapters.clock import SystemClock
 from fujie.adapters.ledger.approvals import Approvals
 from fujie.adapters.ledger.checkpoints import Checkpoints
 from fujie.adapters.ledger.consents import Consents
@@ -11,10 +12,12 @@ from fujie.adapters.ledger.corrections import Corrections
 from fujie.adapters.ledger.database import Database
 from fujie.adapters.ledger.disclosures import Disclosures
 from fujie.adapters.ledger.enrolment import Enrolment
+from fujie.adapters.ledger.exports import Exports
 from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
 from fujie.adapters.ledger.migrate import upgrade
 from fujie.adapters.ledger.notices import Notices
+from fujie.adapters.ledger.notifications import SQLNotifications
 from fujie.adapters.ledger.outbox import SQLOutbox
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.principals import Principals
@@ -26,21 +29,21 @@ from fujie.adapters.ledger.subject_requests import SubjectRequests
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
 from fujie.adapters.ledger.suppressions import Suppressions
 from fujie.adapters.ledger.usage import Usage
-from fujie.model.approval import Approval, ApprovalFilter, Ending
+from fujie.model.approval import Approval, ApprovalFilter, ApprovalHistory, Ending, Stage
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.errors import StartError
-from fujie.model.limit import Charge, Reservation
+from fujie.model.limit import Charge, Reservation, Rows
 from fujie.model.notice import PrivacyNotice
 from fujie.model.page import Page, Slice
 from fujie.model.suppression import Suppression, SuppressionFilter
 from fujie.model.usage import Habits, Look
-from fujie.ports import Identifiers
+from fujie.ports import Clock, Identifiers
 
 
 class SQLLedger:
-    """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox`, `processors`, `requests` and
-    `disclosures` share its database.
+    """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox`, `processors`, `requests`,
+    `disclosures` and `exports` share its database.
 
     It belongs to the event loop that opened it.
     """
@@ -51,9 +54,10 @@ class SQLLedger:
         index: IndexKey,
         identifiers: Identifiers,
         new_wrapped_key: Callable[[str], bytes],
+        clock: Clock | None = None,
     ) -> None:
         self.database = database
-        self.directory = Principals(database)
+        self.directory = Principals(database, clock or SystemClock())
         self.checkpoints = Checkpoints(database)
         self._subjects = Subjects(database, index, identifiers, new_wrapped_key)
         self._enrolment = Enrolment(database, self._subjects)
@@ -61,6 +65,8 @@ class SQLLedger:
         self.processors = Processors(database)
         self.requests = SubjectRequests(database)
         self.disclosures = Disclosures(database)
+        self.exports = Exports(database)
+        self.notifications = SQLNotifications(database)
         self._consents = Consents(database)
         self._recall = Recall(database, self._subjects)
         self._suppressions = Suppressions(database)
@@ -137,6 +143,16 @@ class SQLLedger:
         """See `ports.Ledger.lift_suppression`."""
         return await self._suppressions.lift_suppression(lifted, request_id)
 
+    async def consents_ending(
+        self,
+        purpose: str,
+        ends: tuple[datetime, datetime],
+        given: tuple[datetime, datetime] | None,
+        part: tuple[str, int],
+    ) -> Sequence[str]:
+        """See `ports.Ledger.consents_ending`."""
+        return await self._consents.consents_ending(purpose, ends, given, part)
+
     async def consent_events(self, sids: Sequence[str], purpose: str) -> Sequence[ConsentEvent]:
         """See `ports.Ledger.consent_events`."""
         return await self._consents.consent_events(sids, purpose)
@@ -173,6 +189,10 @@ class SQLLedger:
         """See `ports.Ledger.reserve`."""
         return await self._usage.reserve(reservation)
 
+    async def reserve_rows(self, rows: Rows) -> int:
+        """See `ports.Ledger.reserve_rows`."""
+        return await self._usage.reserve_rows(rows)
+
     async def habits(self, look: Look) -> Habits:
         """See `ports.Ledger.habits`."""
         return await self._observer.habits(look)
@@ -194,14 +214,26 @@ class SQLLedger:
         return await self._approvals.ask_approval(wanted)
 
     async def vote(
-        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime
+        self, approval_id: str, principal: str, roles: frozenset[str], now: datetime, comment: str = ""
     ) -> Approval:
         """See `ports.Ledger.vote`."""
-        return await self._approvals.vote(approval_id, principal, roles, now)
+        return await self._approvals.vote(approval_id, principal, roles, now, comment)
 
     async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
         """See `ports.Ledger.end_approval`."""
         return await self._approvals.end_approval(approval_id, ending)
+
+    async def approvals_due(self, now: datetime) -> Sequence[tuple[Approval, Stage]]:
+        """See `ports.Ledger.approvals_due`."""
+        return await self._approvals.due(now)
+
+    async def approval_told(self, approval_id: str, stage: Stage) -> None:
+        """See `ports.Ledger.approval_told`."""
+        await self._approvals.told(approval_id, stage)
+
+    async def approval_history(self, requester: str, since: datetime) -> ApprovalHistory:
+        """See `ports.Ledger.approval_history`."""
+        return await self._approvals.history(requester, since)
 
     async def check_keys(self, keys: Sequence[ConfiguredKey]) -> None:
         """Refuse to go on with other keys than the ledger was written under; see `keycheck.check_keys`."""
@@ -219,18 +251,20 @@ async def open_ledger(
     identifiers: Identifiers,
     new_wrapped_key: Callable[[str], bytes],
     access: ServerAccess = URL_ALONE,
+    clock: Clock | None = None,
 ) -> SQLLedger:
     """Migrate the ledger at `url` (`sqlite:///path` or `postgresql://user@host:port/database`) and open it.
 
     `new_wrapped_key` takes a new sid and returns its fresh data key, wrapped under the `seal` key.
-    Call `check_keys` before anything else.
+    `clock` tells who has left by now; that of the system when none is given. Call `check_keys` before anything else.
 
     Raises:
         StartError: see `upgrade`.
 
     """
     await upgrade(url, access)
-    return SQLLedger(await _database(url, access), index, identifiers, new_wrapped_key)
+    opened = await _database(url, access)
+    return SQLLedger(opened, index, identifiers, new_wrapped_key, clock)
 
 
 async def _database(url: str, access: ServerAccess) -> Database:

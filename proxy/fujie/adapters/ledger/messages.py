@@ -11,12 +11,12 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger.aliases import STORE_KEY, IndexKey, alias_of, first_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.instant import from_micros, to_micros
-from fujie.adapters.ledger.outbox_tables import IS_CLAIMED, IS_UNKNOWN, message
+from fujie.adapters.ledger.outbox_tables import IS_ASKING, IS_CLAIMED, IS_UNKNOWN, message
 from fujie.adapters.ledger.tables import alias, subject
 from fujie.model.customer import Phone
 from fujie.model.errors import LedgerError
 from fujie.model.message import Category, Message, MessageState
-from fujie.ports.messaging import ProviderLink, Unresolved
+from fujie.ports.messaging import Asked, ProviderLink, Unresolved
 
 ASKED_AGAIN: Final = timedelta(seconds=60)
 """How long a provider is left alone with a message whose outcome it could not tell."""
@@ -147,6 +147,28 @@ def _ask(count: int) -> sa.Update:
     return sa.update(message).where(one_of(_M.intent_id, count)).values(asked_at=sa.bindparam("at"))
 
 
+def _asked(row: Sequence[Any]) -> Asked:
+    return Asked(row[0], row[1], row[2], from_micros(row[3]), row[4] != "FAILED")
+
+
+_ASKING = Query(
+    sa.select(_M.intent_id, _M.provider, _M.asks, _M.claimed_at, _M.state)
+    .where(
+        IS_ASKING,
+        _M.state != "CLAIMED",
+        _M.changed_at < sa.bindparam("before", type_=sa.BigInteger),
+    )
+    .order_by(_M.changed_at)
+    .limit(sa.bindparam("most", type_=sa.Integer)),
+    _asked,
+)
+
+
+@lru_cache(maxsize=16)
+def _recorded(count: int) -> sa.Update:
+    return sa.update(message).where(one_of(_M.intent_id, count)).values(asks=None)
+
+
 def told(connection: Connection, intent_id: str) -> Message:
     """Return a message as the transaction of `connection` sees it; it must be there."""
     for found in _BY_ID.within(connection, {"intent_id": intent_id}):
@@ -192,6 +214,19 @@ class Messages:
         """See `ports.messaging.Outbox.link`."""
         found = await self._database.rows(_BY_LINK, {"link": digest})
         return found[0] if found else None
+
+    async def asking(self, before: datetime, most: int) -> Sequence[Asked]:
+        """See `ports.messaging.Outbox.asking`."""
+        return await self._database.rows(_ASKING, {"before": to_micros(before), "most": most})
+
+    async def asked(self, intent_ids: Sequence[str]) -> None:
+        """See `ports.messaging.Outbox.asked`."""
+
+        def work(connection: Connection) -> None:
+            connection.execute(_recorded(padded_size(len(intent_ids))), members(intent_ids))
+
+        if intent_ids:
+            await self._database.write(work)
 
     async def unresolved(self, provider: str, before: datetime, most: int) -> Sequence[Unresolved]:
         """See `ports.messaging.Outbox.unresolved`; `before` follows the clock, and tells when one was asked last."""

@@ -17,9 +17,17 @@ from fujie.adapters.ledger.standing import Standing, standing
 from fujie.adapters.ledger.subjects import Subjects
 from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.customer import CustomerRef, Identity, Phone
-from fujie.model.message import Claim, Claimed, Message, Planned, Settled
+from fujie.model.message import Claim, Claimed, Message, Planned, ReplyOutcome, Settled
 from fujie.model.page import Page, Slice
-from fujie.ports.messaging import Incoming, KeptReply, ProviderLink, Receipt, Recollection, Unresolved
+from fujie.ports.messaging import (
+    Asked,
+    Incoming,
+    KeptReply,
+    ProviderLink,
+    Receipt,
+    Recollection,
+    Unresolved,
+)
 
 
 class SQLOutbox:
@@ -64,6 +72,14 @@ class SQLOutbox:
     ) -> Campaign:
         """See `ports.messaging.Outbox.move_campaign`."""
         return await self._campaigns.move_campaign(campaign_id, to, now, approved, recipients)
+
+    async def unfinished_of(self, requester: str) -> Sequence[tuple[str, CampaignState]]:
+        """See `ports.messaging.Outbox.unfinished_of`."""
+        return await self._campaigns.unfinished_of(requester)
+
+    async def hand_over(self, requester: str, to: str) -> Sequence[str]:
+        """See `ports.messaging.Outbox.hand_over`."""
+        return await self._campaigns.hand_over(requester, to)
 
     async def plan(self, campaign_id: str, planned: Sequence[Planned], now: datetime) -> int:
         """See `ports.messaging.Outbox.plan`."""
@@ -128,10 +144,28 @@ class SQLOutbox:
         """See `ports.messaging.Outbox.link`."""
         return await self._messages.link(digest)
 
+    async def asking(self, before: datetime, most: int) -> Sequence[Asked]:
+        """See `ports.messaging.Outbox.asking`."""
+        return await self._messages.asking(before, most)
+
+    async def asked(self, intent_ids: Sequence[str]) -> None:
+        """See `ports.messaging.Outbox.asked`."""
+        await self._messages.asked(intent_ids)
+
     async def keep_reply(self, reply: KeptReply) -> bool:
         """See `ports.messaging.Outbox.keep_reply`."""
         return await self._replies.keep_reply(reply)
 
-    async def replies(self, part: Slice, *, with_reviewed: bool = False) -> Page[KeptReply]:
+    async def replies(
+        self, part: Slice, *, with_reviewed: bool = False, since: datetime | None = None
+    ) -> Page[KeptReply]:
         """See `ports.messaging.Outbox.replies`."""
-        return await self._replies.replies(part, with_reviewed=with_reviewed)
+        return await self._replies.replies(part, with_reviewed=with_reviewed, since=since)
+
+    async def reply(self, reply_id: str) -> KeptReply | None:
+        """See `ports.messaging.Outbox.reply`."""
+        return await self._replies.reply(reply_id)
+
+    async def mark_reply(self, reply_id: str, outcome: ReplyOutcome, by: str, now: datetime) -> KeptReply:
+        """See `ports.messaging.Outbox.mark_reply`."""
+        return await self._replies.mark_reply(reply_id, outcome, by, now)

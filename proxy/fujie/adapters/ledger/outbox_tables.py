@@ -96,13 +96,15 @@ message = sa.Table(
     sa.Column("provider_message_id", sa.Text),
     sa.Column("link", sa.LargeBinary),
     instant("asked_at"),
+    sa.Column("asks", sa.Text),
     sa.UniqueConstraint("campaign_id", "sid"),
 )
 """One intent and what became of it; `campaign_id` is NULL for one that is sent alone.
 
 `sealed` is NULL once nobody needs the recipient any more. `holder` leased it until `due_at`, from when on anybody may;
 empty: nobody holds it. `address` to `link` are set by a claim, NULL or empty before; `claim_seq` is the change that
-claimed it. `asked_at` is when its provider was asked last what became of it (0: never).
+claimed it; `asks` is the consent that it asks for, NULL for none and once that is recorded.
+`asked_at` is when its provider was asked last what became of it (0: never).
 """
 
 _M = message.c
@@ -115,6 +117,8 @@ sa.Index(
     "uq_message_request", _M.requester, _M.request_id, unique=True, **_where(_M.request_id.is_not(None))
 )
 sa.Index("uq_message_address", _M.campaign_id, _M.address, unique=True, **_where(_M.address.is_not(None)))
+IS_ASKING = _M.asks.is_not(None)
+sa.Index("ix_message_asks", _M.changed_at, **_where(IS_ASKING))
 sa.Index("uq_message_link", _M.link, unique=True, **_where(_M.link.is_not(None)))
 sa.Index("ix_message_planned", _M.campaign_id, _M.due_at, **_where(IS_PLANNED))
 sa.Index("ix_message_claimed", _M.claimed_at, **_where(IS_CLAIMED))
@@ -141,8 +145,13 @@ reply = sa.Table(
     instant("reviewed_at", nullable=True),
     text("reviewed_by"),
     change_seq(),
+    sa.Column("outcome", sa.Text, nullable=False, server_default=""),
 )
-"""Replies that a person must look at; the text is sealed under the data key of `sid`."""
+"""Replies that a person must look at; the text is sealed under the data key of `sid`. `outcome` is what came of one."""
+
+IS_WAITING = reply.c.reviewed_at.is_(None)
+sa.Index("ix_reply_waiting", reply.c.change_seq, **_where(IS_WAITING))
+sa.Index("ix_reply_id", reply.c.reply_id)
 
 processor = sa.Table(
     "processor",

@@ -130,6 +130,7 @@ _BACK = (
         claim_seq=None,
         provider_message_id=None,
         link=None,
+        asks=None,
     )
 )
 

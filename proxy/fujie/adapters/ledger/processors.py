@@ -77,18 +77,18 @@ _LISTED = Query(
 
 
 class Processors:
-    """The register in the ledger, as `ports.messaging.ProcessorRegister`."""
+    """The register in the ledger, as `ports.processors.ProcessorRegister`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def processor(self, processor_id: str) -> Processor | None:
-        """See `ports.messaging.ProcessorRegister.processor`."""
+        """See `ports.processors.ProcessorRegister.processor`."""
         found = await self._database.rows(_BY_ID, {"id": processor_id})
         return found[0] if found else None
 
     async def upsert_processor(self, processor: Processor, now: datetime) -> Processor:
-        """See `ports.messaging.ProcessorRegister.upsert_processor`."""
+        """See `ports.processors.ProcessorRegister.upsert_processor`."""
 
         def work(connection: Connection) -> Processor:
             # Not ON CONFLICT: nobody else writes at the same time, in any database.
@@ -105,5 +105,5 @@ class Processors:
         return await self._database.write(work)
 
     async def processors(self, part: Slice) -> Page[Processor]:
-        """See `ports.messaging.ProcessorRegister.processors`."""
+        """See `ports.processors.ProcessorRegister.processors`."""
         return await read_page(self._database, _LISTED, {"after": part.after}, part)

@@ -81,6 +81,8 @@ def connect(path: Path, busy_s: float) -> sqlite3.Connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
+        # What is deleted is overwritten with zeros: a key that was destroyed must not lie in a free page.
+        connection.execute("PRAGMA secure_delete = ON")
     except BaseException:
         connection.close()
         raise
@@ -199,6 +201,23 @@ class SQLiteDatabase:
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` as `write` does: one file has one writer."""
         return await self.write(work)
+
+    async def overwrite_deleted(self) -> bool:
+        """Move everything from the write-ahead log to the file, and empty the log: it holds pages as they were."""
+        if self._is_closed:
+            raise LedgerError("the ledger is closed")
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log)
+
+    def _empty_log(self) -> bool:
+        """Return false when another process reads or writes right now; what it left is left for the next time."""
+        raw = self._engine.raw_connection()
+        try:
+            is_busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        except _FAILURES as error:
+            raise _unwritten(error) from None
+        finally:
+            raw.close()
+        return not is_busy
 
     async def _write_all(self) -> None:
         """Run what waits, as one transaction after the other, until nothing does."""

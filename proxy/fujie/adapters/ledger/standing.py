@@ -1,6 +1,6 @@
 """How sending stands, for who watches it: what is on its way too long, what is in doubt, what nobody takes up.
 
-Three reads of partial indexes, whatever the number of messages; nothing is decided by them.
+Five reads of partial indexes, whatever the number of messages; nothing is decided by them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,16 @@ import sqlalchemy as sa
 
 from fujie.adapters.ledger.database import Database, Query
 from fujie.adapters.ledger.instant import from_micros, to_micros
-from fujie.adapters.ledger.outbox_tables import IS_CLAIMED, IS_PLANNED, IS_UNKNOWN, RUNS, campaign, message
+from fujie.adapters.ledger.outbox_tables import (
+    IS_CLAIMED,
+    IS_PLANNED,
+    IS_UNKNOWN,
+    IS_WAITING,
+    RUNS,
+    campaign,
+    message,
+    reply,
+)
 
 DOUBT: Final = timedelta(hours=24)
 """How long a message without an outcome counts: later nobody resolves it any more, and it stays listed as UNKNOWN."""
@@ -24,15 +33,22 @@ _M, _C = message.c, campaign.c
 class Standing:
     """Of the whole ledger. `claimed_s` is the age of the oldest CLAIMED message, `waiting_s` the longest that a running
     campaign has had due messages which nobody took up; 0 when there is none. `unknown` counts messages of the last 24
-    hours whose outcome nobody knows, by provider."""
+    hours whose outcome nobody knows, by provider. `replies` counts those that wait for a person, `reply_s` is the age of
+    the oldest of them."""
 
     claimed_s: float
     waiting_s: float
     unknown: Mapping[str, int]
+    replies: int = 0
+    reply_s: float = 0.0
 
 
 def _moment(row: Sequence[Any]) -> datetime | None:
     return from_micros(row[0]) if row[0] is not None else None
+
+
+def _number(row: Sequence[Any]) -> int:
+    return int(row[0])
 
 
 def _counted(row: Sequence[Any]) -> tuple[str, int]:
@@ -55,13 +71,19 @@ _IN_DOUBT = Query(
 )
 
 
+_REPLIES = Query(sa.select(sa.func.count()).select_from(reply).where(IS_WAITING), _number)
+_OLDEST_REPLY = Query(sa.select(sa.func.min(reply.c.received_at)).where(IS_WAITING), _moment)
+
+
 async def standing(database: Database, now: datetime) -> Standing:
     """Read how sending stands. Raises LedgerError."""
     at = {"now": to_micros(now)}
     (claimed,) = await database.rows(_OLDEST_CLAIM, {})
     (waiting,) = await database.rows(_LONGEST_WAIT, at)
     unknown = await database.rows(_IN_DOUBT, {"since": to_micros(now - DOUBT)})
-    return Standing(_age_s(claimed, now), _age_s(waiting, now), dict(unknown))
+    (replies,) = await database.rows(_REPLIES, {})
+    (oldest,) = await database.rows(_OLDEST_REPLY, {})
+    return Standing(_age_s(claimed, now), _age_s(waiting, now), dict(unknown), replies, _age_s(oldest, now))
 
 
 def _age_s(since: datetime | None, now: datetime) -> float:

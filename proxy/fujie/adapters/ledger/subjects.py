@@ -15,6 +15,7 @@ from fujie.adapters.ledger.aliases import (
     alias_of,
     current,
     digest_of,
+    digester,
     first_of,
     has_number,
     identity_of,
@@ -123,6 +124,11 @@ class Subjects:
     def digest(self, ref: CustomerRef) -> bytes:
         """Return the digest of the alias of a reference."""
         return digest_of(self._index, ref)
+
+    @property
+    def digester(self) -> Callable[[CustomerRef], bytes]:
+        """What makes the digest of the alias of a reference."""
+        return digester(self._index.secret)
 
     def links_within(self, connection: Connection, digests: Sequence[bytes]) -> list[Link]:
         """Return what the digests lead to as the transaction of `connection` sees it."""

@@ -164,6 +164,22 @@ consent_event = sa.Table(
 """
 
 sa.Index(None, consent_event.c.sid, consent_event.c.purpose, consent_event.c.event_time)
+_ENDS = consent_event.c.valid_until.is_not(None)
+_GIVEN = consent_event.c.type == sa.literal_column("'given'")
+sa.Index(
+    "ix_consent_event_end",
+    consent_event.c.purpose,
+    consent_event.c.valid_until,
+    sqlite_where=_ENDS,
+    postgresql_where=_ENDS,
+)
+sa.Index(
+    "ix_consent_event_given",
+    consent_event.c.purpose,
+    consent_event.c.event_time,
+    sqlite_where=_GIVEN,
+    postgresql_where=_GIVEN,
+)
 
 suppression = sa.Table(
     "suppression",
@@ -231,8 +247,21 @@ principal = sa.Table(
     sa.Column("is_administrator", sa.Boolean, nullable=False),
     instant("updated_at"),
     change_seq(),
+    instant("training_until", nullable=True),
+    instant("offboard_at", nullable=True),
+    sa.Column("devices", sa.Text, nullable=False, server_default="[]"),
+    sa.Column("is_leaving", sa.Boolean, nullable=False, server_default=sa.false()),
 )
-"""`is_administrator` follows from `roles` at every write, so that promise 11 is one index probe."""
+"""`is_administrator` follows from `roles` at every write, so that promise 11 is one index probe. From `offboard_at` on somebody
+is OFFBOARDED whatever `employment` says; `training_until` ends a VALID training likewise. `is_leaving` holds from when an
+offboarding is ordered until all that goes with it is done: a process that dies in between leaves it for another."""
+
+sa.Index(
+    "ix_principal_leaving",
+    principal.c.offboard_at,
+    sqlite_where=principal.c.is_leaving.is_(True),
+    postgresql_where=principal.c.is_leaving.is_(True),
+)
 
 sa.Index(None, principal.c.is_administrator, principal.c.employment)
 
@@ -257,9 +286,14 @@ approval = sa.Table(
     instant("ended_at", nullable=True),
     sa.Column("decision_id", sa.Text),
     change_seq(),
+    sa.Column("ended_comment", sa.Text),
+    sa.Column("terms", sa.Text, nullable=False, server_default=""),
+    sa.Column("escalates_at", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("told", sa.SmallInteger, nullable=False, server_default="3"),
 )
 """Approvals. `ballots` holds each requirement with its votes, `expires_at` follows from it at every vote. The end of one
-(`ended_as` to `decision_id`) is written once; NULL until then. No customer stands here, only in `request_digest`."""
+(`ended_as` to `ended_comment`) is written once; NULL until then. No customer stands here, only in `request_digest`, and in
+the sealed `terms` of an export, which go with its end. `told` is a `Stage`; who is told nothing more has the last."""
 
 sa.Index(None, approval.c.requester, approval.c.request_digest)
 # Closed ones stay for ever; to count the open ones of a requester must not cost by what he closed.
@@ -269,6 +303,13 @@ sa.Index(
     approval.c.expires_at,
     sqlite_where=approval.c.ended_as.is_(None),
     postgresql_where=approval.c.ended_as.is_(None),
+)
+
+sa.Index(
+    "ix_approval_due",
+    approval.c.approval_id,
+    sqlite_where=approval.c.told < 3,
+    postgresql_where=approval.c.told < 3,
 )
 
 approval_role = sa.Table(

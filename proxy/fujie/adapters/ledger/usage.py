@@ -11,6 +11,7 @@ time share one: while one transaction runs, the next ones gather.
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache, partial
@@ -22,7 +23,7 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.tables import usage_count, usage_customer
 from fujie.model.errors import LedgerError
-from fujie.model.limit import Charge, Limit, Reservation, bucket_of, in_window
+from fujie.model.limit import PER_CUSTOMER, Charge, Reservation, Rows, bucket_of, counted_on, in_window
 
 MOST_TOGETHER = 256
 """Reservations that share a transaction: enough for a burst, short enough for the next writer."""
@@ -78,7 +79,7 @@ def _customers(count: int) -> Query[_Customer]:
     return Query(
         sa.select(columns.key, columns.day, columns.sid).where(
             one_of(columns.key, count),
-            columns.day == sa.bindparam("day"),
+            columns.day >= sa.bindparam("first"),
             columns.sid == sa.bindparam("sid"),
         ),
         _seen,
@@ -103,7 +104,7 @@ _SEE = sa.text(
     "INSERT INTO usage_customer (key, day, sid) VALUES (:key, :day, :sid) ON CONFLICT DO NOTHING"
 )
 _FORGET = sa.delete(usage_customer).where(usage_customer.c.day < sa.bindparam("before"))
-"""Of every counter: those of people who left and of rules with another name are not taken from any more."""
+"""Of every counter, and of no month that is not over (`counted_on`): those of people who left and of rules with another name are not taken from any more."""
 
 
 class Tally:
@@ -124,8 +125,8 @@ class Tally:
         """Count the reservation on all of its charges; they have room."""
         for charge in reservation.charges:
             key = of_charge(charge, reservation.principal)
-            if charge.limit is Limit.DISTINCT_CUSTOMERS_PER_DAY:
-                self.see(key, reservation.day, reservation.sid)
+            if charge.limit in PER_CUSTOMER:
+                self.see(key, reservation.day, reservation.sid, counted_on(charge.limit, reservation.day))
                 continue
             self.count(key, bucket_of(charge.limit, reservation.now), reservation.amount)
 
@@ -136,31 +137,56 @@ class Tally:
         self._counts[key] = counts
         self.changed.add(key)
 
-    def see(self, key: str, day: date, sid: str) -> None:
-        """Count a customer among the distinct ones of a day, once."""
-        today, counts = day.toordinal(), self._counts.get(key) or {}
-        if (key, today, sid) in self._known:
+    def see(self, key: str, day: date, sid: str, counted: int) -> bool:
+        """Count a customer among the distinct ones of the period that is counted on the day `counted`, once; tell whether
+        it was the first time."""
+        counts = self._counts.get(key) or {}
+        if (key, counted, sid) in self._known:
+            return False
+        self._known.add((key, counted, sid))
+        self.new.append((key, counted, sid))
+        if counted not in counts:
+            self.new_days.add((key, day.toordinal()))
+            counts = {kept: count for kept, count in counts.items() if kept > counted - DAYS_KEPT}
+        self._counts[key] = {**counts, counted: counts.get(counted, 0) + 1}
+        self.changed.add(key)
+        return True
+
+    def note(self, key: str, slot: int, behind: int, day: date) -> None:
+        """Keep `day` as the last one of a slot, and the last one before it under `slot + behind`."""
+        counts, today = dict(self._counts.get(key) or {}), day.toordinal()
+        if counts.get(slot) == today:
             return
-        self._known.add((key, today, sid))
-        self.new.append((key, today, sid))
-        if today not in counts:
-            self.new_days.add((key, today))
-            counts = {kept: count for kept, count in counts.items() if kept > today - DAYS_KEPT}
-        self._counts[key] = {**counts, today: counts.get(today, 0) + 1}
+        if slot in counts:
+            counts[slot + behind] = counts[slot]
+        self._counts[key] = {**counts, slot: today}
         self.changed.add(key)
 
     def stored(self, key: str) -> str:
         """Return the stored form of a counter."""
         return json.dumps(sorted((self._counts[key] or {}).items()), separators=(",", ":"))
 
+    def left(self, charge: Charge, key: str, rows: Rows) -> int:
+        """Return how many more customers a counter has room for; none, when it can not be read."""
+        counts = self._counts.get(key, {})
+        if counts is None:
+            return 0
+        if charge.limit in PER_CUSTOMER:
+            return charge.at_most - counts.get(counted_on(charge.limit, rows.day), 0)
+        return charge.at_most - sum(in_window(counts, bucket_of(charge.limit, rows.now)).values())
+
+    def is_counted(self, charge: Charge, key: str, day: date, sid: str) -> bool:
+        """Tell whether nothing is left to take for a customer: the period has counted it."""
+        return charge.limit in PER_CUSTOMER and (key, counted_on(charge.limit, day), sid) in self._known
+
     def _has_room(self, charge: Charge, reservation: Reservation) -> bool:
         key = of_charge(charge, reservation.principal)
         counts = self._counts.get(key, {})
         if counts is None:  # unreadable is used up, for this principal and rule alone
             return False
-        if charge.limit is Limit.DISTINCT_CUSTOMERS_PER_DAY:
-            today = reservation.day.toordinal()
-            return (key, today, reservation.sid) in self._known or counts.get(today, 0) < charge.at_most
+        if charge.limit in PER_CUSTOMER:
+            on = counted_on(charge.limit, reservation.day)
+            return (key, on, reservation.sid) in self._known or counts.get(on, 0) < charge.at_most
         used = sum(in_window(counts, bucket_of(charge.limit, reservation.now)).values())
         return used + reservation.amount <= charge.at_most
 
@@ -185,26 +211,40 @@ class Usage:
             self._taking = asyncio.ensure_future(self._take_all())
         return await future
 
+    async def reserve_rows(self, rows: Rows) -> int:
+        """See `ports.Ledger.reserve_rows`."""
+        return await self._database.transact(partial(_take_rows, rows))
+
     async def _is_counted(self, reservation: Reservation) -> bool:
         """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
-        if any(charge.limit is not Limit.DISTINCT_CUSTOMERS_PER_DAY for charge in reservation.charges):
+        if not PER_CUSTOMER.issuperset(charge.limit for charge in reservation.charges):
             return False
         keys = frozenset(of_charge(charge, reservation.principal) for charge in reservation.charges)
         asked = (keys, reservation.day, reservation.sid)
         if asked in self._counted:
             return True
-        if len(await self._known(keys, reservation)) < len(keys):
+        if len(await self._known(reservation.charges, reservation)) < len(keys):
             return False
         if len(self._counted) >= _MOST_REMEMBERED:
             self._counted.clear()
         self._counted.add(asked)
         return True
 
-    async def _known(self, keys: Iterable[str], reservation: Reservation) -> list[_Customer]:
-        """Return on which of the counters the customer was counted today."""
-        wanted = sorted(keys)
-        asked = {"day": reservation.day.toordinal(), "sid": reservation.sid}
-        return await self._database.rows(_customers(padded_size(len(wanted))), {**members(wanted), **asked})
+    async def _known(self, charges: Iterable[Charge], reservation: Reservation) -> list[_Customer]:
+        """Return on which of their counters the customer was counted already in the period that is now."""
+        on = {
+            of_charge(charge, reservation.principal): counted_on(charge.limit, reservation.day)
+            for charge in charges
+            if charge.limit in PER_CUSTOMER
+        }
+        if not on:
+            return []
+        wanted = sorted(on)
+        asked = {"sid": reservation.sid, "first": min(on.values())}
+        found = await self._database.rows(
+            _customers(padded_size(len(wanted))), {**members(wanted), **asked}
+        )
+        return [each for each in found if each[1] == on[each[0]]]
 
     async def _look(self, reservation: Reservation) -> frozenset[Charge]:
         """Tell what has no room, without a transaction."""
@@ -212,7 +252,7 @@ class Usage:
         if not keys:
             return frozenset()
         counts = await self._database.rows(_counters(padded_size(len(keys))), members(keys))
-        known = await self._known(keys, reservation) if reservation.sid else []
+        known = await self._known(reservation.also_told, reservation) if reservation.sid else []
         return Tally(dict(counts), known).lacking(reservation.also_told, reservation)
 
     async def _take_all(self) -> None:
@@ -246,6 +286,30 @@ def _take(reservations: Sequence[Reservation], connection: Connection) -> list[f
         results.append(lacking | tally.lacking(reservation.also_told, reservation))
     store(connection, tally)
     return results
+
+
+def _take_rows(rows: Rows, connection: Connection) -> int:
+    """Take the rows in order until one has no room; return how many were taken."""
+    every = {charge for charges, _ in rows.charged for charge in charges}
+    keys = {charge: of_charge(charge, rows.principal) for charge in every}
+    tally = tally_of(connection, keys.values(), {sid for _, sid in rows.charged})
+    left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
+    taken, counted = 0, Counter[Charge]()
+    for charges, sid in rows.charged:
+        news = [charge for charge in charges if not tally.is_counted(charge, keys[charge], rows.day, sid)]
+        if any(left[charge] <= 0 for charge in news):
+            break
+        for charge in news:
+            left[charge] -= 1
+            if charge.limit in PER_CUSTOMER:
+                tally.see(keys[charge], rows.day, sid, counted_on(charge.limit, rows.day))
+            else:
+                counted[charge] += 1
+        taken += 1
+    for charge, amount in counted.items():
+        tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
+    store(connection, tally)
+    return taken
 
 
 def tally_of(connection: Connection, keys: Iterable[str], sids: Iterable[str]) -> Tally:
