@@ -39,7 +39,7 @@ format: $(STAMP) ## apply the formatter and the safe fixes
 
 lock: ## resolve anew (needs uv)
 	uv pip compile pyproject.toml --group dev --all-extras --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
-	uv pip compile pyproject.toml --extra mysql --extra smpp --extra console --extra xlsx --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements-runtime.lock
+	uv pip compile pyproject.toml --extra mysql --extra smpp --extra console --extra scim --extra xlsx --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements-runtime.lock
 	uv pip compile requirements-codegen.in --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements-codegen.lock
 
 # The generator is old on purpose and lives apart: generated code refuses runtimes older than itself.

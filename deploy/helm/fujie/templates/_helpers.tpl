@@ -52,6 +52,52 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "fujie.refuseBadIdentity" . -}}
 {{- include "fujie.refuseBadStores" . -}}
 {{- include "fujie.refuseBadMessaging" . -}}
+{{- include "fujie.refuseBadConsole" . -}}
+{{- include "fujie.refuseBadLifeCycle" . -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadConsole" -}}
+{{- $v := .Values -}}
+{{- $console := $v.config.console -}}
+{{- if and $v.console.enabled (not (and $console.url $v.config.server.unsafe_public_plaintext)) -}}
+{{- fail "console.enabled needs config.console.url, and config.server.unsafe_public_plaintext: the pod ends no TLS on this port, so what stands in front speaks plain HTTP to it." -}}
+{{- end -}}
+{{- if and $v.console.ingress.enabled (not $v.console.enabled) -}}
+{{- fail "console.ingress.enabled is for the console: set console.enabled." -}}
+{{- end -}}
+{{- if and $console.oidc (not $v.console.enabled) -}}
+{{- fail "config.console.oidc is for the console: set console.enabled." -}}
+{{- end -}}
+{{- if and $v.console.clientSecret.existingSecret (not $console.oidc) -}}
+{{- fail "console.clientSecret.existingSecret is the secret of the client in config.console.oidc, which is empty." -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "fujie.refuseBadLifeCycle" -}}
+{{- $v := .Values -}}
+{{- $notify := $v.config.notify -}}
+{{- if ne (empty $notify.url) (empty $v.notifySecret.existingSecret) -}}
+{{- fail "config.notify.url and notifySecret.existingSecret belong together: nobody could tell a webhook that is not signed from a forged one." -}}
+{{- end -}}
+{{- if and (hasPrefix "http://" $notify.url) (not $notify.unsafe_plaintext) -}}
+{{- fail "config.notify.url is plain HTTP: use https://, or say config.notify.unsafe_plaintext." -}}
+{{- end -}}
+{{- if ne (empty $v.config.scim) (empty $v.scimSecret.existingSecret) -}}
+{{- fail "config.scim and scimSecret.existingSecret belong together: the token is what the identity provider proves itself by." -}}
+{{- end -}}
+{{- if and $v.config.scim (not $v.public.enabled) -}}
+{{- fail "config.scim is served by the public port: set public.enabled." -}}
+{{- end -}}
+{{- with $v.config.scim -}}
+{{- if ne (len (default dict .groups)) (values (default dict .groups) | uniq | len) -}}
+{{- fail "config.scim.groups: two groups stand for one role, so that leaving the one would not take what the other gives." -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.config.messaging.replies.confirm -}}
+{{- if not (or .zh .en) -}}
+{{- fail "config.messaging.replies.confirm needs zh or en: a confirmation says something." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "fujie.refuseBadMessaging" -}}
@@ -234,6 +280,24 @@ store-{{ . | replace "_" "-" }}
 {{- if $v.public.enabled -}}
 {{- $_ := set $config.server "public_listen" "0.0.0.0:7081" -}}
 {{- end -}}
+{{- if $v.console.enabled -}}
+{{- $_ := set $config.server "console_listen" "0.0.0.0:7082" -}}
+{{- end -}}
+{{- with $v.console.clientSecret -}}
+{{- if .existingSecret -}}
+{{- $_ := set $config.console.oidc "client_secret_file" (printf "/etc/fujie/console/%s" .key) -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.notifySecret -}}
+{{- if .existingSecret -}}
+{{- $_ := set $config.notify "secret_file" (printf "/etc/fujie/notify/%s" .key) -}}
+{{- end -}}
+{{- end -}}
+{{- with $v.scimSecret -}}
+{{- if .existingSecret -}}
+{{- $_ := set $config.scim "token_file" (printf "/etc/fujie/scim/%s" .key) -}}
+{{- end -}}
+{{- end -}}
 {{- range $name, $each := $config.messaging.providers -}}
 {{- with get $v.providerSecrets $name -}}
 {{- $_ := set $each "secret_file" (printf "/etc/fujie/providers/%s/%s" $name (default "secret" .key)) -}}
@@ -264,6 +328,17 @@ store-{{ . | replace "_" "-" }}
 {{- $_ := set $config.policy "paths" (list "/etc/fujie/policies") -}}
 {{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Secrets of one entry each, by the directory below /etc/fujie where they are mounted. */}}
+{{- define "fujie.otherSecrets" -}}
+{{- $found := dict -}}
+{{- range $name, $ref := dict "console" .Values.console.clientSecret "notify" .Values.notifySecret "scim" .Values.scimSecret -}}
+{{- with $ref.existingSecret -}}
+{{- $_ := set $found $name . -}}
+{{- end -}}
+{{- end -}}
+{{- toYaml $found -}}
 {{- end -}}
 
 {{/* Settings that come from the pod and from Secrets. */}}
