@@ -16,10 +16,11 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from fujie.adapters.ledger.notifications import Waiting
+from fujie.adapters.ledger.pending import Pending
 from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.metrictable import TABLE, Merge, row_of
 from fujie.model.reasons import BUILT_IN_REASONS
-from fujie.model.vocabulary import Action, Effect
+from fujie.model.vocabulary import APPROVABLE, Action, Effect
 
 OTHER = "other"
 """Stands for every label value that was not known beforehand."""
@@ -136,6 +137,9 @@ class PrometheusMetrics:
         self._exports = self._counter("fujie_exports_total")
         for end in EXPORT_ENDS:
             self._exports.labels(end)
+        self._glass = self._counter("fujie_break_glass_total")
+        for action in APPROVABLE:
+            self._glass.labels(action.value)
         for what in ("released", "withheld"):
             self._export_rows.labels(what)
         self._failures = self._counter("fujie_log_failures_total")
@@ -192,11 +196,27 @@ class PrometheusMetrics:
         self._gauges["fujie_notifications_failed"].set(standing.failed)
         self._gauges["fujie_notifications_overdue"].set(standing.overdue)
 
+    def waiting(self, pending: Pending) -> None:
+        """Show how much waits for people."""
+        self._gauges["fujie_approvals_waiting"].set(pending.approvals)
+        self._gauges["fujie_approvals_escalated"].set(pending.escalated)
+        self._gauges["fujie_offboardings_scheduled"].set(pending.scheduled)
+        self._gauges["fujie_offboardings_unfinished"].set(pending.unfinished)
+
     def exported(self, end: str, released: int, withheld: int) -> None:
         """See `ports.Metrics.exported`."""
         self._exports.labels(end if end in self._reasons or end in EXPORT_ENDS else OTHER).inc()
         self._export_rows.labels("released").inc(released)
         self._export_rows.labels("withheld").inc(withheld)
+
+    def broke_glass(self, action: str) -> None:
+        """See `ports.Metrics.broke_glass`."""
+        self._glass.labels(action).inc()
+
+    def reviews(self, waiting: int, overdue: int) -> None:
+        """Show how many uses of break-glass nobody has reviewed, and how many of these are overdue."""
+        self._gauges["fujie_break_glass_reviews_waiting"].set(waiting)
+        self._gauges["fujie_break_glass_reviews_overdue"].set(overdue)
 
     def leases(self, open_: int) -> None:
         """Show how many leased files can still be opened."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from fujie.app.problems import Collector
@@ -43,6 +43,22 @@ class Callback(Section):
     )
 
 
+class Confirming(Section):
+    """The text that confirms a customer's "stop"."""
+
+    signature: Text = Field(description="Signature of the text, one of the policies' senders.")
+    zh: str = Field(default="", description="Template for numbers of China, Hong Kong, Macao and Taiwan.")
+    en: str = Field(
+        default="", description="Template for all others; where one of the two is missing the other serves."
+    )
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "Confirming":
+        if not self.zh and not self.en:
+            raise PydanticCustomError("setting_missing", "confirm needs zh or en")
+        return self
+
+
 class Replies(Section):
     """What a customer's "stop" closes."""
 
@@ -54,6 +70,10 @@ class Replies(Section):
     by_signature: bool = Field(
         default=False,
         description="Close only for the signature that was replied to, where the provider tells it; else for all.",
+    )
+    confirm: Confirming | None = Field(
+        default=None,
+        description="The text that confirms it once, through the same provider; without it nothing does.",
     )
 
 

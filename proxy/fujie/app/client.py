@@ -22,6 +22,7 @@ from fujie.v1.approval_service_pb2_grpc import ApprovalServiceStub
 from fujie.v1.consent_service_pb2_grpc import ConsentServiceStub
 from fujie.v1.customer_data_service_pb2_grpc import CustomerDataServiceStub
 from fujie.v1.directory_service_pb2_grpc import DirectoryServiceStub
+from fujie.v1.export_service_pb2_grpc import ExportServiceStub
 from fujie.v1.messaging_service_pb2_grpc import MessagingServiceStub
 from fujie.v1.policy_service_pb2_grpc import PolicyServiceStub
 from fujie.v1.processor_service_pb2_grpc import ProcessorServiceStub
@@ -53,6 +54,7 @@ class Stubs:
     messages: MessagingServiceStub
     processors: ProcessorServiceStub
     requests: SubjectRequestServiceStub
+    exports: ExportServiceStub
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ def connect(
         MessagingServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         ProcessorServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         SubjectRequestServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
+        ExportServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
     )
 
 

@@ -1,8 +1,8 @@
 """Who asks "who has seen my data" is answered from the log: each worker indexes its own by customer, behind the calls.
 
 It reads what is signed, so never ahead of the disk, and at most `MOST_ENTRIES` a second, so that a restart that has much
-to catch up slows nothing down. What counts is what let data out: a look-up that was allowed, and a message that was
-released and went out. An entry of the outcome names those to whom nothing was sent after all, and takes that back.
+to catch up slows nothing down. What counts is what let data out: a look-up that was allowed, a row of an export that was
+released, and a message that was released and went out. An entry of the outcome names those to whom nothing was sent after all, and takes that back.
 """
 
 import asyncio
@@ -38,6 +38,7 @@ _LONGEST_PAUSE_S = 30.0
 _COUNTS = {
     (EntryKind.DECISION.value, Action.LOOKUP.value): 1,
     (EntryKind.RELEASE.value, Action.SEND.value): 1,
+    (EntryKind.RELEASE.value, Action.EXPORT.value): 1,
     (EntryKind.OUTCOME.value, Action.SEND.value): -1,
 }
 """What an entry that allows says of each customer whom it names."""

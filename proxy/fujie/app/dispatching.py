@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from fujie.app.logs import log_event
 from fujie.audit.errors import AuditError
 from fujie.flows.dispatch import MOST, Dispatched, dispatch
+from fujie.flows.double_opt_in import record_left
 from fujie.flows.gate import Gate, Sending
 from fujie.flows.receipts import receive
 from fujie.flows.resolution import resolve
@@ -124,6 +125,7 @@ class Dispatching:
     async def _sweep(self) -> None:
         longest = max((each.timeout_s for each in self._sending.providers.values()), default=0.0)
         await self._sending.outbox.sweep(self._gate.clock.now(), longest + LATE_S + _SETTLING_S + _SKEW_S)
+        await record_left(self._gate)
 
 
 def _polling(gate: Gate, provider: Provider) -> Callable[[], Awaitable[object]]:

@@ -88,6 +88,11 @@ async def _listen(server: Server, supervisor: Supervisor, open_things: AsyncExit
             public = HeldAddress(server.public_listen)
             open_things.callback(public.close)
             addresses["public"] = public.text
+    if server.console_listen:
+        with found.gathering():
+            console = HeldAddress(server.console_listen)
+            open_things.callback(console.close)
+            addresses["console"] = console.text
     with found.gathering():
         health = HealthListener(supervisor.why_not, supervisor.but)
         port = await health.start(*split_address(server.http_listen))
@@ -113,9 +118,8 @@ def _scraped(supervisor: Supervisor) -> Callable[[], Series]:
 
 async def _started(supervisor: Supervisor, addresses: Mapping[str, str], stop: asyncio.Event) -> bool:
     """Start all workers; tell whether nobody asked to end meanwhile: then none is left. Raises CannotStart."""
-    starting = asyncio.create_task(
-        supervisor.start(addresses["grpc"], addresses.get("public")), name="start"
-    )
+    held = {"public_listen": addresses.get("public"), "console_listen": addresses.get("console")}
+    starting = asyncio.create_task(supervisor.start(addresses["grpc"], held), name="start")
     asked = asyncio.create_task(stop.wait(), name="signal")
     await asyncio.wait({asked, starting}, return_when=asyncio.FIRST_COMPLETED)
     asked.cancel()

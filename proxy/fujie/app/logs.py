@@ -20,6 +20,7 @@ FIELDS = frozenset(
         "grpc",
         "http",
         "public",
+        "console",
         "metrics",
         "version",
         "digest",

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from fujie.app.callbacks import Callback, Replies
 from fujie.app.section import Section, Text, is_safe_web_address
 from fujie.app.smppsection import SMPPLine, check_account
+from fujie.flows.gate import Confirmation
 
 if TYPE_CHECKING:  # who only reads settings needs no HTTP client (80 ms, and as many modules)
     from fujie.adapters.providers.http_template import Template
@@ -80,7 +81,9 @@ class HTTPProvider(Section):
     callback: HTTPCallback | None = Field(default=None, description="How callbacks are read.")
 
 
-_COMMON = frozenset({"kind", "processor", "rate_per_second", "concurrency", "timeout_seconds"})
+_COMMON = frozenset(
+    {"kind", "processor", "rate_per_second", "concurrency", "timeout_seconds", "confirms_stop"}
+)
 _NEEDED = {
     "aliyun": frozenset({"processor", "account", "secret_file"}),
     "tencent": frozenset({"processor", "account", "secret_file", "app_id"}),
@@ -120,6 +123,10 @@ class ProviderSettings(Section):
         gt=0,
         le=30,
         description="How long a submission may take in all; an opt-out waits so long for one that is on its way.",
+    )
+    confirms_stop: bool | None = Field(
+        default=None,
+        description='It confirms a customer\'s "stop" by itself, so we do not; left out: twilio does, others do not.',
     )
     endpoint: Text | None = Field(
         default=None, description="Address: https, or http on this machine; without it the provider's own."
@@ -214,6 +221,22 @@ class Messaging(Section):
         default={}, description="Where providers call us, by name of the provider."
     )
     replies: Replies = Field(default_factory=Replies, description='What a customer\'s "stop" closes.')
+
+    @property
+    def confirmation(self) -> Confirmation | None:
+        """What confirms a "stop"; None when nothing does."""
+        confirm = self.replies.confirm
+        if confirm is None:
+            return None
+        texts = {"zh": confirm.zh, "en": confirm.en}
+        silent = {
+            name
+            for name, each in self.providers.items()
+            if (each.kind == "twilio" if each.confirms_stop is None else each.confirms_stop)
+        }
+        return Confirmation(
+            {name: text for name, text in texts.items() if text}, confirm.signature, frozenset(silent)
+        )
 
     @model_validator(mode="after")
     def _are_of_providers(self) -> "Messaging":

@@ -14,10 +14,14 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from fujie.app import settingrows
 from fujie.app.callbacks import NetworkText
 from fujie.app.configfile import Layers, read_layers
+from fujie.app.consolesection import Console
 from fujie.app.identity import Identity
+from fujie.app.keysection import Keys
 from fujie.app.messaging import Messaging
+from fujie.app.notifysection import Notify
 from fujie.app.policysection import SOURCES, Policy
 from fujie.app.problems import CannotStart, Problem
+from fujie.app.scimsection import SCIM
 from fujie.app.section import Section, Text, is_loopback_host, is_safe_web_address
 from fujie.app.stores import Store
 
@@ -86,6 +90,11 @@ class Server(Section):
         default=(),
         description="Networks of the proxies in front of it, whose `X-Forwarded-For` is believed.",
     )
+    console_listen: Address | None = Field(
+        default=None,
+        description="The pages for employees, plain HTTP on loopback behind the proxy that ends TLS; off when not set."
+        " Needs `console.url`, and the extra `console`.",
+    )
     metrics_listen: Address = Field(default="127.0.0.1:9464", description="`/metrics`, plain HTTP.")
     workers: int = Field(
         default=1,
@@ -110,8 +119,8 @@ class Server(Section):
     )
     unsafe_public_plaintext: bool = Field(
         default=False,
-        description="Let `public_listen` be beyond loopback: links and replies cross the network between proxy and server"
-        " in plain HTTP.",
+        description="Let `public_listen` and `console_listen` be beyond loopback: links, replies and sessions cross the"
+        " network between proxy and server in plain HTTP.",
     )
 
     @property
@@ -130,6 +139,8 @@ class Server(Section):
             raise PydanticCustomError("setting_missing", "public_listen needs public_url")
         if self.public_listen and not (self.unsafe_public_plaintext or is_loopback(self.public_listen)):
             raise PydanticCustomError("public_plaintext", "public_listen is not loopback")
+        if self.console_listen and not (self.unsafe_public_plaintext or is_loopback(self.console_listen)):
+            raise PydanticCustomError("public_plaintext", "console_listen is not loopback")
         if self.tls and self.unsafe_plaintext:
             raise PydanticCustomError("tls_and_plaintext", "tls and unsafe_plaintext are both given")
         if not (self.tls or self.unsafe_plaintext or is_loopback(self.listen)):
@@ -143,25 +154,6 @@ class Bootstrap(Section):
     admins: tuple[Text, ...] = Field(
         default=(), description="Principals that are administrators until the directory has one."
     )
-
-
-class KeyFile(Section):
-    """One key: a file of `fujie keys init`, and the id that is written beside what it made."""
-
-    id: str = Field(pattern="^[a-z0-9]{1,16}$", description="1 to 16 of a-z and 0-9.")
-    file: Path = Field(description="32 bytes, base64, one line.")
-
-
-class Keys(Section):
-    """The keys. The ledger remembers what they must be (KEY_MISMATCH)."""
-
-    ledger_index: KeyFile = Field(description="Finds customers in the ledger by phone or id.")
-    store_index: KeyFile | None = Field(
-        default=None, description="For stores that hold keyed digests of numbers."
-    )
-    token: KeyFile = Field(description="Makes the pseudonyms of the step `token`.")
-    seal: KeyFile = Field(description="Wraps the customers' data keys.")
-    log: KeyFile = Field(description="Signs the checkpoints of the log.")
 
 
 class Ledger(Section):
@@ -214,6 +206,13 @@ class Settings(Section):
     )
     stores: Mapping[StoreName, Store] = Field(default={}, description="Customer stores by name.")
     messaging: Messaging = Field(default_factory=Messaging, description="How messages go out.")
+    notify: Notify = Field(default_factory=Notify, description="How other systems are told.")
+    scim: SCIM | None = Field(
+        default=None,
+        description="An identity provider that hires, moves and offboards people, under `/scim/v2` of"
+        " `server.public_listen`; off when not set. Needs the extra `scim`.",
+    )
+    console: Console = Field(default_factory=Console, description="The pages for employees.")
 
     @property
     def unsafe(self) -> Mapping[str, bool]:
@@ -222,6 +221,7 @@ class Settings(Section):
             "server.unsafe_plaintext": self.server.unsafe_plaintext,
             "server.unsafe_public_plaintext": self.server.unsafe_public_plaintext,
             "ledger.unsafe_plaintext": self.ledger.unsafe_plaintext,
+            "notify.unsafe_plaintext": self.notify.unsafe_plaintext,
             "policy.unsafe_downgrade": self.policy.unsafe_downgrade,
             "identity.unsafe_static_tokens": self.identity.unsafe_static_tokens is not None,
             **{f"stores.{n}.unsafe_plaintext": each.unsafe_plaintext for n, each in self.stores.items()},
@@ -318,6 +318,10 @@ def _across(layers: Layers) -> Iterator[Problem]:
     """What two sections contradict each other in; on the raw values, so that it is found beside other problems."""
     yield from _policy_source(layers)
     server = layers.values.get("server")
+    listens = _section(layers.values, "server").get("console_listen")
+    if listens and not _section(layers.values, "console").get("url"):
+        place, needed = layers.place(("server", "console_listen")), "is needed for server.console_listen"
+        yield Problem("SETTING_MISSING", needed, "console.url", place, "Set the address browsers use.")
     keys, stores = _section(layers.values, "keys"), _section(layers.values, "stores")
     for name in stores if keys.get("store_index") is None else ():
         phone = _section(stores[name], "phone")
@@ -330,6 +334,13 @@ def _across(layers: Layers) -> Iterator[Problem]:
                     layers.place(("stores", str(name), "phone", column)),
                     "Make the key with `fujie keys init` and name it, or use a column of numbers.",
                 )
+    if (
+        layers.values.get("scim") is not None
+        and _section(layers.values, "server").get("public_listen") is None
+    ):
+        remedy = "Set server.public_listen and server.public_url, or remove scim."
+        place = layers.place(("scim",))
+        yield Problem("SETTING_MISSING", "is needed for scim", "server.public_listen", place, remedy)
     tls, identity = _section(server, "tls"), _section(layers.values, "identity")
     if (tls.get("client_ca") is None) != (identity.get("spiffe") is None):
         given = ("server", "tls", "client_ca") if tls.get("client_ca") else ("identity", "spiffe")

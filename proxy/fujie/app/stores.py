@@ -59,7 +59,8 @@ class Store(Section):
         default=8,
         ge=1,
         le=100,
-        description="Connections of one process to each address, at most; for SQLite the scans at a time.",
+        description="Connections of one process to each address for look-ups, at most; exports have up to 4 more,"
+        " never more than this. For SQLite the long look-ups at a time.",
     )
     unsafe_plaintext: bool = Field(
         default=False, description="Reach a database on another host without demanding TLS."

@@ -7,7 +7,7 @@ fail are repeated, each after a longer pause.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fujie.adapters.merged import Merged, Series
@@ -92,12 +92,13 @@ class Supervisor:
         is_refused = any(worker.are_policies_refused and not worker.why_not for worker in self._workers())
         return "policies refused, the last good ones are in force" if is_refused else ""
 
-    async def start(self, address: str, public: str | None) -> None:
-        """Start all workers on `host:port`, and on that of the public port where there is one; both are held for them.
+    async def start(self, address: str, held: Mapping[str, str | None]) -> None:
+        """Start all workers on `host:port`, and on those of the other ports by setting, where there are any; all are held
+        for them.
 
         Raises CannotStart, and then none is left.
         """
-        server = self._settings.server.model_copy(update={"listen": address, "public_listen": public})
+        server = self._settings.server.model_copy(update={"listen": address, **held})
         self._settings = self._settings.model_copy(update={"server": server})
         first, *others = self._slots
         try:

@@ -8,8 +8,10 @@ Needs the extra `console`. Plain HTTP: TLS ends at the ingress in front, whose a
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp
 from uvicorn.config import Config
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -19,6 +21,7 @@ from fujie.app.logs import log_event
 from fujie.app.settings import Server, split_address
 from fujie.flows.gate import Gate
 from fujie.model.errors import StartError
+from fujie.transport.http.answers import answer_route
 from fujie.transport.http.callbacks import callback_route
 from fujie.transport.http.lines import Line
 from fujie.transport.http.page import CONTENT_SECURITY_POLICY, CustomerPage
@@ -80,17 +83,30 @@ class PublicServer:
         self._server: asyncio.Server | None = None
 
     @classmethod
-    async def start(cls, settings: Server, gate: Gate, lines: Mapping[str, Line]) -> "PublicServer":
-        """Listen on `server.public_listen`. Raises StartError LISTEN_FAILED."""
+    async def start(
+        cls,
+        settings: Server,
+        gate: Gate,
+        lines: Mapping[str, Line],
+        more: Callable[[PublicEdge], Sequence[BaseRoute]] = lambda _: (),
+    ) -> "PublicServer":
+        """Listen on `server.public_listen`, also for the routes of `more`. Raises StartError LISTEN_FAILED."""
         assert settings.public_listen is not None
-        edge = PublicEdge(gate, _report)
+        edge = PublicEdge(gate, report)
         routes = [
             callback_route(edge, lines, settings.public_base),
             *CustomerPage(edge, settings.page_url).routes(),
+            answer_route(edge),
+            *more(edge),
         ]
         app = public_app(gate, routes, {"content-security-policy": CONTENT_SECURITY_POLICY})
+        return await cls.over(app, settings.public_listen, settings.public_proxies)
+
+    @classmethod
+    async def over(cls, app: ASGIApp, address: str, proxies: Sequence[str]) -> "PublicServer":
+        """Serve an application on `host:port`, behind proxies of these networks. Raises StartError LISTEN_FAILED."""
         config = Config(
-            ProxyHeadersMiddleware(app, list(settings.public_proxies)),  # type: ignore[arg-type]  # ASGI, by another name
+            ProxyHeadersMiddleware(app, list(proxies)),  # type: ignore[arg-type]  # ASGI, by another name
             http=BoundedConnection,
             ws="none",
             lifespan="off",
@@ -102,7 +118,7 @@ class PublicServer:
         )
         config.load()
         public = cls(config)
-        await public._listen(settings.public_listen)
+        await public._listen(address)
         return public
 
     @property
@@ -135,13 +151,14 @@ class PublicServer:
         try:
             self._server = await loop.create_server(self._connection, host, port, reuse_port=True)
         except OSError:
-            raise StartError("LISTEN_FAILED", f"cannot listen on {address} for the public") from None
+            raise StartError("LISTEN_FAILED", f"cannot listen on {address} for web pages") from None
 
     def _connection(self) -> BoundedConnection:
         return BoundedConnection(self._config, self._state, {})
 
 
-def _report(incident: Incident) -> None:
+def report(incident: Incident) -> None:
+    """Log what nobody expected of a request."""
     log_event(
         "request_failed",
         logging.WARNING,

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -38,8 +39,8 @@ from fujie.app.dispatching import END_S
 from fujie.app.identity import Identity
 from fujie.app.keeper import CheckpointKeeper
 from fujie.app.logs import log_event
-from fujie.app.policies import Attributes, PolicyFiles
-from fujie.app.policysection import Policy
+from fujie.app.notifysection import Notify
+from fujie.app.policies import PolicyFiles
 from fujie.app.policysource import source_of as bundle_source_of
 from fujie.app.problems import CannotStart, Collector, Problem
 from fujie.app.settings import Ledger, Settings
@@ -50,7 +51,7 @@ from fujie.audit.checkpoint import Signer, origin_of
 from fujie.audit.errors import AuditError
 from fujie.audit.sealing import KEY_BYTES, SealKey, wrap_key
 from fujie.decision.tokens import Tokeniser
-from fujie.flows.gate import Gate, Sending
+from fujie.flows.gate import Gate, Orders, Sending
 from fujie.flows.shadow import Shadow
 from fujie.model.errors import LedgerError, StartError
 from fujie.model.suppression import ReplyScope
@@ -95,7 +96,6 @@ async def open_gate(
     settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, slot: int
 ) -> OpenGate:
     """Open everything that the settings name, checked, for the worker `slot`; close it with `await gate.close()`.
-
     Must run in the event loop that will serve.
 
     Raises:
@@ -106,15 +106,13 @@ async def open_gate(
     async with AsyncExitStack() as opened:
         keys = _keys(settings, found)
         authenticator = found.take(_authenticator, settings.identity, metrics, clock, opened)
-        attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
-        policies = found.take(_policies, settings.policy, attributes, clock)
-        index_key = keys["store_index"].secret if keys and "store_index" in keys else b""
-        stores = await _stores(settings.stores, index_key, clock, found, opened)
+        policies = found.take(_policies, settings, clock)
+        stores = await _stores(settings.stores, keys or {}, clock, found, opened)
         ids = SystemIdentifiers(clock)
         ledger = None
         if keys is not None:
             with found.gathering():
-                ledger = await _ledger(settings.ledger, keys, ids)
+                ledger = await _ledger(settings.ledger, keys, ids, clock)
         if ledger is not None and keys is not None:
             opened.push_async_callback(ledger.close)
             await _check_keys(ledger, tuple(keys.values()), found)
@@ -128,7 +126,7 @@ async def open_gate(
         opened.push_async_callback(keeper.catch_up)  # after the log has signed its last
         log = await _log(settings, keys["log"], keeper, ledger, slot)
         opened.push_async_callback(asyncio.to_thread, log.close)
-        spiffe = settings.identity.spiffe
+        trust_domain, may_assert = _spiffe(settings.identity)
         gate = Gate(
             directory=ledger.directory,
             ledger=ledger,
@@ -142,15 +140,23 @@ async def open_gate(
             seal_key=SealKey(keys["seal"].id, keys["seal"].secret),
             zone=ZoneInfo(settings.policy.zone),
             rights=Rights(ledger.requests, ledger.disclosures),
+            exports=ledger.exports,
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
-            may_assert=frozenset(spiffe.may_assert if spiffe else ()),
+            may_assert=may_assert,
             shadow=_shadow(settings, metrics, clock, opened),
             sending=_sending(settings, ledger, clock, opened),
+            notifications=ledger.notifications,
+            orders=_orders(settings.notify),
         )
-        trust_domain = spiffe.trust_domain if spiffe else ""
         front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
+
+
+def _spiffe(identity: Identity) -> tuple[str, frozenset[str]]:
+    """Return the trust domain of the workloads that certificates are asked of, and who may ask for somebody else."""
+    spiffe = identity.spiffe
+    return (spiffe.trust_domain, frozenset(spiffe.may_assert)) if spiffe else ("", frozenset())
 
 
 def _shadow(
@@ -177,10 +183,20 @@ def _sending(settings: Settings, ledger: SQLLedger, clock: SystemClock, opened: 
     replies = ReplyScope(messaging.replies.purposes, messaging.replies.by_signature)
     kinds = {name: each.kind for name, each in messaging.providers.items()}
     sending = Sending(
-        ledger.outbox, ledger.processors, providers, settings.server.page_url, replies, kinds=kinds
+        ledger.outbox,
+        ledger.processors,
+        providers,
+        settings.server.page_url,
+        replies,
+        kinds=kinds,
+        confirmation=messaging.confirmation,
     )
     opened.push_async_callback(_finished, sending)
     return sending
+
+
+def _orders(notify: Notify) -> Orders:
+    return Orders(timedelta(hours=notify.wipe_within_hours), timedelta(hours=notify.transfer_within_hours))
 
 
 async def _finished(sending: Sending) -> None:
@@ -197,10 +213,10 @@ def _keys(settings: Settings, found: Collector) -> Mapping[str, ConfiguredKey] |
     return keys if len(keys) == len(named) else None
 
 
-def _policies(
-    configured: Policy, attributes: Attributes, clock: SystemClock
-) -> PolicyFiles | SignedPolicies:
+def _policies(settings: Settings, clock: SystemClock) -> PolicyFiles | SignedPolicies:
     """Load the policies. Raises CannotStart."""
+    configured = settings.policy
+    attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
     if configured.paths is not None:
         return PolicyFiles(configured.paths, attributes)
     assert configured.state_dir is not None
@@ -254,12 +270,12 @@ def _mapping(path: Path, parse: Callable[[str], Any], code: str) -> dict[str, An
 
 async def _stores(
     configured: Mapping[str, Store],
-    index_key: bytes,
+    keys: Mapping[str, ConfiguredKey],
     clock: SystemClock,
     found: Collector,
     opened: AsyncExitStack,
 ) -> Mapping[str, SQLStore]:
-    stores = {}
+    stores, index_key = {}, keys["store_index"].secret if "store_index" in keys else b""
     for name, store in configured.items():
         with found.gathering():
             stores[name] = is_open = await open_store(_table(name, store, index_key), clock)
@@ -290,7 +306,7 @@ def _table(name: str, store: Store, index_key: bytes) -> StoreTable:
 
 
 async def _ledger(
-    configured: Ledger, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers
+    configured: Ledger, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers, clock: SystemClock
 ) -> SQLLedger:
     seal = SealKey(keys["seal"].id, keys["seal"].secret)
     index = IndexKey(keys["ledger_index"].id, keys["ledger_index"].secret)
@@ -299,7 +315,7 @@ async def _ledger(
     def new_wrapped_key(sid: str) -> bytes:
         return wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce())
 
-    return await open_ledger(configured.url, index, ids, new_wrapped_key, access)
+    return await open_ledger(configured.url, index, ids, new_wrapped_key, access, clock)
 
 
 async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found: Collector) -> None:

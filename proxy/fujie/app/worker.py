@@ -18,7 +18,8 @@ import os
 import signal
 import socket
 import sys
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import TYPE_CHECKING
@@ -29,14 +30,19 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.merged import samples_of
 from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
+from fujie.app.approving import Approving
 from fujie.app.callbacks import read_lines
 from fujie.app.control import Control
 from fujie.app.disclosing import Disclosing, OwnLog
 from fujie.app.dispatching import Dispatching
+from fujie.app.expiring import Expiring
+from fujie.app.leaving import Leaving
 from fujie.app.logs import log_event, loop_trouble
+from fujie.app.notifying import notifying_of
 from fujie.app.policies import announce, follow
 from fujie.app.problems import CannotStart, Collector
 from fujie.app.readiness import Readiness
+from fujie.app.scimroutes import opened_by
 from fujie.app.settings import Server, Settings
 from fujie.app.shadow import follow_shadow, shadow_policies
 from fujie.app.wire import OpenGate, open_gate
@@ -54,7 +60,7 @@ WATCH_SECONDS = 0.2
 """How soon health follows the log and the ledger; one look costs a point read, about 20 µs."""
 
 SENDING_SECONDS = 10.0
-"""How often the metrics of sending are read; three reads of indexes."""
+"""How often the metrics of sending, and of what waits for people, are read; a few reads of indexes."""
 
 CERTIFICATE_SECONDS = 2.0
 """How often the files of the certificate are compared; reading three small files takes 50 µs."""
@@ -129,9 +135,12 @@ class Worker:
             grpc = await _listen(self._settings.server, gate)
             await grpc.server.start()
             await grpc.report_health(is_serving=True)
-            public = await _open_public(self._settings, gate)
-            if public is not None:
-                open_things.push_async_callback(public.stop, 0.0)
+            pages = [
+                *await _open_public(self._settings, gate),
+                *await _open_console(self._settings, gate, open_things),
+            ]
+            for each in pages:
+                open_things.push_async_callback(each.stop, 0.0)
             tasks = self._tasks(gate, readiness, grpc)
             open_things.push_async_callback(_cancelled, tasks)  # before the gate closes
             # What is loaded stays: the collector need not look through engine, policies and modules again.
@@ -142,7 +151,7 @@ class Worker:
             code = await self._until_ended({orders, *tasks}, readiness, grpc)
             await grpc.report_health(is_serving=False)
             drain_s = self._settings.server.drain_seconds
-            await asyncio.gather(grpc.server.stop(drain_s), *([public.stop(drain_s)] if public else []))
+            await asyncio.gather(grpc.server.stop(drain_s), *(each.stop(drain_s) for each in pages))
         self._line.send("last_report", samples=await asyncio.to_thread(samples_of, self._metrics.registry))
         return code
 
@@ -153,7 +162,14 @@ class Worker:
             "health": self._watch(gate, readiness, grpc),
             "keeper": gate.keeper.run(),
             "disclosures": self._disclosing(gate).run(),
+            "leases": Expiring(gate.ledger.exports, self._clock, self._metrics.leases).run(),
         }
+        notifying = notifying_of(self._settings, gate, self._clock)
+        running["notifying"] = notifying.run()
+        running["notifications"] = notifying.follow(self._metrics)
+        running["leaving"] = Leaving(gate.front.gate).run()
+        running["approving"] = Approving(gate.front.gate, gate.ledger.reviews, self._metrics.reviews).run()
+        running["pending"] = self._follow_pending(gate)
         if (sending := gate.front.gate.sending) is not None and sending.providers:
             running["dispatch"] = Dispatching(gate.front.gate, sending).run()
             running["standing"] = self._follow_sending(gate, tuple(sending.providers))
@@ -176,6 +192,13 @@ class Worker:
         while True:
             with suppress(LedgerError):
                 self._metrics.sending(providers, await gate.ledger.outbox.standing(self._clock.now()))
+            await asyncio.sleep(SENDING_SECONDS)
+
+    async def _follow_pending(self, gate: OpenGate) -> None:
+        """Let the metrics follow what waits for people, for ever; what can not be read stays as it was."""
+        while True:
+            with suppress(LedgerError):
+                self._metrics.waiting(await gate.ledger.pending(self._clock.now()))
             await asyncio.sleep(SENDING_SECONDS)
 
     async def _obey(self) -> None:
@@ -256,30 +279,49 @@ async def _listen(server: Server, gate: OpenGate) -> GrpcServer:
     return built[0]
 
 
-async def _open_public(settings: Settings, gate: OpenGate) -> "PublicServer | None":
+async def _open_public(settings: Settings, gate: OpenGate) -> "list[PublicServer]":
     """Listen for the public, where the settings say so. Raises CannotStart."""
     if settings.server.public_listen is None:
-        return None
+        return []
     found = Collector()
     opened = []
-    with found.gathering():
+    with found.gathering(), _needs_extra("public_listen"):
+        from fujie.app.web import PublicServer  # 100 ms of imports, for who needs it
+
         lines = read_lines(settings.messaging.callbacks)
-        opened.append(await _public_server().start(settings.server, gate.front.gate, lines))
+        more = opened_by(settings.scim, settings.server.public_base)
+        opened.append(await PublicServer.start(settings.server, gate.front.gate, lines, more))
     found.finish()
-    return opened[0]
+    return opened
 
 
-def _public_server() -> "type[PublicServer]":
-    """Return the server of the extra `console`, 100 ms of imports for who needs it. Raises StartError EXTRA_MISSING."""
+async def _open_console(
+    settings: Settings, gate: OpenGate, open_things: AsyncExitStack
+) -> "list[PublicServer]":
+    """Listen for employees, where the settings say so. Raises CannotStart."""
+    if settings.server.console_listen is None:
+        return []
+    found = Collector()
+    opened: list[PublicServer] = []
+    with found.gathering(), _needs_extra("console_listen"):
+        from fujie.app.console import open_console
+
+        front = gate.front
+        opened.append(await open_console(settings, front.gate, front.authenticator, open_things))
+    found.finish()
+    return opened
+
+
+@contextmanager
+def _needs_extra(setting: str) -> Iterator[None]:
     try:
-        from fujie.app.web import PublicServer
+        yield
     except ModuleNotFoundError:
         raise StartError(
             "EXTRA_MISSING",
-            "server.public_listen: the packages of the extra `console` are not installed",
+            f"server.{setting}: the packages of the extra `console` are not installed",
             "Install it: pip install 'fujie[console]'.",
         ) from None
-    return PublicServer
 
 
 async def _first(tasks: set[asyncio.Task[None]], *events: asyncio.Event) -> set[asyncio.Task[None]]:

@@ -21,6 +21,7 @@ from fujie.model.decision import Decision
 from fujie.model.facts import (
     AGREEMENT,
     APPROVED,
+    BREAK_GLASS,
     EXHAUSTED,
     EXPIRED,
     FREQUENT,
@@ -75,7 +76,10 @@ def decide_anew(plan: Plan, seen: Seen, expired: Iterable[str] = ()) -> Anew:
     `expired` is the value of the fact `EXPIRED` under the bundle of `plan`: bounds in time are the bundle's own.
     """
     values = {**seen.facts.values, EXPIRED: tuple(expired)}
-    values.setdefault(APPROVED, ())  # approvals are of requirements: of one that nobody had, there is none
+    values.setdefault(
+        APPROVED, ()
+    )  # approvals are of requirements: of one that nobody had, there is none, and nobody broke it
+    values.setdefault(BREAK_GLASS, ())
     return _decided(plan, seen, Facts(values), lacking(plan, seen))
 
 
@@ -90,7 +94,7 @@ def lacking(plan: Plan, seen: Seen) -> frozenset[str]:
 
 
 def _is_told(path: str, plan: Plan, seen: Seen) -> bool:
-    if path in (EXPIRED, APPROVED):
+    if path in (EXPIRED, APPROVED, BREAK_GLASS):
         return True
     if path == EXHAUSTED:
         return _are_limits_told(plan, seen)

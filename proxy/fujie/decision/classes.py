@@ -75,25 +75,36 @@ def normal_form(data_class: DataClass) -> Callable[[str], str | None]:
     return _NORMAL_FORMS[data_class]
 
 
+def is_normal(data_class: DataClass) -> Callable[[str], object]:
+    """Return the function that tells in one search that `cleaned` and the normal form of a text are that text; one of
+    which it does not tell so may be all the same. Most values that a store holds are."""
+    return PLAIN_FORMS.get(data_class, _NEVER).fullmatch
+
+
+def _joined(text: str) -> str:
+    """Return the text without separators: most have none, which is told faster."""
+    return text if text.isalnum() else text.translate(_SEPARATORS)
+
+
 def _mobile(text: str) -> str | None:
-    found = _MOBILE.fullmatch(text.translate(_SEPARATORS))
+    found = _MOBILE.fullmatch(_joined(text))
     return found[1] if found else None
 
 
 def _landline(text: str) -> str | None:
     """Return area code, hyphen, subscriber number; an extension is not kept."""
-    found = _LANDLINE.fullmatch(text.translate(_SEPARATORS).lower())
+    found = _LANDLINE.fullmatch(_joined(text).lower())
     return f"0{found[1]}-{found[2]}" if found else None
 
 
 def _resident_id(text: str) -> str | None:
-    digits = text.translate(_SEPARATORS).upper()
+    digits = _joined(text).upper()
     return digits if _RESIDENT_ID.fullmatch(digits) else None
 
 
 def _bank_card(text: str) -> str | None:
     """Return the digits, unless they are a resident id or a mobile number with its country code."""
-    digits = text.translate(_SEPARATORS)
+    digits = _joined(text)
     is_other = _RESIDENT_ID.fullmatch(digits) or _MOBILE.fullmatch(digits)
     return digits if _BANK_CARD.fullmatch(digits) and not is_other else None
 
@@ -124,18 +135,18 @@ def _plate(text: str) -> str | None:
 
 
 def _passport(text: str) -> str | None:
-    number = text.translate(_SEPARATORS).upper()
+    number = _joined(text).upper()
     return number if _PASSPORT.fullmatch(number) else None
 
 
 def _permit(text: str) -> str | None:
-    number = text.translate(_SEPARATORS).upper()
+    number = _joined(text).upper()
     return number if _PERMIT.fullmatch(number) else None
 
 
 def _uscc(text: str) -> str | None:
     """Return the 18 characters when the check character fits; a company's code has few typing errors to forgive."""
-    code = text.translate(_SEPARATORS).upper()
+    code = _joined(text).upper()
     return code if _USCC.fullmatch(code) and is_uscc(code) else None
 
 
@@ -190,3 +201,26 @@ _NORMAL_FORMS: Mapping[DataClass, Callable[[str], str | None]] = MappingProxyTyp
         DataClass.PLAIN: _as_it_is,
     }
 )
+
+_NEVER = re.compile(r"(?!)")
+_AS_TYPED = re.compile(r"[!-~]{1,256}")
+_FULL_DAY = re.compile(r"(?:19|20)[0-9]{2}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])")
+PLAIN_FORMS: Final[Mapping[DataClass, re.Pattern[str]]] = MappingProxyType(
+    {
+        DataClass.MOBILE: re.compile(r"1[3-9][0-9]{9}"),
+        DataClass.RESIDENT_ID: _RESIDENT_ID,
+        DataClass.PERSON_NAME: re.compile(r"[\u4e00-\u9fff]{1,6}"),
+        # Neither 15 nor 18 digits, as resident ids have, nor 13 or 15, as numbers with a country code.
+        DataClass.BANK_CARD: re.compile(r"[0-9]{16,17}|[0-9]{19}"),
+        DataClass.EMAIL: re.compile(
+            r"[a-z0-9._+-]{1,64}@(?!.*[0-9]{7})(?:[a-z0-9_-]{1,63}\.){1,8}[a-z]{2,63}"
+        ),
+        DataClass.ADDRESS: re.compile(r"[\u4e00-\u9fff0-9A-Za-z]{1,256}"),
+        DataClass.BIRTHDAY: _FULL_DAY,
+        DataClass.DATE: _FULL_DAY,
+        DataClass.IDENTIFIER: _AS_TYPED,
+        DataClass.PLAIN: _AS_TYPED,
+    }
+)
+"""Texts without anything that cleaning or a normal form changes: the unified ideographs among them stay as they are in
+NFKC."""

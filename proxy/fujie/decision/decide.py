@@ -16,7 +16,8 @@
 7. The step of a field is the most open among the matching grants, then the most closed of that, of
    every applicable guard's `fields`, and of the floor of its class.
 8. Fields that no grant names are withheld; all of them withheld, or any under `strict`, refuses.
-9. What nothing refuses is allowed once nothing is left to approve: to refuse comes before to ask. What only
+9. What nothing refuses is allowed once nothing is left to approve: to refuse comes before to ask. Who breaks the glass
+   needs no approval where every requirement that is left lets one of his roles do so; it warns. What only
    validations refuse that defer may open later.
 """
 
@@ -29,7 +30,7 @@ from fujie.decision.plan import Plan, RuleSet, is_late
 from fujie.decision.validity import is_reachable, out_of_validity
 from fujie.model.approval import Requirement
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
-from fujie.model.facts import AGREEMENT, APPROVED, FREQUENT, Facts, FactValue, Unknown
+from fujie.model.facts import AGREEMENT, APPROVED, BREAK_GLASS, FREQUENT, Facts, FactValue, Unknown
 from fujie.model.notice import NOTICE
 from fujie.model.reason import LocalizedText
 from fujie.model.reasons import BUILT_IN_REASONS
@@ -163,6 +164,8 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
         *_basis(plan, request), *_processor(request, facts), *closing.denying, *_withheld(request, fields),
     ]  # 5, 8  # fmt: skip
     needed, used = _approvals(closing.approvable, facts)  # 9
+    broken = needed if not refusing and _breaks(needed, facts) else []
+    needed = [] if broken else needed
     effect = Effect.DENY if refusing else Effect.APPROVAL_REQUIRED if needed else Effect.ALLOW
     is_open = effect is Effect.ALLOW
     return Decision(
@@ -171,12 +174,13 @@ def _decide(plan: Plan, request: Request, facts: Facts) -> Decision:
         reasons=_told(plan, request, refusing or [validation.hit for validation in needed]),
         fields=MappingProxyType(fields if is_open else {}),
         grants=tuple(grant.name for grant in grants),
-        warnings=_told(plan, request, closing.warning),
+        warnings=_told(plan, request, [*closing.warning, *map(_broke, broken)]),
         shadow=_sorted(closing.shadow),
         read=_read(plan, facts),
         charges=taken(request.action, grants, closing.applicable) if plan.limits and is_open else (),
         needs=() if refusing else tuple(v.approval for v in needed if v.approval),
         uses=used if is_open else (),
+        breaks=tuple(v.approval for v in broken if v.approval),
         deferrable=bool(refusing) and len(refusing) == closing.deferring,
     )
 
@@ -227,6 +231,26 @@ def _approvals(
     asked = [(validation, validation.approval) for validation in approvable if validation.approval]
     needed = [validation for validation, requirement in asked if requirement.key not in given]
     return needed, tuple(requirement for _, requirement in asked if requirement.key in given)
+
+
+def _breaks(needed: Sequence[Validation], facts: Facts) -> bool:
+    """Tell whether the asker goes ahead without what is needed: all of it or nothing, as part of an approval is none."""
+    asked = facts.get(BREAK_GLASS)
+    if not isinstance(asked, tuple):
+        return False
+    return all(
+        v.approval is not None and v.approval.key in asked and may_break(v.approval, facts) for v in needed
+    )
+
+
+def may_break(requirement: Requirement, facts: Facts) -> bool:
+    """Tell whether one of the asker's roles may go ahead without this requirement."""
+    roles, terms = facts.get("principal.roles"), requirement.break_glass
+    return terms is not None and isinstance(roles, tuple) and terms.opens_to(roles)
+
+
+def _broke(validation: Validation) -> ReasonHit:
+    return built_in("BREAK_GLASS_USED", guard=validation.hit.guard, validation=validation.name)
 
 
 def granted(facts: Facts) -> tuple[str, ...]:

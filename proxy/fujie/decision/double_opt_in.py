@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from fujie.decision.consent import may_be_asked
-from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
+from fujie.model.consent import NEGATIVE, Bearing, ConsentEvent, ConsentEventType
 from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import ANY_CHANNEL
 
@@ -20,7 +20,7 @@ OPEN_FOR = timedelta(days=3)
 
 
 def may_ask(
-    events: Iterable[ConsentEvent],
+    events: Iterable[Bearing],
     suppressions: Iterable[Suppression],
     sid: str,
     about: tuple[str, str],
@@ -31,7 +31,7 @@ def may_ask(
     `events` are those of the purpose, `suppressions` those that stand, of every sid of the person.
     """
     purpose, channel = about
-    return may_be_asked(events, sid, channel, now) and not _is_closed(suppressions, purpose, channel)
+    return may_be_asked(events, sid, channel, now) and not is_closed(suppressions, purpose, channel)
 
 
 def open_request(
@@ -58,7 +58,7 @@ def open_request(
         each
         for each in asked.values()
         if not any(_answers(event, each) for event in events)
-        and not _is_closed(suppressions, each.purpose, each.channel)  # 2
+        and not is_closed(suppressions, each.purpose, each.channel)  # 2
     ]
     return waiting[0] if len(waiting) == 1 else None  # 3
 
@@ -71,7 +71,7 @@ def _answers(event: ConsentEvent, request: ConsentEvent) -> bool:
     return counts and is_about and event.event_time >= request.event_time
 
 
-def _is_closed(suppressions: Iterable[Suppression], purpose: str, channel: str) -> bool:
+def is_closed(suppressions: Iterable[Suppression], purpose: str, channel: str) -> bool:
     """Tell whether any opt-out touches it, under whatever name messages go out."""
     return any(
         each.lifted is None

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from fujie.decision.decide import Outcome, decide, frequency_hits, granted, guard_hits, outcomes
+from fujie.decision.decide import Outcome, decide, frequency_hits, granted, guard_hits, may_break, outcomes
 from fujie.decision.limits import used_up
 from fujie.decision.plan import Plan, rule_set, rules_of
 from fujie.decision.validity import out_of_validity
@@ -93,7 +93,10 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
                 "guard", guard.name, "limits", outcome if applies else "does not apply", guard.where
             )
         if guard.frequency:
-            outcome = "within its caps" if not list(frequency_hits(guard, facts)) else "cap used up"
+            codes = {hit.code for hit in frequency_hits(guard, facts)}
+            outcome = (
+                "not known" if "FACT_MISSING" in codes else "cap used up" if codes else "within its caps"
+            )
             yield RuleTrace(
                 "guard", guard.name, "frequency", outcome if applies else "does not apply", guard.where
             )
@@ -153,7 +156,8 @@ def _lacking(approval: Requirement | None, facts: Facts) -> str:
         return "refused"
     if approval.key in granted(facts):
         return "approved"
-    return f"needs approval by {approval.count} of {', '.join(approval.roles)}"
+    told = f"needs approval by {approval.count} of {', '.join(approval.roles)}"
+    return f"{told}; in an emergency the glass may be broken" if may_break(approval, facts) else told
 
 
 def _bounds(grant: Grant) -> str:

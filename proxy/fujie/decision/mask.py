@@ -13,9 +13,9 @@ from functools import lru_cache
 from ipaddress import ip_network
 from itertools import pairwise
 from math import isfinite
-from typing import Final
+from typing import Final, TypeGuard
 
-from fujie.decision.classes import cleaned, normal_form
+from fujie.decision.classes import cleaned, is_normal, normal_form
 from fujie.decision.findings import LONGEST_SEARCHED, NotLooked, find_personal
 from fujie.decision.names import surname_length
 from fujie.decision.region import region_of
@@ -60,14 +60,29 @@ def mask(
     A field that the record lacks stays absent. `tokeniser` is that of the record's customer (`Tokeniser.of`);
     without one `date_shift` masks whole. Cost: about 2 µs a field, and 0.7 ms per 1,000 characters under `redact`.
     """
-    values = open_for_masking(record)
-    leaving: dict[str, Shown] = {}
-    for name, treatment in treatments.items():
-        if name in values:
-            shown = _mask_for(treatment.step, treatment.data_class)(values[name], tokeniser)
-            if shown is not OMITTED:
-                leaving[name] = shown
-    return leaving
+    return Masking(treatments).of(record, tokeniser)
+
+
+class Masking:
+    """What `mask` does, prepared once for many records that are treated alike."""
+
+    __slots__ = ("_masks", "needs_customer")
+
+    def __init__(self, treatments: Mapping[str, FieldTreatment]) -> None:
+        self._masks = tuple((name, _mask_for(each.step, each.data_class)) for name, each in treatments.items())
+        self.needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
+        """Whether the tokeniser must be that of the record's customer."""
+
+    def of(self, record: SealedRecord, tokeniser: Tokeniser) -> dict[str, Shown]:
+        """Return what leaves of `record`, as `mask` does."""
+        values = open_for_masking(record)
+        leaving: dict[str, Shown] = {}
+        for name, masked in self._masks:
+            if name in values:
+                shown = masked(values[name], tokeniser)
+                if shown is not OMITTED:
+                    leaving[name] = shown
+        return leaving
 
 
 def mask_value(value: object, step: Step, data_class: DataClass, tokeniser: Tokeniser) -> Shown | Omitted:
@@ -117,7 +132,7 @@ def _omit(_value: object, _tokeniser: Tokeniser) -> Omitted:
 
 def _reveal(value: object, _tokeniser: Tokeniser) -> Shown:
     """Return the value in the form that the wire can carry; bytes and unknown types are never revealed."""
-    if value is None or value is True or value is False:
+    if value is None or value is True or value is False or _is_plain(value):
         return value
     if isinstance(value, int) and abs(value) <= LARGEST_EXACT:
         return int(value)
@@ -167,9 +182,11 @@ def _shift_mask(days: int, data_class: DataClass) -> Mask:
 
 
 def _drawn_mask(draw: Callable[[str], str], data_class: DataClass) -> Mask:
-    normalise = normal_form(data_class)
+    normalise, is_as_it_is = normal_form(data_class), is_normal(data_class)
 
     def drawn(value: object, tokeniser: Tokeniser) -> Shown:
+        if type(value) is str and is_as_it_is(value):
+            return draw(value)
         text = None if value is None else _text_of(value)
         if not text:
             return _masked_whole(value, tokeniser)
@@ -179,8 +196,15 @@ def _drawn_mask(draw: Callable[[str], str], data_class: DataClass) -> Mask:
     return drawn
 
 
+def _is_plain(value: object) -> TypeGuard[str]:
+    """Tell whether the value is a text that UTF-8 can encode as it is: nothing that prints is a surrogate."""
+    return type(value) is str and (value.isascii() or value.isprintable())
+
+
 def _text_of(value: object) -> str | None:
     """Return the value as text that UTF-8 can encode, None for bytes and for types we do not know."""
+    if _is_plain(value):
+        return value
     match value:
         case str():
             text = str.__str__(value)
@@ -221,7 +245,7 @@ def _drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
         case "bucket", bounds:
             return lambda text: _range_of(int(text), tuple(map(int, bounds)))
         case "redact", ():
-            return _redacted
+            return redacted
         case "regex", (str() as pattern, str() as replacement):
             return lambda text: _replaced(text, pattern, replacement)
         case _:  # a step that parse_step knows and this function does not: closed
@@ -248,7 +272,8 @@ def _ends(text: str, first: int, last: int, stars: str) -> str:
 
 
 def _keep_in_place(text: str, first: int, last: int) -> str:
-    return _ends(text, first, last, "*" * (len(text) - first - last))
+    hidden = len(text) - first - last
+    return f"{text[:first]}{'*' * hidden}{text[first + hidden :]}" if hidden > 0 else MASKED
 
 
 def _with_dot(plate: str) -> str:
@@ -301,7 +326,8 @@ def _range_of(number: int, bounds: tuple[int, ...]) -> str:
     return next(f"[{low},{high})" for low, high in pairwise(bounds) if number < high)
 
 
-def _redacted(text: str) -> str:
+def redacted(text: str) -> str:
+    """Return a text with its personal data replaced by what they are; whole, where it is too long to be looked at."""
     findings = find_personal(text)
     if isinstance(findings, NotLooked):
         return MASKED

@@ -7,7 +7,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fujie.model.approval import Requirement
-from fujie.model.facts import AGREEMENT, APPROVED, EXHAUSTED, EXPIRED, FREQUENT, LATE_ROOTS, ROWS
+from fujie.model.facts import (
+    AGREEMENT,
+    APPROVED,
+    BREAK_GLASS,
+    EXHAUSTED,
+    EXPIRED,
+    FREQUENT,
+    LATE_ROOTS,
+    ROWS,
+)
 from fujie.model.limit import Charge, Limit
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, KeyKind
@@ -46,7 +55,7 @@ class Plan:
     limits per request. Who decides on a plan
     that reads `limits.exhausted` establishes it first: as long as it is Unknown, every limit counts as used up.
     `approvals` are what validations of its guards may ask for; as long as `approvals.granted` is Unknown,
-    none is granted.
+    none is granted. Some of them may be broken where `approvals.break_glass` is read; while it is Unknown, nobody does.
     """
 
     bundle: Bundle
@@ -128,6 +137,7 @@ class Planner:
             (ROWS, counts_rows),
             (EXPIRED, timed),
             (APPROVED, approvals),
+            (BREAK_GLASS, any(each.break_glass for each in approvals)),
             (AGREEMENT, action is Action.SEND),
             (FREQUENT, any(guard.frequency for guard in guards)),
         )

@@ -10,7 +10,7 @@ from fujie.decision.facts import Raw, derive
 from fujie.decision.plan import Plan
 from fujie.decision.recipient import Reached
 from fujie.model.decision import Decision, ReasonHit, RuleTrace
-from fujie.model.facts import APPROVED, EXHAUSTED, NOT_FETCHED, Facts, FactValue
+from fujie.model.facts import APPROVED, BREAK_GLASS, EXHAUSTED, NOT_FETCHED, Facts, FactValue
 from fujie.model.message import Category, SentMessage
 from fujie.model.policy_test import Case, CaseResult, Difference, Expected, Names, PolicyTest, Sent
 from fujie.model.vocabulary import Action, State
@@ -68,6 +68,7 @@ def facts_of(bundle: Bundle, case: Case) -> Facts:
     given: dict[str, FactValue] = {
         EXHAUSTED: case.asker.used_up,
         APPROVED: case.ask.approved,
+        BREAK_GLASS: case.ask.broken,
         **case.asker.usage,
     }
     unknown = dict.fromkeys(case.unknown, NOT_FETCHED)

@@ -16,7 +16,16 @@ from fujie.decision.decide import Outcome, decide, guard_hits, outcomes
 from fujie.decision.plan import Plan, rule_set, rules_of
 from fujie.decision.validity import out_of_validity
 from fujie.model.approval import Requirement
-from fujie.model.facts import APPROVED, CUSTOMER_ROOTS, EXPIRED, NOT_FETCHED, Facts, FactValue, Kind
+from fujie.model.facts import (
+    APPROVED,
+    BREAK_GLASS,
+    CUSTOMER_ROOTS,
+    EXPIRED,
+    NOT_FETCHED,
+    Facts,
+    FactValue,
+    Kind,
+)
 from fujie.model.request import Request
 from fujie.model.suggestion import Change
 from fujie.model.vocabulary import Effect
@@ -116,7 +125,7 @@ class Supposing:
     ) -> Anew:
         self._take()
         seen = self._seen
-        every = {APPROVED: (), **seen.facts.values, **values, EXPIRED: self._expired}
+        every = {APPROVED: (), BREAK_GLASS: (), **seen.facts.values, **values, EXPIRED: self._expired}
         known = Facts({path: value for path, value in every.items() if path not in lost})
         again = Seen(seen.plan, request, known, seen.is_closed, seen.rows, lost)
         if seen.is_closed or seen.rows != 1 or lacking(plan, again):

@@ -13,11 +13,18 @@ from fujie.model.vocabulary import Action, Effect
 PAGE = "customer:page"
 """The actor of what a customer does on the page that a link opens."""
 
-_OURS = ("customer:", "provider:")
+_OURS = ("customer:", "provider:", "fujie:")
+
+
+RECEIVER = "fujie:webhook"
+"""The actor of what a receiver of webhooks acknowledges."""
+
+SCHEDULE = "fujie:schedule"
+"""The actor of what becomes due by itself: an offboarding for which somebody set a time."""
 
 
 def is_reserved(principal_id: str) -> bool:
-    """Tell whether an id may be an actor of this module: who had it could do what looks like a customer's own act."""
+    """Tell whether an id may be an actor of this module: who had it could do what looks like a customer's act, or ours."""
     return principal_id.casefold().startswith(_OURS)
 
 

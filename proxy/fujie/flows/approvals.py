@@ -8,13 +8,15 @@ from collections.abc import Awaitable, Callable
 
 from fujie.audit.entry import EntryKind
 from fujie.flows.agreement import as_they_stand
+from fujie.flows.approval_preview import preview_of
 from fujie.flows.evidence import APPROVAL_ID, Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.pages import Query, opened, sealed, shown
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import ApprovalReply, ApprovalsReply, Refusal
-from fujie.model.approval import OPEN, Approval, ApprovalFilter, ApprovalState, Ending
+from fujie.model.approval import MOST_COMMENT, OPEN, Approval, ApprovalFilter, ApprovalState, Ending
 from fujie.model.errors import RequestError
+from fujie.model.facts import Known
 from fujie.model.page import Page, Slice
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
@@ -25,21 +27,33 @@ _Act = Callable[[Case, Approval, frozenset[str]], Awaitable[Approval]]
 
 
 async def get_approval(
-    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+    gate: Gate,
+    caller: Credential,
+    context: RequestContext,
+    approval_id: str,
+    with_preview: bool = False,  # noqa: FBT001 - as it stands in the request
 ) -> ApprovalReply | Refusal:
-    """Return an approval as it stands now: votes of people who lost their role are shown, and do not count."""
+    """Return an approval as it stands now: votes of people who lost their role are shown, and do not count.
+
+    With a preview of what it would release, where it is asked for by somebody who may decide on it: who only asked would
+    learn from it before anybody agreed.
+    """
     case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
 
     async def steps(case: Case) -> ApprovalReply | Refusal:
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        approval, _ = await _visible(case, approval_id)
+        approval, roles = await _visible(case, approval_id)
         (standing,) = await as_they_stand(gate, [approval])
-        subject = Subject(facts={APPROVAL_ID: approval.id})
-        summary = await record(case, EntryKind.DECISION, decision, subject)
+        decides = case.asker not in approval.parties and not roles.isdisjoint(approval.roles)
+        preview = await preview_of(case, standing) if with_preview and decides else None
+        facts: dict[str, Known] = {APPROVAL_ID: approval.id}
+        if preview is not None:
+            facts["approval.previewed"] = True
+        summary = await record(case, EntryKind.DECISION, decision, Subject(facts=facts))
         case.watch.stop()
-        return ApprovalReply(summary, standing, case.now)
+        return ApprovalReply(summary, standing, case.now, preview)
 
     return await guarded(case, steps)
 
@@ -50,6 +64,8 @@ async def list_approvals(
     context: RequestContext,
     part: Slice,
     with_closed: bool,  # noqa: FBT001 - as it stands in the request
+    latest_first: bool = False,  # noqa: FBT001 - the same
+    to_review: bool = False,  # noqa: FBT001 - the same
 ) -> ApprovalsReply | Refusal:
     """Return one page of the approvals that the asker sees; its entry says how many there were."""
     case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
@@ -59,8 +75,8 @@ async def list_approvals(
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
         roles = await _roles(case)
-        query = Query("ListApprovals", (with_closed,))
-        asked = ApprovalFilter(case.asker, roles, case.now, with_closed)
+        query = Query("ListApprovals", (with_closed, latest_first, to_review))
+        asked = ApprovalFilter(case.asker, roles, case.now, with_closed, latest_first, to_review)
         page = await gate.ledger.approval_page(asked, opened(query, part))
         standing = Page(tuple(await as_they_stand(gate, page.rows)), page.next)
         summary = await record(case, EntryKind.DECISION, decision, Subject(facts=shown(page)))
@@ -71,12 +87,16 @@ async def list_approvals(
 
 
 async def approve(
-    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str, comment: str = ""
 ) -> ApprovalReply | Refusal:
-    """Agree, on every part that a role of the asker may decide. A repeat changes nothing."""
+    """Agree, on every part that a role of the asker may decide. A repeat changes nothing, its comment neither. Of what went
+    ahead before anybody agreed: end its review, with a comment."""
+    said = _said(comment)
 
     async def vote(case: Case, approval: Approval, roles: frozenset[str]) -> Approval:
-        voted = await gate.ledger.vote(approval.id, case.asker, roles, case.now)
+        if approval.review_by is not None:
+            return await _ending(ApprovalState.REVIEWED, said)(case, approval, roles)
+        voted = await gate.ledger.vote(approval.id, case.asker, roles, case.now, said)
         if voted.state(case.now) not in OPEN:
             raise RequestError(code="APPROVAL_CLOSED", field="name")
         return voted
@@ -85,10 +105,12 @@ async def approve(
 
 
 async def reject(
-    gate: Gate, caller: Credential, context: RequestContext, approval_id: str
+    gate: Gate, caller: Credential, context: RequestContext, approval_id: str, comment: str = ""
 ) -> ApprovalReply | Refusal:
-    """Say no, for good. One no is enough, also after others agreed, as long as it was not used."""
-    return await _act(gate, caller, context, (approval_id, "reject"), _ending(ApprovalState.REJECTED))
+    """Say no, for good. One no is enough, also after others agreed, as long as it was not used. Of what went ahead before
+    anybody agreed: that it should not have, with a comment."""
+    end = _ending(ApprovalState.REJECTED, _said(comment))
+    return await _act(gate, caller, context, (approval_id, "reject"), end)
 
 
 async def revoke_approval(
@@ -112,6 +134,8 @@ async def _act(
         approval, roles = await _visible(case, approval_id)
         if verb != "revoke" and case.asker in approval.parties:
             raise RequestError(code="SELF_APPROVAL", field="name")
+        if verb == "revoke" and approval.review_by is not None:  # what was done can not be taken back
+            raise RequestError(code="APPROVAL_CLOSED", field="name")
         facts = {APPROVAL_ID: approval.id, "approval.act": verb, "target.principal": approval.requester}
         summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
         (after,) = await as_they_stand(gate, [await act(case, approval, roles)])
@@ -123,9 +147,17 @@ async def _act(
     return await guarded(case, steps)
 
 
-def _ending(state: ApprovalState) -> _Act:
+def _said(comment: str) -> str:
+    """Return a comment as one line of at most MOST_COMMENT characters, without any that can not be seen."""
+    seen = "".join(each if each.isprintable() else " " for each in comment[:MOST_COMMENT])
+    return " ".join(seen.split())
+
+
+def _ending(state: ApprovalState, comment: str = "") -> _Act:
     async def end(case: Case, approval: Approval, _roles: frozenset[str]) -> Approval:
-        ending = Ending(state, case.asker, case.now, case.decision_id)
+        if approval.review_by is not None and not comment:
+            raise RequestError("say what the review came to", field="comment")
+        ending = Ending(state, case.asker, case.now, case.decision_id, comment)
         ended = await case.gate.ledger.end_approval(approval.id, ending)
         if ended.state(case.now) is not state:  # it ended in another way, or expired
             raise RequestError(code="APPROVAL_CLOSED", field="name")

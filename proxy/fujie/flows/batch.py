@@ -139,6 +139,8 @@ async def _visible(
 def _check_no_approval(context: RequestContext) -> None:
     if context.approval:
         raise RequestError("an approval is for one look-up", field="context.approval")
+    if context.break_glass:
+        raise RequestError("for one look-up at a time", field="context.break_glass")
 
 
 def _found(ask: SearchAsk, customer_id: str) -> LookupAsk:

@@ -73,7 +73,7 @@ def _known(case: Case, principal: Principal, wording: Wording, route: Route) -> 
     review = text_review(case, wording, route)
     raw = Raw(
         principal,
-        message={**review.facts, "message.in_campaign": True},
+        message={**review.facts, **wording.facts},
         processor=route.processor,
         is_local=route.is_local,
     )
@@ -85,7 +85,7 @@ async def review_of(case: Case, principal: Principal, draft: Draft) -> Reviewed:
     """Review a draft. Raises like `facts_of`."""
     facts, review = await facts_of(case, principal, draft)
     plan = case.decider.plan(case.request, principal.roles)
-    decision = decide(admission(plan, case.request.purpose, principal.roles), case.request, facts)
+    decision = decide(admission(plan, case.request, principal.roles), case.request, facts)
     segments, personal = review.facts.get("message.segments"), review.facts.get("message.personal_data")
     return Reviewed(
         review.findings,

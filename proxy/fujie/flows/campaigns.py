@@ -98,7 +98,7 @@ def scope(case: Case, principal: Principal) -> tuple[Plan, Facts]:
     """Return the plan of the case before any recipient is known, and what is known of the asker."""
     plan = case.decider.plan(case.request, principal.roles)
     facts = derive(plan.bundle, case.request, Raw(principal), case.now, case.gate.zone)
-    return admission(plan, case.request.purpose, principal.roles), facts
+    return admission(plan, case.request, principal.roles), facts
 
 
 async def create_campaign(gate: Gate, caller: Credential, asked: CampaignAsk) -> DraftReply | Refusal:

@@ -1,17 +1,22 @@
 """Who is employed, and in which roles: write, read, offboard."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from fujie.audit.entry import EntryKind
 from fujie.flows.acts import is_reserved
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
+from fujie.flows.leaving import By, end_everything, stop_campaigns
 from fujie.flows.pages import Query, opened, sealed, shown
 from fujie.flows.refuse import guarded, permitted, refused
 from fujie.flows.reply import PrincipalReply, PrincipalsReply, Refusal
 from fujie.flows.settlement import until_settled
+from fujie.model.campaign import CampaignState
 from fujie.model.errors import RequestError
-from fujie.model.facts import FactType, Kind
+from fujie.model.facts import FactType, Kind, Known
 from fujie.model.page import Slice
-from fujie.model.principal import AttributeValue, Credential, Principal, PrincipalFilter
+from fujie.model.principal import AttributeValue, Credential, Expected, Principal, PrincipalFilter
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect, State
 
@@ -19,9 +24,14 @@ _PYTHON = {Kind.BOOL: bool, Kind.INT: int, Kind.STRING: str, Kind.STRINGS: tuple
 
 
 async def upsert_principal(
-    gate: Gate, caller: Credential, context: RequestContext, principal: Principal
+    gate: Gate,
+    caller: Credential,
+    context: RequestContext,
+    principal: Principal,
+    expected: Expected | None = None,
 ) -> PrincipalReply | Refusal:
     """Write the whole record of a principal. Nobody writes his own, with whatever roles (promise 11).
+    Who changes a record that he has read says what he has read (`expected`), so that nothing comes back that another took.
 
     Who was offboarded stays so (OFFBOARDED_STAYS): a returner gets a new id, since an old token or an old
     grant by id must not come back to life with the person.
@@ -35,21 +45,28 @@ async def upsert_principal(
         if principal.id == case.asker:
             raise RequestError(code="SELF_PROMOTION", field="principal.id")
         if is_reserved(principal.id):
-            raise RequestError("customer: and provider: are for acts of customers", field="principal.id")
+            raise RequestError(
+                "customer:, provider: and fujie: are for acts that nobody signs in for",
+                field="principal.id",
+            )
         for name, value in principal.attributes.items():
             _check_attribute(case.decider.bundle.principal_attributes.get(name), value)
-        subject = Subject(
-            facts={
-                "target.principal": principal.id,
-                "target.roles": tuple(sorted(principal.roles)),
-                "target.employment": principal.employment.value,
-            }
-        )
-        summary = await record(case, EntryKind.ADMISSION, decision, subject)
-        written = await gate.directory.upsert(principal, case.now)
-        if written.employment is not State.ACTIVE:
+        facts: dict[str, Known] = {
+            "target.principal": principal.id,
+            "target.roles": tuple(sorted(principal.roles)),
+            "target.department": principal.department,
+            "target.employment": principal.employment.value,
+            "target.training": principal.training.value,
+        }
+        summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
+        written = await gate.directory.upsert(principal, case.now, expected)
+        if written.employment is State.OFFBOARDED:
+            written = await gate.directory.offboard(principal.id, case.now) or written
+            facts |= await _ended(case, written)
+        elif written.employment is State.SUSPENDED:
+            await stop_campaigns(gate, principal.id, CampaignState.PAUSED)
             await until_settled(gate, requester=principal.id)
-        await record(case, EntryKind.OUTCOME, decision, subject)
+        await record(case, EntryKind.OUTCOME, decision, Subject(facts=facts))
         case.watch.stop()
         return PrincipalReply(summary, written)
 
@@ -57,30 +74,44 @@ async def upsert_principal(
 
 
 async def offboard_principal(
-    gate: Gate, caller: Credential, context: RequestContext, principal_id: str
+    gate: Gate, caller: Credential, context: RequestContext, principal_id: str, at: datetime | None = None
 ) -> PrincipalReply | Refusal:
-    """End the employment of a principal and drop its roles; it holds for the very next call (promise 7)."""
+    """End the employment of a principal and drop its roles; it holds for the very next call (promise 7).
+
+    Then everything of his ends (`flows/leaving.py`); a repetition goes on where a crash left it. With `at` all of this
+    happens then, by the clock of every worker: nothing needs to be alive for it but whoever would have been called.
+    """
     case = open_case(gate, caller, context, Request(Action.PRINCIPAL_OFFBOARD))
 
     async def steps(case: Case) -> PrincipalReply | Refusal:
         decision = await permitted(case)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        if (
-            await gate.directory.get(principal_id) is None
-        ):  # before the entry: an unknown id may be anything
+        # Before the entry: an unknown id may be anything.
+        if await gate.directory.get(principal_id) is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
-        subject = Subject(facts={"target.principal": principal_id})
-        summary = await record(case, EntryKind.ADMISSION, decision, subject)
-        principal = await gate.directory.offboard(principal_id, case.now)
+        facts: dict[str, Known] = {"target.principal": principal_id}
+        if at is not None:
+            facts["offboarding.at"] = at.isoformat()
+        summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
+        principal = await gate.directory.offboard(principal_id, case.now, at)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
-        await until_settled(gate, requester=principal_id)
-        await record(case, EntryKind.OUTCOME, decision, subject)
+        if principal.employment is State.OFFBOARDED:
+            facts |= await _ended(case, principal)
+        await record(case, EntryKind.OUTCOME, decision, Subject(facts=facts))
         case.watch.stop()
         return PrincipalReply(summary, principal)
 
     return await guarded(case, steps)
+
+
+async def _ended(case: Case, who: Principal) -> Mapping[str, Known]:
+    """End everything of somebody who has left. Raises RequestError OPT_OUT_PENDING: all of it holds, one message is in doubt."""
+    told = await end_everything(case.gate, who, By(case.asker, case.decision_id))
+    await case.gate.directory.left(who.id)
+    await until_settled(case.gate, requester=who.id)
+    return told
 
 
 async def list_principals(

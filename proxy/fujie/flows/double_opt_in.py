@@ -1,7 +1,8 @@
 """Consent by message (`decision.double_opt_in`): the request and the answer, each with its evidence, each once.
 
 1. The message that asks holds the words of a notice in force, all of them, so that what was shown can be proven.
-2. Once a provider has it, or may have it, REQUESTED is recorded, with the message as evidence (`messages/<id>`).
+2. Once a provider has it, or may have it, REQUESTED is recorded, with the message as evidence (`messages/<id>`): by who sent
+   it, or, when that process died, by whoever finds the intent (`record_left`), which says what it asked until then.
 3. A start word from the number of exactly one customer, while one request to that customer is open, is the consent: GIVEN
    under the notice that was asked with, evidence `messages/<id> replies/<id>`. A number that several share agrees for nobody.
 4. A forged reply can not bring back what was refused: an opt-out, a refusal or a withdrawal since ends the request, and a
@@ -9,23 +10,24 @@
 """
 
 import hashlib
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from fujie.decision import double_opt_in
 from fujie.flows.acts import open_act, provider_actor
+from fujie.flows.asking import Asking, read
 from fujie.flows.consent import NOW, RequestKey, append_event, dated
-from fujie.flows.gate import Case, Gate
+from fujie.flows.gate import Gate
 from fujie.flows.identify import identify
-from fujie.flows.notices import in_force, informed
+from fujie.flows.notices import informed
+from fujie.flows.recipients import sending_of
 from fujie.flows.reply import ConsentReply
-from fujie.model.consent import Capture, ConsentEvent, ConsentEventType, Notice
+from fujie.model.consent import Capture, ConsentEvent, ConsentEventType
 from fujie.model.customer import Identity
 from fujie.model.errors import RequestError, StoreError
 from fujie.model.message import CHANNEL
-from fujie.model.notice import language_of
 from fujie.model.vocabulary import Action
-from fujie.ports.messaging import Reply
+from fujie.ports.messaging import Asked, Reply
 
 SOURCE = "opt_in_message"
 
@@ -37,43 +39,14 @@ _LAG = timedelta(minutes=2)
 """How far the clock of a provider may be behind ours: a reply from before the request is no answer to it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asking:
-    """What a message asks for: consent for a purpose, in the words of a notice."""
+LEFT_S = 10.0
+"""How long who sent a message has to record what it asked for, before others do it: a record takes milliseconds."""
 
-    purpose: str
-    notice: Notice
-    explicit: bool
-    separate: bool
-
-
-def asking(case: Case, purpose: str, language: str, text: str) -> Asking:
-    """Return what a message of this text asks for.
-
-    Raises:
-        RequestError: NOTICE_MISMATCH when the notice in force for the purpose does not stand in it, word for word.
-
-    """
-    notice = in_force(case, purpose, CHANNEL)
-    words = notice.texts.get(language_of(language), "") if notice else ""
-    if notice is None or not words or words not in text:
-        raise RequestError(code="NOTICE_MISMATCH", field="text")
-    named = Notice(notice.id, notice.version, language, notice.digest(language))
-    return Asking(purpose, named, notice.explicit, notice.separate)
-
-
-async def may_ask(case: Case, identity: Identity, asked: Asking) -> bool:
-    """Tell whether this customer may be asked now. Raises LedgerError."""
-    if identity.is_shared:
-        return False
-    ledger = case.gate.ledger
-    events = await ledger.consent_events(identity.sids, asked.purpose)
-    closed = await ledger.suppressions(identity.sids)
-    return double_opt_in.may_ask(events, closed, identity.sid, (asked.purpose, CHANNEL), case.now)
+_MOST_LEFT = 100
 
 
 async def record_request(
-    gate: Gate, provider: str, intent_id: str, identity: Identity, asked: Asking
+    gate: Gate, provider: str, intent_id: str, identity: Identity, asked: Asking, at: datetime = NOW
 ) -> None:
     """Record that a message that a provider has, or may have, asked for consent; harmless when repeated.
 
@@ -82,12 +55,36 @@ async def record_request(
     case, decision = open_act(gate, provider_actor(provider), Action.CONSENT_RECORD, f"asked:{intent_id}")
     draft = replace(
         _draft(asked.purpose, ConsentEventType.REQUESTED, f"messages/{intent_id}"),
+        event_time=at,
         notice=asked.notice,
         explicit=asked.explicit,
         separate=asked.separate,
     )
     said = await informed(case, dated(case, draft), None)
     await append_event(case, decision, identity, said, RequestKey(case.context.request_id, intent_id))
+
+
+async def record_left(gate: Gate) -> int:
+    """Record what messages asked for whose sender did not: its process died behind the claim. Return how many.
+
+    What certainly did not go out asked nobody. Raises LedgerError, AuditError.
+    """
+    outbox = sending_of(gate).outbox
+    left = await outbox.asking(gate.clock.now() - timedelta(seconds=LEFT_S), _MOST_LEFT)
+    for each in left:
+        await _record_left(gate, each)
+        await outbox.asked([each.intent_id])
+    return len(left)
+
+
+async def _record_left(gate: Gate, left: Asked) -> None:
+    sid, asked = read(left.asks)
+    if not left.may_be_out:
+        return
+    try:
+        await record_request(gate, left.provider, left.intent_id, Identity(sid), asked, left.claimed_at)
+    except RequestError:  # the bundle knows the purpose no more: nobody asks for it again
+        return
 
 
 async def confirm(gate: Gate, reply: Reply, reply_id: str) -> bool | None:

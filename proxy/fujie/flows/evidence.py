@@ -191,6 +191,8 @@ def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
     }
     if request.action is Action.SEND:
         said |= {"channel": request.channel, "brand": request.brand}
+    if request.action is Action.EXPORT:
+        said |= {"rows": request.rows, "terms": request.terms}
     return hashlib.sha256(canonical(said)).hexdigest()
 
 

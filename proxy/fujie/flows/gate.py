@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from types import MappingProxyType
 from typing import Protocol
 
@@ -16,7 +16,10 @@ from fujie.model.request import Request, RequestContext
 from fujie.model.suppression import ReplyScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
-from fujie.ports.messaging import Outbox, ProcessorRegister, Provider
+from fujie.ports.exports import Exports
+from fujie.ports.messaging import Outbox, Provider
+from fujie.ports.notifications import Notifications
+from fujie.ports.processors import ProcessorRegister
 from fujie.ports.requests import Rights
 
 
@@ -36,10 +39,21 @@ class Kept:
     current: Decider
 
 
+@dataclass(frozen=True, slots=True)
+class Confirmation:
+    """What confirms a customer's "stop": ids of templates by language (`zh`, `en`; one at least), the signature, and the
+    providers that confirm by themselves (`flows.confirmation`)."""
+
+    templates: Mapping[str, str]
+    signature: str
+    silent: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Sending:
     """What one worker needs to send. `providers` are in order of preference; `page_url` is the address of the
-    customers' own page, which the token of a link follows (empty: there is none); `replies` is what a reply closes.
+    customers' own page, which the token of a link follows (empty: there is none); `replies` is what a reply closes,
+    and `confirmation` what is answered to it (None: nothing).
     `kinds` tells of what kind each provider is (`aliyun`, `smpp`), whose rules for texts a review knows.
     `wake` tells the worker's dispatch that there is something to send. `under_way` are messages sent alone that go on
     when nobody waits for them any more."""
@@ -50,8 +64,17 @@ class Sending:
     page_url: str = ""
     replies: ReplyScope = field(default_factory=ReplyScope)
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    confirmation: Confirmation | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: set[asyncio.Task[object]] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Within which time other systems must acknowledge: that devices are wiped, that customers are handed over."""
+
+    wipe_within: timedelta = timedelta(hours=24)
+    transfer_within: timedelta = timedelta(hours=72)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -59,7 +82,9 @@ class Gate:
     """What one worker needs to answer. `zone` turns time into hours; `admins` are `bootstrap.admins`;
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
-    customers' data keys; `rights` serves what they ask of us; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent."""
+    customers' data keys; `rights` serves what they ask of us;
+    `exports` keeps what left in bulk; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent; `notifications` are what other
+    systems are told, `orders` by when they must do what they are told."""
 
     directory: Directory
     ledger: Ledger
@@ -73,11 +98,14 @@ class Gate:
     seal_key: SealKey
     zone: tzinfo
     rights: Rights
+    exports: Exports
     admins: frozenset[str] = frozenset()
     controller: str = ""
     may_assert: frozenset[str] = frozenset()
     shadow: Shadow | None = None
     sending: Sending | None = None
+    notifications: Notifications | None = None
+    orders: Orders = Orders()
 
 
 class Stopwatch:

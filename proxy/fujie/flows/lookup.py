@@ -22,7 +22,7 @@ from fujie.decision.facts import Raw, derive, with_customer
 from fujie.decision.mask import mask
 from fujie.decision.plan import Plan
 from fujie.decision.replay import FOUND
-from fujie.flows.agreement import Agreement, ask_approval
+from fujie.flows.agreement import Agreement, Emergency, ask_approval
 from fujie.flows.evidence import APPROVAL_ID, EXPLAINED, Subject, record
 from fujie.flows.explanation import explanation_of, may_explain
 from fujie.flows.gate import Case, Gate, open_case
@@ -62,7 +62,7 @@ class Seen:
 @dataclass(frozen=True, slots=True, repr=False)
 class Judged:
     """A decided look-up: the plan and facts that decided, the decision, what was seen of the customer, and the id of
-    the approval that it used up or that it lacks (empty: none)."""
+    the approval that it used up or that it lacks, or of what is to be reviewed (empty: none)."""
 
     plan: Plan
     facts: Facts
@@ -207,7 +207,7 @@ async def judge(
         return Judged(plan, asker, closed, Seen(Raw(principal)))
     rows = await _fetched(case, plan, ask, timeout_s)
     seen = await _remembered(case, plan, principal, ask, rows)
-    agreement = Agreement(case, plan, ask.customer)
+    agreement = Agreement(case, plan, ask.customer, Emergency())
     facts = await agreement.known(asker, seen.sid)
     while True:
         facts = with_customer(plan.bundle, request, facts, seen.raw, case.now)

@@ -18,7 +18,7 @@ from fujie.audit.entry import EntryKind
 from fujie.decision.admission import is_granted
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
-from fujie.flows.agreement import Agreement, ask_approval
+from fujie.flows.agreement import Agreement, Emergency, ask_approval
 from fujie.flows.campaigns import scope
 from fujie.flows.dispatch import PROVIDER
 from fujie.flows.evidence import APPROVAL_ID, Subject, record
@@ -193,6 +193,8 @@ class _Sending:
                     return MessageReply(await _told(self.case, EntryKind.DECISION, first.id), first)
                 assert self.lease is not None
                 facts: dict[str, Known] = {MESSAGE_ID: intent_id, PROVIDER: matter.route.provider.name}
+                if self.agreement is not None and self.agreement.used:
+                    facts[APPROVAL_ID] = self.agreement.used
                 routes = len(self.wording.routes)
                 released = await Release(matter, judgement, self.lease, facts, routes).run()
                 self.summary = released.summary or self.summary
@@ -219,7 +221,9 @@ class _Sending:
 
     async def _judged(self, matter: Matter, wanted: Wanted) -> Judgement | Decision | None:
         """Decide, take what the limits take, use up the approval: of that the last word is read afterwards."""
-        agreement = self.agreement = self.agreement or Agreement(self.case, matter.plan, self.ask.customer)
+        agreement = self.agreement = self.agreement or Agreement(
+            self.case, matter.plan, self.ask.customer, Emergency()
+        )
         judgement = await judge_many(
             matter, [wanted], self.timeout_s, lambda facts, sid: agreement.known(facts, self._about(sid))
         )
@@ -307,6 +311,8 @@ def _digest(case: Case, ask: SendAsk) -> str:
     """Return what makes two requests with one request_id the same: everything that the caller said."""
     context = ask.context
     reason = [context.purpose, context.basis, context.basis_evidence, context.ticket, context.approval]
+    if context.break_glass:
+        reason.append("break_glass")
     return _keyed(case, _REQUEST, {**_said(ask), "reason": reason})
 
 

@@ -89,6 +89,13 @@ async def gone(case: Case) -> Decision | None:
     return None
 
 
+async def left(gate: Gate, caller: Credential, context: RequestContext, action: Action) -> Refusal | None:
+    """Return what an asker is told who may have nothing more of a stream, like `gone`; None who still may."""
+    case = open_case(gate, caller, context, Request(action))
+    found = await gone(case)
+    return None if found is None else await refused(case, found)
+
+
 async def _asserted(case: Case) -> Principal | str:
     """Return the principal for whom the caller asks, or the code of the refusal.
 

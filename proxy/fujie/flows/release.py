@@ -21,6 +21,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from fujie.audit.entry import EntryKind
+from fujie.audit.errors import AuditError
+from fujie.flows.asking import written
+from fujie.flows.double_opt_in import record_request
 from fujie.flows.evidence import NOBODY, Subject, alike, record_many
 from fujie.flows.gate import Case
 from fujie.flows.judging import Judged, Judgement, Matter, is_same_slot
@@ -31,7 +34,7 @@ from fujie.flows.settlement import LATE_S
 from fujie.flows.wording import digest_of, new_token
 from fujie.model.campaign import Lease
 from fujie.model.decision import Decision
-from fujie.model.errors import LedgerError
+from fujie.model.errors import LedgerError, RequestError
 from fujie.model.facts import Known
 from fujie.model.message import Claim, Claimed, MessageState, Settled
 from fujie.model.vocabulary import Effect
@@ -167,11 +170,26 @@ class Release:
         done.told.update(said.acceptance.value for said in submissions)
         for said in submissions:
             gate.metrics.submitted(self.matter.route.provider.name, said.acceptance.value)
+        await self._asked([each for each in messages if each.id in of_intent], done)
         for each in mine:
             said = of_intent[each.intent_id]
             if said.is_opted_out:
                 name = self.matter.route.provider.name
                 await blocked(gate, name, each.phone, each.intent_id, said.code)
+
+    async def _asked(self, messages: Sequence[Judged], done: Released) -> None:
+        """Record what those that are out ask consent for. What is not recorded here is found and recorded later
+        (`record_left`): nothing that went out may end by it."""
+        asked = self.matter.wording.asked
+        if asked is None:
+            return
+        gate, name = self._case.gate, self.matter.route.provider.name
+        with suppress(LedgerError, AuditError, RequestError):
+            for each in messages:
+                assert each.recalled is not None
+                if each.id in done.out:
+                    await record_request(gate, name, each.id, each.recalled.identity, asked)
+            await sending_of(gate).outbox.asked([each.id for each in messages])
 
     def _letter(self, judged: Judged) -> tuple[Claim, Outgoing]:
         wording, person = self.matter.wording, judged.person
@@ -186,6 +204,7 @@ class Release:
         claim = Claim(
             judged.id, phone, judged.recalled.identity.sids, text.content, route.provider.name,
             judged.segments(), digest_of(token) if token else b"",
+            written(wording.asked, judged.recalled.identity.sid) if wording.asked else "",
         )  # fmt: skip
         signature = wording.draft.signature
         return claim, Outgoing(judged.id, phone, signature, text.text, wording.code(route), text.params)

@@ -9,16 +9,18 @@ lifts nothing by itself. Most providers sign nothing, so a forged callback could
 looks at the reply and says so (`RemoveSuppression`, method `opt_in_message`, evidence `replies/<id>`).
 """
 
+import asyncio
 import hmac
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass
 
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.decision.keywords import Meaning, meaning_of
 from fujie.flows.acts import open_act, provider_actor
+from fujie.flows.confirmation import Stopped, confirm_stop
 from fujie.flows.double_opt_in import confirm
 from fujie.flows.evidence import data_key
-from fujie.flows.gate import Gate
+from fujie.flows.gate import Gate, Sending
 from fujie.flows.identify import identify
 from fujie.flows.suppression import OptOut, append_opt_out
 from fujie.model.customer import Identity, Phone
@@ -64,11 +66,15 @@ async def hear(gate: Gate, reply: Reply) -> str:
     if meaning is Meaning.START and (is_consent := await confirm(gate, reply, reply_id)) is not None:
         return meaning.value if is_consent else AGAIN
     identity = await identify(gate, reply.phone, gate.clock.now(), closes=True)
-    is_new = False
+    is_new, evidence_ref = False, f"replies/{reply_id}"
     if meaning in _CLOSING:
-        for scope in _scopes(gate, reply.signature):
-            said = OptOut(reply.phone, scope, reply.at, "reply", f"replies/{reply_id}")
+        scopes = list(_scopes(gate, reply.signature))
+        for scope in scopes:
+            said = OptOut(reply.phone, scope, reply.at, "reply", evidence_ref)
             is_new |= await refuse_number(gate, identity, Refused(reply.provider, reply_id, said))
+        if meaning is Meaning.STOP and is_new and gate.sending.confirmation is not None:
+            closed = tuple(scope.purpose for scope in scopes)
+            _soon(gate.sending, confirm_stop(gate, Stopped(reply, closed, evidence_ref)))
     if meaning in _REVIEWED:
         is_new |= await gate.sending.outbox.keep_reply(_kept(gate, reply, reply_id, identity))
     return meaning.value if is_new else AGAIN
@@ -103,6 +109,13 @@ async def refuse_number(gate: Gate, identity: Identity, refused: Refused) -> boo
             raise
         return error.code == "OPT_OUT_PENDING"
     return True
+
+
+def _soon(sending: Sending, act: Coroutine[object, object, bool]) -> None:
+    """Let it go on when the provider has its answer: it waits for nobody's confirmation."""
+    task: asyncio.Task[object] = asyncio.ensure_future(act)
+    sending.under_way.add(task)
+    task.add_done_callback(sending.under_way.discard)
 
 
 def reply_text(gate: Gate, kept: KeptReply, wrapped_key: bytes) -> str:

@@ -4,12 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from fujie.model.approval import Approval
+from fujie.decision.risk import Risk
+from fujie.model.approval import Approval, ApprovalHistory, ExportTerms
 from fujie.model.campaign import Campaign
 from fujie.model.consent import ConsentEvent
 from fujie.model.decision import Decision, Explanation, FieldOutcome, ReasonHit
+from fujie.model.export import Export, Trace
 from fujie.model.message import Message
 from fujie.model.notice import PrivacyNotice
+from fujie.model.notification import Notification
+from fujie.model.offboarding import Checklist
 from fujie.model.page import Page
 from fujie.model.principal import Principal
 from fujie.model.processor import Processor
@@ -132,12 +136,46 @@ class SuppressionsReply:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What an export would find now: how many customers, and of how many with which consent; numbers as they may be told
+    (rounded down to tens; 0: fewer than ten). `is_partial` tells that not all rows were looked at."""
+
+    rows: int
+    consents: Mapping[State, int]
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a requester did in the last 30 days: approvals, exports and how many customers were in them. `is_partial` tells
+    that there was more than was counted."""
+
+    approvals: ApprovalHistory
+    exports: int
+    exported_rows: int
+    is_partial: bool
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ApprovalPreview:
+    """What an approval would release: the most open step of each field, how grave that is, what the requester did before,
+    and of an export its terms and what it would find (None: that can not be told)."""
+
+    steps: Mapping[str, str]
+    risk: Risk
+    history: History
+    terms: ExportTerms | None = None
+    found: Found | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ApprovalReply:
-    """An approval as it stands `at` that moment."""
+    """An approval as it stands `at` that moment, with what it would release for those who decide on it."""
 
     summary: Summary
     approval: Approval
     at: datetime
+    preview: ApprovalPreview | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +208,32 @@ class PrincipalReply:
 
     summary: Summary
     principal: Principal
+
+
+@dataclass(frozen=True, slots=True)
+class ChecklistReply:
+    """How far the offboarding of a principal is."""
+
+    summary: Summary
+    checklist: Checklist
+
+
+@dataclass(frozen=True, slots=True)
+class TransferReply:
+    """What was handed over: the order to the CRM, the ids of drafts, and how many approvals ended."""
+
+    summary: Summary
+    order: Notification
+    drafts: tuple[str, ...]
+    approvals: int
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationReply:
+    """What another system was told, with its answer."""
+
+    summary: Summary
+    notification: Notification
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,12 +283,13 @@ class CampaignReply:
 @dataclass(frozen=True, slots=True)
 class RecipientsReply:
     """What came of recipients: how many are new, how many were there, and the places in the stream (from 0) of those
-    that were not added, by reason."""
+    that were not added, by reason. `resume` is the token by which a query that is not over goes on."""
 
     summary: Summary
     added: int
     repeated: int
     refused: Mapping[str, Sequence[int]]
+    resume: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,3 +353,36 @@ class DisclosuresReply:
 
     summary: Summary
     page: Page[Disclosure]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExportReply:
+    """An export as it stands."""
+
+    summary: Summary
+    export: Export
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExportsReply:
+    """A page of exports."""
+
+    summary: Summary
+    page: Page[Export]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class TracesReply:
+    """A page of the exports that held a customer."""
+
+    summary: Summary
+    page: Page[Trace]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class KeysReply:
+    """Keys of a leased file by chunk (None: destroyed); the export stands in the first one."""
+
+    summary: Summary
+    export: Export | None
+    keys: tuple[tuple[int, bytes | None], ...]

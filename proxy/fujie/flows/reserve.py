@@ -10,6 +10,7 @@
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from fujie.decision.plan import Plan
 from fujie.decision.usage import states
@@ -17,11 +18,9 @@ from fujie.flows.gate import Case
 from fujie.model.customer import CustomerRef
 from fujie.model.decision import Decision
 from fujie.model.facts import EXHAUSTED, USAGE, Facts
-from fujie.model.limit import Charge, Limit, Reservation
+from fujie.model.limit import PER_CUSTOMER, Charge, Limit, Reservation, Rows
 from fujie.model.usage import Look
 from fujie.model.vocabulary import Action, Effect
-
-_PER_CUSTOMER = Limit.DISTINCT_CUSTOMERS_PER_DAY
 
 
 class Meter:
@@ -35,6 +34,7 @@ class Meter:
         self._watches = not USAGE.isdisjoint(plan.reads)
         self._takes = case.request.action is not Action.EXPLAIN
         self._full = frozenset[Charge]()
+        self._department = ""
 
     @property
     def is_needed(self) -> bool:
@@ -48,14 +48,32 @@ class Meter:
 
     async def attempt(self, facts: Facts) -> Facts:
         """Count the attempt; return the facts with the limits that are used up whoever the customer is."""
-        limits = [charge for charge in self._plan.limits if charge.limit is not _PER_CUSTOMER]
+        limits = [charge for charge in self._plan.limits if charge.limit not in PER_CUSTOMER]
         if limits:
             self._full = await self._counted(limits)
-        if self._watches:
-            look = self._look("")
-            habits = await self._case.gate.ledger.habits(look)
-            facts = Facts({**facts.values, **states(habits.customers, habits.hits, look.day)})
+        facts = await self.habits(facts)
         self._case.watch.lap("limits")
+        return self._known(facts)
+
+    async def habits(self, facts: Facts) -> Facts:
+        """Return the facts with what stands out in the use of the principal, where a rule reads it. Counts nothing."""
+        if not self._watches:
+            return facts
+        self.asks_as(facts)
+        look = self._look("")
+        habits = await self._case.gate.ledger.habits(look)
+        return Facts({**facts.values, **states(habits, look.day, look.hour)})
+
+    def asks_as(self, facts: Facts) -> None:
+        """Remember for which department the use counts."""
+        department = facts.get("principal.department")
+        self._department = department if isinstance(department, str) else ""
+
+    async def spent(self, facts: Facts) -> Facts:
+        """Return the facts with the limits on distinct customers that are used up, whomever they have counted."""
+        limits = [charge for charge in self._plan.limits if charge.limit in PER_CUSTOMER]
+        if limits:
+            self._full |= await self._case.gate.ledger.reserve(self._reservation((), limits))
         return self._known(facts)
 
     async def take(self, decision: Decision, facts: Facts, sid: str) -> Facts | None:
@@ -67,7 +85,7 @@ class Meter:
         if decision.effect is Effect.ALLOW and self._takes:
             reservation = self._reservation(decision.charges, (), sid)
         else:
-            told = [charge for charge in self._plan.limits if charge.limit is _PER_CUSTOMER]
+            told = [charge for charge in self._plan.limits if charge.limit in PER_CUSTOMER]
             reservation = self._reservation((), told, sid)
         if not reservation.charges and not reservation.also_told:
             return None
@@ -78,10 +96,26 @@ class Meter:
         self._full |= lacking
         return self._known(facts)
 
+    async def take_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> int:
+        """Reserve what rows charge, each with its sid, in order; return how many of them there was room for."""
+        if not any(charges for charges, _ in charged):
+            return len(charged)
+        now = self._case.gate.clock.now()
+        day = now.astimezone(self._case.gate.zone).date()
+        rows = Rows(principal=self._principal_id, now=now, day=day, charged=tuple(charged))
+        taken = await self._case.gate.ledger.reserve_rows(rows)
+        self._case.watch.lap("limits")
+        return taken
+
     def watched(self, decision: Decision, sid: str) -> None:
         """Remember the attempt where a rule reads the usage of principals; written behind the answer."""
         if self._watches and self._takes:
             self._case.gate.ledger.watch(self._look(sid if decision.effect is Effect.ALLOW else ""))
+
+    def watched_rows(self, rows: int) -> None:
+        """Remember that a part of an export with so many customers left, where a rule reads the usage of principals."""
+        if self._watches and rows:
+            self._case.gate.ledger.watch(replace(self._look(""), rows=rows))
 
     async def _counted(self, limits: Sequence[Charge]) -> frozenset[Charge]:
         """Take the attempt from every counter of attempts that has room; return all charges that have none."""
@@ -100,8 +134,16 @@ class Meter:
 
     def _look(self, sid: str) -> Look:
         now = self._case.gate.clock.now()
-        day = now.astimezone(self._case.gate.zone).date()
-        return Look(principal=self._principal_id, now=now, day=day, ref=self._ref, sid=sid)
+        local = now.astimezone(self._case.gate.zone)
+        return Look(
+            principal=self._principal_id,
+            now=now,
+            day=local.date(),
+            hour=local.hour,
+            ref=self._ref,
+            sid=sid,
+            department=self._department,
+        )
 
     def _reservation(self, charges: Iterable[Charge], told: Iterable[Charge], sid: str = "") -> Reservation:
         # The clock, not the time of the case: a window is one of moments at which something is taken.

@@ -2,12 +2,15 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fujie.decision.message import Rendered, render
+from fujie.flows.asking import Asking, spelled
 from fujie.flows.gate import Case, Gate
 from fujie.flows.recipients import sending_of
 from fujie.model.errors import RequestError
+from fujie.model.facts import Known
 from fujie.model.message import Draft, Recipient, Sender, Template
 from fujie.model.processor import Processor
 from fujie.ports.messaging import Provider
@@ -42,6 +45,12 @@ class Wording:
     routes: tuple[Route, ...]
     page_url: str
     in_campaign: bool
+    asked: Asking | None = None
+
+    @property
+    def facts(self) -> Mapping[str, Known]:
+        """What the policy sees of the message beside its text."""
+        return {"message.in_campaign": self.in_campaign, "message.asks": self.asked is not None}
 
     def sample(self, recipient: Recipient) -> Rendered:
         """Return the message to `recipient` with a link of the right length that leads nowhere. Raises RequestError
@@ -71,7 +80,8 @@ async def worded(case: Case, draft: Draft, *, in_campaign: bool) -> Wording:
 
     Raises:
         RequestError: MESSAGING_OFF, UNKNOWN_TEMPLATE, UNKNOWN_PROVIDER, TEMPLATE_NEEDED, TEMPLATE_PARAMS for a link where
-            customers have no page, ARGUMENT_INVALID for a template of another category.
+            customers have no page, ARGUMENT_INVALID for a template of another category, NOTICE_MISMATCH for one that asks
+            in the words of a notice that is not in force.
 
     """
     sending, bundle = sending_of(case.gate), case.decider.bundle
@@ -82,8 +92,10 @@ async def worded(case: Case, draft: Draft, *, in_campaign: bool) -> Wording:
         raise RequestError(code="UNKNOWN_TEMPLATE", field="template.id")
     if template is not None and template.category is not draft.category:
         raise RequestError("the template is of another category", field="category")
-    sender = bundle.senders.get(draft.signature)
-    wording = Wording(draft, template, sender, (), sending.page_url, in_campaign)
+    sender, asked = bundle.senders.get(draft.signature), None
+    if template is not None and template.asks is not None:
+        template, asked = await spelled(case, template, template.asks)
+    wording = Wording(draft, template, sender, (), sending.page_url, in_campaign, asked)
     if wording.has_link and not sending.page_url:
         raise RequestError("customers have no page to link to", code="TEMPLATE_PARAMS")
     if draft.provider and draft.provider not in sending.providers:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -20,12 +20,25 @@ MOST_COMMENT = 500
 
 
 @dataclass(frozen=True, slots=True)
+class BreakGlass:
+    """Who may go ahead without the agreement of others in an emergency, and how soon one of those who could have agreed
+    must look at it afterwards. `roles` are sorted."""
+
+    roles: tuple[str, ...]
+    review_within: timedelta
+
+    def opens_to(self, roles: Collection[str]) -> bool:
+        """Tell whether somebody with these roles may."""
+        return not frozenset(self.roles).isdisjoint(roles)
+
+
+@dataclass(frozen=True, slots=True)
 class Requirement:
     """What a validation with `outcome: approval` asks for.
 
     `count` different principals (1 to 10), each with one of `roles` (sorted) and none of them the one who
     asks, agree; what they agreed to may be used once within `valid_for`. Without any vote others are told
-    after `escalate_after`.
+    after `escalate_after`. With `break_glass` some may go ahead first.
     """
 
     guard: str
@@ -34,6 +47,7 @@ class Requirement:
     count: int
     valid_for: timedelta
     escalate_after: timedelta = ESCALATE_AFTER
+    break_glass: BreakGlass | None = None
 
     @property
     def key(self) -> str:
@@ -56,21 +70,27 @@ class Requirement:
 
 
 class ApprovalState(StrEnum):
-    """Where an approval stands. The last four are final."""
+    """Where an approval stands. The last five are final. IN_REVIEW is what was used by breaking the glass, before anybody
+    agreed: it opens nothing more, and ends as REVIEWED or REJECTED."""
 
     PENDING = "PENDING"
     APPROVED = "APPROVED"
+    IN_REVIEW = "IN_REVIEW"
     REJECTED = "REJECTED"
     REVOKED = "REVOKED"
     EXPIRED = "EXPIRED"
     USED = "USED"
+    REVIEWED = "REVIEWED"
 
 
 _COLLECTION = "approvals/"
 _NAME = re.compile(_COLLECTION + "([0-9a-f]{32})")
 
 OPEN = frozenset({ApprovalState.PENDING, ApprovalState.APPROVED})
-"""The states in which an approval can still become another."""
+"""The states in which an approval can still be agreed to."""
+
+WAITING = OPEN | {ApprovalState.IN_REVIEW}
+"""The states in which somebody's word is still missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +128,8 @@ class Ballot:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How an approval ended: `state` is REJECTED, REVOKED or USED, `principal` who did it. `decision_id` finds the entry."""
+    """How an approval ended: `state` is REJECTED, REVOKED, USED or REVIEWED, `principal` who did it. `decision_id` finds the
+    entry."""
 
     state: ApprovalState
     principal: str
@@ -136,7 +157,8 @@ class Approval:
     `requester` is who asked; `parties` are all who had a hand in it (he, who called for him, the workload
     that carried the call), and none of them may vote. `request_digest` binds it to the request and its customer, who
     is not named here. `rows` is of how many customers data would leave. There is at least one ballot. `terms` are
-    the sealed `ExportTerms`, empty where there are none.
+    the sealed `ExportTerms`, empty where there are none. `review_by` is set where nobody was asked beforehand: until
+    then somebody who could have agreed has to look at what was done.
     """
 
     id: str
@@ -153,6 +175,7 @@ class Approval:
     created_at: datetime
     ending: Ending | None = None
     terms: str = field(default="", repr=False)
+    review_by: datetime | None = None
 
     @property
     def name(self) -> str:
@@ -176,20 +199,28 @@ class Approval:
 
     @property
     def expires_at(self) -> datetime:
-        """When it ends by itself: with the first of its parts that ends, or when the time to wait is over."""
+        """When it ends by itself: with the first of its parts that ends, or when the time to wait is over. A review is
+        overdue then, and never ends by itself."""
+        if self.review_by is not None:
+            return self.review_by
         ends = [ballot.ends_at for ballot in self.ballots]
         agreed = [end for end in ends if end is not None]
         return min(agreed if len(agreed) == len(ends) else (self.created_at + PENDING_FOR, *agreed))
 
     @property
     def escalates_at(self) -> datetime:
-        """When others are told that nobody voted yet: with the first of its parts whose time is over."""
+        """When others are told that nobody voted yet: with the first of its parts whose time is over. Of a review, that
+        it is overdue."""
+        if self.review_by is not None:
+            return self.review_by
         return self.created_at + min(ballot.requirement.escalate_after for ballot in self.ballots)
 
     def state(self, now: datetime) -> ApprovalState:
         """Return where it stands at `now`."""
         if self.ending is not None:
             return self.ending.state
+        if self.review_by is not None:
+            return ApprovalState.IN_REVIEW
         if now >= self.expires_at:
             return ApprovalState.EXPIRED
         met = all(ballot.is_met for ballot in self.ballots)
@@ -241,7 +272,8 @@ def _principals(ballot: Ballot) -> frozenset[str]:
 class ApprovalFilter:
     """Which approvals are listed: those that `principal` asked for, and those that one of `roles` may decide.
 
-    Unless `with_closed`, only those that are neither ended nor expired at `now`. With `latest_first` in the other order.
+    Unless `with_closed`, only those that are neither ended nor expired at `now`. With `latest_first` in the other order;
+    with `to_review` only those that are IN_REVIEW.
     """
 
     principal: str
@@ -249,10 +281,11 @@ class ApprovalFilter:
     now: datetime
     with_closed: bool = False
     latest_first: bool = False
+    to_review: bool = False
 
 
 class Stage(IntEnum):
-    """What others were told of an approval so far; each stage once."""
+    """What others were told of an approval so far; each stage once. A review that is overdue is ESCALATED."""
 
     NOTHING = 0
     ASKED = 1

@@ -45,7 +45,8 @@ class Decision:
     `charges` is what an ALLOW takes from the limits of its grants and guards: nothing may be released
     before they are reserved.
     `needs` is what must be approved, when the effect is APPROVAL_REQUIRED; its approvals are used up by an ALLOW
-    that `uses` them. A refusal is `deferrable` when all that refuses is of validations that say so: it may
+    that `uses` them. What an ALLOW `breaks` nobody has agreed to: it must be on record for review before anything is
+    released. A refusal is `deferrable` when all that refuses is of validations that say so: it may
     open later by the clock alone.
     """
 
@@ -60,6 +61,7 @@ class Decision:
     charges: tuple[Charge, ...] = ()
     needs: tuple[Requirement, ...] = ()
     uses: tuple[Requirement, ...] = ()
+    breaks: tuple[Requirement, ...] = ()
     deferrable: bool = False
 
     @property

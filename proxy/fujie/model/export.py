@@ -57,7 +57,8 @@ class Lease:
 class Export:
     """One export. `id` is its decision id; `requester` who asked, `caller` who called. `steps` are the most open step of each
     field. `rows` left so far. `reason` tells why it STOPPED. `approval` is the id of the approval that it used up. `lease` is None where no file was asked for; `closed_at`,
-    `closed_by`, `closed_why` tell that its keys were destroyed (`why`: a reason code, such as EXPORT_REVOKED)."""
+    `closed_by`, `closed_why` tell that its keys were destroyed (`why`: a reason code, such as EXPORT_REVOKED). `grants` are digests of those by which its
+    rows may have left (`decision/entitlement.py`)."""
 
     id: str
     requester: str
@@ -79,6 +80,7 @@ class Export:
     closed_at: datetime | None = None
     closed_by: str = ""
     closed_why: str = ""
+    grants: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:

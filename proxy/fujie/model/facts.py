@@ -105,6 +105,7 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "limits.exhausted": _STRINGS,
         "grants.expired": _STRINGS,
         "approvals.granted": _STRINGS,
+        "approvals.break_glass": _STRINGS,
         "usage.volume": FactType(Kind.STATE, USAGE_STATES),
         "usage.sequence": FactType(Kind.STATE, USAGE_STATES),
         "usage.peers": FactType(Kind.STATE, USAGE_STATES),
@@ -168,6 +169,10 @@ APPROVED = "approvals.granted"
 """The fact that holds the key of every requirement (`model.approval.Requirement.key`) that is approved for this request.
 Like `EXPIRED` it is read by `decide` itself and by no expression."""
 
+BREAK_GLASS = "approvals.break_glass"
+"""The fact that holds the key of every requirement without which the asker goes ahead: he says so, gives a ticket, and owes
+no review. Whether he may, `decide` takes from his roles and from each requirement. Read by `decide` itself."""
+
 FREQUENT = "frequency.exhausted"
 """The fact that names every guard (`guard:name`) whose cap on how often one person gets messages is used up. Read by
 `decide` itself."""
@@ -175,7 +180,7 @@ FREQUENT = "frequency.exhausted"
 AGREEMENT = "processor.agreement"
 """The fact without which nothing is sent, whatever the policy says: VALID or NOT_NEEDED."""
 
-UNREADABLE = frozenset({EXPIRED, APPROVED, FREQUENT})
+UNREADABLE = frozenset({EXPIRED, APPROVED, BREAK_GLASS, FREQUENT})
 """Facts that no expression may read: DESIGN section 5, combining (4)."""
 
 ROWS = "request.rows"

@@ -111,8 +111,8 @@ FAILURES: tuple[ReasonDefinition, ...] = (
         "APPROVAL_CLOSED",
         _O.CONFLICT,
         500,
-        "该审批已结束：已使用、已拒绝、已撤销或已过期。",
-        "The approval is closed: used, rejected, revoked or expired.",
+        "该审批已结束：已使用、已拒绝、已撤销、已复核或已过期。",
+        "The approval is closed: used, rejected, revoked, reviewed or expired.",
         remedy=("请重新请求以取得新的审批。", "Ask again; that makes a new one."),
     ),
     row(
@@ -282,7 +282,7 @@ FAILURES: tuple[ReasonDefinition, ...] = (
         "筛选条件无法解析。",
         "The filter can not be read.",
         remedy=(
-            "请按 AIP-160 书写，例如 city = \"杭州\" AND age >= 18；不支持通配符和函数。",
+            '请按 AIP-160 书写，例如 city = "杭州" AND age >= 18；不支持通配符和函数。',
             'Write it after AIP-160, such as city = "Hangzhou" AND age >= 18; without wildcards and functions.',
         ),
     ),

@@ -59,7 +59,8 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """A named request. `approved` holds the keys of the requirements that are approved for it.
+    """A named request. `approved` holds the keys of the requirements that are approved for it, `broken` those without
+    which it goes ahead where the policy lets it.
 
     `message` and `processor` are the facts of what is sent and through whom: None for no message, and for a message
     that stays on this machine.
@@ -69,6 +70,7 @@ class Ask:
     approved: tuple[str, ...]
     message: Mapping[str, FactValue] | None = None
     processor: Mapping[str, FactValue] | None = None
+    broken: tuple[str, ...] = ()
 
 
 Names = tuple[str, ...]

@@ -200,6 +200,17 @@ REFUSALS: tuple[ReasonDefinition, ...] = (
         ),
     ),
     row(
+        "BREAK_GLASS_USED",
+        _O.APPROVAL,
+        400,
+        "已在未获审批的情况下紧急放行，事后须接受复核。",
+        "This went ahead without an approval, as an emergency; it will be reviewed.",
+        remedy=(
+            "请向审批人说明理由。逾期未复核的，您将不能再次紧急放行。",
+            "Tell those who approve why. While a review is overdue, you can not do it again.",
+        ),
+    ),
+    row(
         "SELF_APPROVAL",
         _O.REFUSED,
         401,

@@ -43,7 +43,8 @@ class RequestContext:
     """Why a request is made, as the caller says it. Texts are free of control characters.
 
     `basis_evidence` and `ticket` are free text of the caller and may hold personal data: flags of
-    their presence are facts, they themselves are never logged.
+    their presence are facts, they themselves are never logged. `break_glass` asks to go ahead before others agreed; it is
+    no part of the request that they would agree to.
     """
 
     request_id: str = ""
@@ -54,6 +55,7 @@ class RequestContext:
     approval: str = ""
     on_behalf_of: str = ""
     explain: bool = False
+    break_glass: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,9 @@ CUSTOMER_ACTIONS = frozenset({Action.LOOKUP, Action.EXPORT, Action.SEND, Action.
 FIELD_ACTIONS = frozenset({Action.LOOKUP, Action.EXPORT})
 """Actions that return fields of a customer record, so that their grants must list fields."""
 
+APPROVABLE = frozenset({Action.LOOKUP, Action.EXPORT, Action.SEND})
+"""Actions whose flows can wait for an approval; for others a validation that asks for one would refuse for ever."""
+
 
 class Basis(StrEnum):
     """Why processing is lawful: the seven cases of PIPL article 13(1)."""

@@ -95,6 +95,7 @@ def _texts(read: list[Read], report: Report, notices: Notices, messages: Message
             lexicons[document.name.text] = read_lexicon(document.name, document.spec, report)
         messages.read(document.kind, document.name, document.spec)
         document.spec.finish()
+    messages.finish(notices.found)
     return lexicons
 
 

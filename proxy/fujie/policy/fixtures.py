@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import TypeVar
 
 from fujie.model.consent import ConsentEvent, ConsentEventType
-from fujie.model.facts import FactType, FactValue, Kind
+from fujie.model.facts import USAGE, FactType, FactValue, Kind
 from fujie.model.message import CHANNEL
 from fujie.model.policy_test import Ask, Asker, Sample
 from fujie.model.principal import AttributeValue, Principal
@@ -88,7 +88,7 @@ class Fixtures:
         used_up = closed(
             self._report, entry.texts("used_up"), self._counted, "UNKNOWN_NAME", "limited rule"
         )
-        usage = {"usage.volume": State.WITHIN, "usage.sequence": State.WITHIN}
+        usage = dict.fromkeys(sorted(USAGE), State.WITHIN)
         if stands_out := entry.fields("usage", required=False):
             usage = {
                 path: self._state(stands_out, path.partition(".")[2], path, State.WITHIN) for path in usage
@@ -180,7 +180,9 @@ class Fixtures:
         )
         keys = (self._requirements[item.text].key for item in approvals if item.text in self._requirements)
         message, processor = self._sent_by(entry) if action is Action.SEND else (None, None)
-        return Ask(request, tuple(sorted(keys)), message, processor)
+        breaks = entry.flag("break_glass") and request.has_ticket
+        every = sorted(each.key for each in self._requirements.values())
+        return Ask(request, tuple(sorted(keys)), message, processor, tuple(every) if breaks else ())
 
     def _scope(self, entry: Fields) -> dict[str, str]:
         basis, store, key = entry.text("basis"), entry.text("store"), entry.text("key")

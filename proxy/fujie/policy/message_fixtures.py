@@ -20,6 +20,7 @@ MESSAGE: Mapping[str, FactValue] = MappingProxyType(
         "provider": "provider",
         "is_template": True,
         "in_campaign": False,
+        "asks": False,
         "segments": 1,
         "has_signature": True,
         "signature_registered": True,

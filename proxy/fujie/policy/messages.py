@@ -4,13 +4,19 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from fujie.model.message import Category, Sender, Template
+from fujie.model.message import CHANNEL, Ask, Category, Sender, Template
+from fujie.model.notice import PrivacyNotice
 from fujie.policy.catalogue import NAME
 from fujie.policy.notices import VERSION
 from fujie.policy.source import Fields, Located, Report
 
 LINK = "link"
 """The variable of every text that fujie fills in itself: the customer's own page."""
+
+NOTICE = "notice"
+"""The variable of a template that asks for consent, in whose place the words of the notice stand."""
+
+LANGUAGES = ("zh", "en")
 
 LONGEST_SIGNATURE = 32
 """Code points. Alibaba takes 12, Tencent 12; an alphanumeric sender of GSM has 11."""
@@ -32,6 +38,7 @@ class Messages:
     def __init__(self, report: Report) -> None:
         self._report = report
         self._places: dict[str, Located] = {}
+        self._asks: list[tuple[Ask, Located]] = []
         self.senders: dict[str, Sender] = {}
         self.templates: dict[str, Template] = {}
 
@@ -91,7 +98,39 @@ class Messages:
             text.text if text else "",
             variables,
             codes,
+            self._ask(spec, category, text),
         )
+
+    def finish(self, notices: Mapping[str, PrivacyNotice]) -> None:
+        """Refuse templates that ask by a notice that is not there, or that is about something else."""
+        for ask, place in self._asks:
+            notice = notices.get(ask.notice)
+            if notice is None or not notice.covers(ask.purpose, CHANNEL):
+                message = f"`{ask.notice}` is no notice about `{ask.purpose}` by {CHANNEL}"
+                self._report.problem(place.place, "UNKNOWN_NOTICE", message)
+
+    def _ask(self, spec: Fields, category: Located | None, text: Located | None) -> Ask | None:
+        """Return what a template asks for. To ask is no advertising (AdLaw 43), and shows the whole notice."""
+        owner = spec.fields("asks", required=False)
+        if owner is None:
+            return None
+        purpose, notice, language = owner.text("purpose"), owner.text("notice"), owner.text("language")
+        owner.finish()
+        if language and language.text not in LANGUAGES:
+            message = f"`{language.text}` is not a language; known: {', '.join(LANGUAGES)}"
+            self._report.problem(language.place, "UNKNOWN_LANGUAGE", message)
+        if category and CATEGORIES.get(category.text) is not Category.TRANSACTIONAL:
+            self._report.problem(
+                category.place, "UNKNOWN_CATEGORY", "a template that asks for consent is transactional"
+            )
+        if text and text.text.count(f"{{{NOTICE}}}") != 1:
+            message = f"a template that asks for consent holds {{{NOTICE}}} once"
+            self._report.problem(text.place, "NOTICE_MISSING", message)
+        if purpose is None or notice is None or language is None:
+            return None
+        ask = Ask(purpose.text, notice.text, language.text)
+        self._asks.append((ask, notice))
+        return ask
 
     def _variables(self, spec: Fields) -> Mapping[str, int]:
         owner = spec.fields("variables", required=False)
@@ -99,8 +138,8 @@ class Messages:
         for name in owner.names if owner else ():
             place = owner.key_place(name) if owner else spec.place
             found[name] = owner.integer(name, 1, 1, LONGEST_TEXT) if owner else 1
-            if not NAME.fullmatch(name) or name == LINK:
-                message = f"`{name}` is not a name: lower_snake, at most 63, and not `{LINK}`"
+            if not NAME.fullmatch(name) or name in (LINK, NOTICE):
+                message = f"`{name}` is not a name: lower_snake, at most 63, not `{LINK}` or `{NOTICE}`"
                 self._report.problem(place, "NAME_INVALID", message)
         return MappingProxyType(found)
 
@@ -111,7 +150,7 @@ class Messages:
         )
 
     def _check_text(self, text: Located, variables: Mapping[str, int], spec: Fields) -> None:
-        named = set(_VARIABLE.findall(text.text)) - {LINK}
+        named = set(_VARIABLE.findall(text.text)) - {LINK, *((NOTICE,) if "asks" in spec else ())}
         rest = _VARIABLE.sub("", text.text)
         if len(text.text) > LONGEST_TEXT:
             message = f"a text has at most {LONGEST_TEXT} characters"

@@ -9,7 +9,7 @@ from fujie.model.decision import ReasonHit
 from fujie.model.facts import CUSTOMER_ROOTS, SEND_ROOTS, USE_ROOTS, Kind, only_on_customers
 from fujie.model.notice import NOTICE
 from fujie.model.reason import NO_TEXT, Outcome
-from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
+from fujie.model.vocabulary import APPROVABLE, CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.approval import DEFER, read_requirement
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
@@ -26,8 +26,6 @@ _VARIABLE_TYPES = {"BOOL": Kind.BOOL, "INT": Kind.INT, "STRING": Kind.STRING}
 _ACTIONS = frozenset(Action)
 _UNSEEN = frozenset({Action.CORRECT})
 """Actions on customers whose flows decide before they look at anybody: no rule of theirs can read a customer."""
-_APPROVABLE = frozenset({Action.LOOKUP, Action.EXPORT, Action.SEND})
-"""Actions whose flows can wait for an approval; for others a validation that asks for one would refuse for ever."""
 CLOSING = ("validations", "fields", "limits", "frequency")
 """What a guard closes by; it has at least one of them."""
 MODES = {"Deny": (True, False), "Warn": (False, True), "Audit": (False, False)}
@@ -176,7 +174,7 @@ class Rules:
         if not enforced:
             message = "a guard that only warns or records can not ask for an approval"
             self._report.problem(place, "NOT_APPLICABLE", message)
-        elif unheard := sorted(match.actions - _APPROVABLE):
+        elif unheard := sorted(match.actions - APPROVABLE):
             message = f"approvals of {', '.join(unheard)} can not be asked for in this version"
             self._report.problem(place, "NOT_YET_ENFORCED", message)
 

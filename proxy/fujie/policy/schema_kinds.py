@@ -11,7 +11,7 @@ from fujie.policy.approval import DURATION, MOST_APPROVERS, OUTCOMES
 from fujie.policy.bundle import Severity
 from fujie.policy.catalogue import ATTRIBUTE_TYPES, DAYS, NAME, REASON_CODE
 from fujie.policy.lexicon import CATEGORY, DAY
-from fujie.policy.messages import CATEGORIES, DOMAIN, LONGEST_TEXT
+from fujie.policy.messages import CATEGORIES, DOMAIN, LANGUAGES, LONGEST_TEXT
 from fujie.policy.notices import VERSION
 from fujie.policy.rules import CLOSING, MODES, RULE_NAME, VARIABLE_NAME
 from fujie.policy.schema_shapes import (
@@ -135,7 +135,14 @@ def _guard() -> Shape:
 def _validation() -> Shape:
     terms = mapping(
         {"roles": texts(), "valid_for": matching(DURATION, "`30m`, `24h`, `7d`")},
-        {"count": integer(1, MOST_APPROVERS, "how many different principals must agree")},
+        {
+            "count": integer(1, MOST_APPROVERS, "how many different principals must agree"),
+            "escalate_after": matching(DURATION, "without any vote others are told then; `1d` by itself"),
+            "break_glass": mapping(
+                {"roles": texts(), "review_within": matching(DURATION, "`24h`; at most `7d`")},
+                description="roles that may go ahead in an emergency, to be reviewed afterwards",
+            ),
+        },
     )
     asked = {"required": ["outcome"], "properties": {"outcome": {"const": "approval"}}}
     return mapping(
@@ -213,6 +220,10 @@ def _template() -> Shape:
                 NAME, integer(1, LONGEST_TEXT), "name to the most characters that it may have"
             ),
             "codes": keyed(None, text(), "provider to the id of the template there"),
+            "asks": mapping(
+                {"purpose": text(), "notice": text("a Notice"), "language": one_of(LANGUAGES)},
+                description="the consent that it asks for; the text holds `{notice}` where its words go",
+            ),
         },
     )
 

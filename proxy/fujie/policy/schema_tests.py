@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from fujie.model.consent import ConsentEventType
-from fujie.model.facts import BUILT_IN_FACTS, Kind
+from fujie.model.facts import BUILT_IN_FACTS, USAGE, Kind
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, Basis, Effect, KeyKind
 from fujie.policy.catalogue import NAME
 from fujie.policy.fixtures import MOST_ROWS
@@ -64,7 +64,7 @@ def _row() -> Shape:
 
 
 def _asker() -> Shape:
-    usage = {name: states(BUILT_IN_FACTS[f"usage.{name}"].states) for name in ("volume", "sequence")}
+    usage = {path.partition(".")[2]: states(BUILT_IN_FACTS[path].states) for path in sorted(USAGE)}
     of_principal = {
         name: states(BUILT_IN_FACTS[f"principal.{name}"].states)
         for name in ("kind", "employment", "training")
@@ -145,6 +145,7 @@ def _ask() -> Shape:
             **scope,
             "fields": _NAMES,
             "approvals": texts(),
+            "break_glass": flag(),
             "delegated": flag(),
             "has_prompt": flag(),
             **dict.fromkeys(("message", "processor", "signature"), text()),

@@ -258,10 +258,21 @@ class Ledger(Protocol):
         ...
 
     async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
-        """End an open approval, which must have its votes to be USED; return it as it is then.
+        """End an open approval, which must have its votes to be USED, or a review, as REVIEWED or REJECTED; return it as it
+        is then.
 
         Of many who end one, on any host, the first does: then it has `ending`, and no terms any more. Durable on
         return; after a LedgerError it may have ended.
+        """
+        ...
+
+    async def owes_review(self, requester: str, now: datetime) -> bool:
+        """Tell whether anything that `requester` did before others agreed should have been reviewed by `now` and was not."""
+        ...
+
+    async def break_glass(self, wanted: Approval) -> bool | None:
+        """Append what the requester does before others agreed; it has `review_by`. Return False when it stands there already,
+        None when he owes a review by then: nothing is appended. Durable on return; of many at once each sees the others.
         """
         ...
 
@@ -294,6 +305,7 @@ class Directory(Protocol):
         self, principal: Principal, now: datetime, expected: Expected | None = None
     ) -> Principal:
         """Write the whole record but `offboard_at`, which stays; durable on return, and seen by the very next read.
+        Who is written as OFFBOARDED leaves as by `offboard`, with every device that was his till now.
 
         Raises:
             RequestError: LAST_ADMINISTRATOR when it would leave the directory without an ACTIVE

@@ -23,6 +23,10 @@ class Metrics(Protocol):
         that guards refused."""
         ...
 
+    def broke_glass(self, action: str) -> None:
+        """Count what went ahead before anybody agreed (`flows.agreement`)."""
+        ...
+
     def received(self, provider: str, what: str) -> None:
         """Count what came from a provider: a receipt, a reply, a block, or what could not be read (`flows.receipts`)."""
         ...

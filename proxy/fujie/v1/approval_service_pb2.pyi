@@ -21,6 +21,8 @@ class ApprovalState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     APPROVAL_STATE_REVOKED: _ClassVar[ApprovalState]
     APPROVAL_STATE_EXPIRED: _ClassVar[ApprovalState]
     APPROVAL_STATE_USED: _ClassVar[ApprovalState]
+    APPROVAL_STATE_IN_REVIEW: _ClassVar[ApprovalState]
+    APPROVAL_STATE_REVIEWED: _ClassVar[ApprovalState]
 
 class RiskGrade(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -35,6 +37,8 @@ APPROVAL_STATE_REJECTED: ApprovalState
 APPROVAL_STATE_REVOKED: ApprovalState
 APPROVAL_STATE_EXPIRED: ApprovalState
 APPROVAL_STATE_USED: ApprovalState
+APPROVAL_STATE_IN_REVIEW: ApprovalState
+APPROVAL_STATE_REVIEWED: ApprovalState
 RISK_GRADE_UNSPECIFIED: RiskGrade
 RISK_GRADE_LOW: RiskGrade
 RISK_GRADE_MEDIUM: RiskGrade
@@ -194,18 +198,20 @@ class GetApprovalResponse(_message.Message):
     def __init__(self, approval: _Optional[_Union[Approval, _Mapping]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., preview: _Optional[_Union[ApprovalPreview, _Mapping]] = ...) -> None: ...
 
 class ListApprovalsRequest(_message.Message):
-    __slots__ = ("context", "with_closed", "page_size", "page_token", "latest_first")
+    __slots__ = ("context", "with_closed", "page_size", "page_token", "latest_first", "to_review")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     WITH_CLOSED_FIELD_NUMBER: _ClassVar[int]
     PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
     PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
     LATEST_FIRST_FIELD_NUMBER: _ClassVar[int]
+    TO_REVIEW_FIELD_NUMBER: _ClassVar[int]
     context: _types_pb2.RequestContext
     with_closed: bool
     page_size: int
     page_token: str
     latest_first: bool
-    def __init__(self, context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., with_closed: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., latest_first: bool = ...) -> None: ...
+    to_review: bool
+    def __init__(self, context: _Optional[_Union[_types_pb2.RequestContext, _Mapping]] = ..., with_closed: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., latest_first: bool = ..., to_review: bool = ...) -> None: ...
 
 class ListApprovalsResponse(_message.Message):
     __slots__ = ("approvals", "next_page_token", "decision")

@@ -84,14 +84,15 @@ class ApprovalServiceServicer(object):
 
     def Approve(self, request, context):
         """Agrees, on every part that a role of the caller may decide. Never for one's own request. A repeat changes nothing.
-        Action: approval.decide.
+        What is IN_REVIEW becomes REVIEWED, with a comment. Action: approval.decide.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reject(self, request, context):
-        """Says no, for good: one is enough, also after others agreed. Action: approval.decide.
+        """Says no, for good: one is enough, also after others agreed. Of what is IN_REVIEW, with a comment, that it should not
+        have been done. Action: approval.decide.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -24,33 +24,33 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66ujie/v1/types.proto\x12\x08\x66ujie.v1\"N\n\x0b\x43ustomerRef\x12\'\n\tstore_key\x18\x01 \x01(\x0b\x32\x12.fujie.v1.StoreKeyH\x00\x12\x0f\n\x05phone\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\".\n\x08StoreKey\x12\r\n\x05store\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\xa5\x01\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\x16\n\x0e\x62\x61sis_evidence\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\x10\n\x08\x61pproval\x18\x06 \x01(\t\x12\x14\n\x0con_behalf_of\x18\x07 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\"\'\n\rLocalizedText\x12\n\n\x02zh\x18\x01 \x01(\t\x12\n\n\x02\x65n\x18\x02 \x01(\t\"\x9b\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05guard\x18\x02 \x01(\t\x12\x12\n\nvalidation\x18\x03 \x01(\t\x12(\n\x07message\x18\x04 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\x12\r\n\x05\x62\x61sis\x18\x05 \x03(\t\x12\'\n\x06remedy\x18\x06 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\"|\n\x0f\x44\x65\x63isionSummary\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12 \n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x10.fujie.v1.Effect\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12\"\n\x08warnings\x18\x04 \x03(\x0b\x32\x10.fujie.v1.Reason\"\x9b\x01\n\x0e\x44\x65\x63isionDetail\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12!\n\x07reasons\x18\x02 \x03(\x0b\x32\x10.fujie.v1.Reason\x12\'\n\x06prompt\x18\x03 \x01(\x0b\x32\x17.fujie.v1.ConsentPrompt\x12\x10\n\x08\x61pproval\x18\x04 \x01(\t\"\xaa\x01\n\rConsentPrompt\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x11\n\tnotice_id\x18\x03 \x01(\t\x12\x16\n\x0enotice_version\x18\x04 \x01(\t\x12%\n\x04text\x18\x05 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\x12\'\n\x06\x64igest\x18\x06 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\"2\n\tTreatment\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x17\n\x0fwithheld_reason\x18\x02 \x01(\t\":\n\x0bRefusedRows\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x0c\n\x04rows\x18\x03 \x03(\x05*a\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x1c\n\x18\x45\x46\x46\x45\x43T_APPROVAL_REQUIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14\x66ujie/v1/types.proto\x12\x08\x66ujie.v1\"N\n\x0b\x43ustomerRef\x12\'\n\tstore_key\x18\x01 \x01(\x0b\x32\x12.fujie.v1.StoreKeyH\x00\x12\x0f\n\x05phone\x18\x02 \x01(\tH\x00\x42\x05\n\x03ref\".\n\x08StoreKey\x12\r\n\x05store\x18\x01 \x01(\t\x12\x13\n\x0b\x63ustomer_id\x18\x02 \x01(\t\"\xba\x01\n\x0eRequestContext\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\r\n\x05\x62\x61sis\x18\x03 \x01(\t\x12\x16\n\x0e\x62\x61sis_evidence\x18\x04 \x01(\t\x12\x0e\n\x06ticket\x18\x05 \x01(\t\x12\x10\n\x08\x61pproval\x18\x06 \x01(\t\x12\x14\n\x0con_behalf_of\x18\x07 \x01(\t\x12\x0f\n\x07\x65xplain\x18\x08 \x01(\x08\x12\x13\n\x0b\x62reak_glass\x18\t \x01(\x08\"\'\n\rLocalizedText\x12\n\n\x02zh\x18\x01 \x01(\t\x12\n\n\x02\x65n\x18\x02 \x01(\t\"\x9b\x01\n\x06Reason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05guard\x18\x02 \x01(\t\x12\x12\n\nvalidation\x18\x03 \x01(\t\x12(\n\x07message\x18\x04 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\x12\r\n\x05\x62\x61sis\x18\x05 \x03(\t\x12\'\n\x06remedy\x18\x06 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\"|\n\x0f\x44\x65\x63isionSummary\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x01 \x01(\t\x12 \n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x10.fujie.v1.Effect\x12\x0e\n\x06\x62undle\x18\x03 \x01(\t\x12\"\n\x08warnings\x18\x04 \x03(\x0b\x32\x10.fujie.v1.Reason\"\x9b\x01\n\x0e\x44\x65\x63isionDetail\x12+\n\x08\x64\x65\x63ision\x18\x01 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12!\n\x07reasons\x18\x02 \x03(\x0b\x32\x10.fujie.v1.Reason\x12\'\n\x06prompt\x18\x03 \x01(\x0b\x32\x17.fujie.v1.ConsentPrompt\x12\x10\n\x08\x61pproval\x18\x04 \x01(\t\"\xaa\x01\n\rConsentPrompt\x12\r\n\x05token\x18\x01 \x01(\t\x12\x0f\n\x07purpose\x18\x02 \x01(\t\x12\x11\n\tnotice_id\x18\x03 \x01(\t\x12\x16\n\x0enotice_version\x18\x04 \x01(\t\x12%\n\x04text\x18\x05 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\x12\'\n\x06\x64igest\x18\x06 \x01(\x0b\x32\x17.fujie.v1.LocalizedText\"2\n\tTreatment\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x17\n\x0fwithheld_reason\x18\x02 \x01(\t\":\n\x0bRefusedRows\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\x05\x12\x0c\n\x04rows\x18\x03 \x03(\x05*a\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45\x46\x46\x45\x43T_ALLOW\x10\x01\x12\x0f\n\x0b\x45\x46\x46\x45\x43T_DENY\x10\x02\x12\x1c\n\x18\x45\x46\x46\x45\x43T_APPROVAL_REQUIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fujie.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EFFECT']._serialized_start=1098
-  _globals['_EFFECT']._serialized_end=1195
+  _globals['_EFFECT']._serialized_start=1119
+  _globals['_EFFECT']._serialized_end=1216
   _globals['_CUSTOMERREF']._serialized_start=34
   _globals['_CUSTOMERREF']._serialized_end=112
   _globals['_STOREKEY']._serialized_start=114
   _globals['_STOREKEY']._serialized_end=160
   _globals['_REQUESTCONTEXT']._serialized_start=163
-  _globals['_REQUESTCONTEXT']._serialized_end=328
-  _globals['_LOCALIZEDTEXT']._serialized_start=330
-  _globals['_LOCALIZEDTEXT']._serialized_end=369
-  _globals['_REASON']._serialized_start=372
-  _globals['_REASON']._serialized_end=527
-  _globals['_DECISIONSUMMARY']._serialized_start=529
-  _globals['_DECISIONSUMMARY']._serialized_end=653
-  _globals['_DECISIONDETAIL']._serialized_start=656
-  _globals['_DECISIONDETAIL']._serialized_end=811
-  _globals['_CONSENTPROMPT']._serialized_start=814
-  _globals['_CONSENTPROMPT']._serialized_end=984
-  _globals['_TREATMENT']._serialized_start=986
-  _globals['_TREATMENT']._serialized_end=1036
-  _globals['_REFUSEDROWS']._serialized_start=1038
-  _globals['_REFUSEDROWS']._serialized_end=1096
+  _globals['_REQUESTCONTEXT']._serialized_end=349
+  _globals['_LOCALIZEDTEXT']._serialized_start=351
+  _globals['_LOCALIZEDTEXT']._serialized_end=390
+  _globals['_REASON']._serialized_start=393
+  _globals['_REASON']._serialized_end=548
+  _globals['_DECISIONSUMMARY']._serialized_start=550
+  _globals['_DECISIONSUMMARY']._serialized_end=674
+  _globals['_DECISIONDETAIL']._serialized_start=677
+  _globals['_DECISIONDETAIL']._serialized_end=832
+  _globals['_CONSENTPROMPT']._serialized_start=835
+  _globals['_CONSENTPROMPT']._serialized_end=1005
+  _globals['_TREATMENT']._serialized_start=1007
+  _globals['_TREATMENT']._serialized_end=1057
+  _globals['_REFUSEDROWS']._serialized_start=1059
+  _globals['_REFUSEDROWS']._serialized_end=1117
 # @@protoc_insertion_point(module_scope)

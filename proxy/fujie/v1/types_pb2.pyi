@@ -35,7 +35,7 @@ class StoreKey(_message.Message):
     def __init__(self, store: _Optional[str] = ..., customer_id: _Optional[str] = ...) -> None: ...
 
 class RequestContext(_message.Message):
-    __slots__ = ("request_id", "purpose", "basis", "basis_evidence", "ticket", "approval", "on_behalf_of", "explain")
+    __slots__ = ("request_id", "purpose", "basis", "basis_evidence", "ticket", "approval", "on_behalf_of", "explain", "break_glass")
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     BASIS_FIELD_NUMBER: _ClassVar[int]
@@ -44,6 +44,7 @@ class RequestContext(_message.Message):
     APPROVAL_FIELD_NUMBER: _ClassVar[int]
     ON_BEHALF_OF_FIELD_NUMBER: _ClassVar[int]
     EXPLAIN_FIELD_NUMBER: _ClassVar[int]
+    BREAK_GLASS_FIELD_NUMBER: _ClassVar[int]
     request_id: str
     purpose: str
     basis: str
@@ -52,7 +53,8 @@ class RequestContext(_message.Message):
     approval: str
     on_behalf_of: str
     explain: bool
-    def __init__(self, request_id: _Optional[str] = ..., purpose: _Optional[str] = ..., basis: _Optional[str] = ..., basis_evidence: _Optional[str] = ..., ticket: _Optional[str] = ..., approval: _Optional[str] = ..., on_behalf_of: _Optional[str] = ..., explain: bool = ...) -> None: ...
+    break_glass: bool
+    def __init__(self, request_id: _Optional[str] = ..., purpose: _Optional[str] = ..., basis: _Optional[str] = ..., basis_evidence: _Optional[str] = ..., ticket: _Optional[str] = ..., approval: _Optional[str] = ..., on_behalf_of: _Optional[str] = ..., explain: bool = ..., break_glass: bool = ...) -> None: ...
 
 class LocalizedText(_message.Message):
     __slots__ = ("zh", "en")

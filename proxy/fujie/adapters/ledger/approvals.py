@@ -18,6 +18,7 @@ from fujie.adapters.ledger.tables import approval_role
 from fujie.model.approval import (
     ESCALATE_AFTER,
     OPEN,
+    WAITING,
     Approval,
     ApprovalFilter,
     ApprovalHistory,
@@ -34,11 +35,14 @@ from fujie.model.page import Page, Slice
 MOST_OPEN: Final = 200
 """Open approvals of one requester: two whole batches. More would bury those who decide, and what they overlook."""
 
+_NEVER: Final = 2**62
+"""Later than any moment: a review does not end by itself."""
+
 _C = table.c
 _COLUMNS = (
     _C.approval_id, _C.requester, _C.parties, _C.action, _C.purpose, _C.basis, _C.store, _C.fields, _C.rows,
     _C.request_digest, _C.ballots, _C.created_at, _C.ended_as, _C.ended_by, _C.ended_at, _C.decision_id,
-    _C.ended_comment, _C.terms,
+    _C.ended_comment, _C.terms, _C.review_by,
 )  # fmt: skip
 
 
@@ -58,6 +62,7 @@ def _approval(row: Sequence[Any]) -> Approval:
         created_at=from_micros(row[11]),
         ending=_ending(row[12:17]) if row[12] else None,
         terms=row[17],
+        review_by=from_micros(row[18]) if row[18] is not None else None,
     )
 
 
@@ -111,10 +116,11 @@ def _values(approval: Approval) -> dict[str, object]:
         "request_digest": approval.request_digest,
         "ballots": _ballots(approval),
         "created_at": to_micros(approval.created_at),
-        "expires_at": to_micros(approval.expires_at),
+        "expires_at": _NEVER if approval.review_by else to_micros(approval.expires_at),
         "terms": approval.terms,
         "escalates_at": to_micros(approval.escalates_at),
         "told": int(Stage.NOTHING),
+        "review_by": to_micros(approval.review_by) if approval.review_by else None,
     }
 
 
@@ -125,12 +131,31 @@ _SAME = Query(
     .where(
         _C.requester == sa.bindparam("requester"),
         _C.request_digest == sa.bindparam("request_digest"),
+        _C.review_by.is_(None),
         *_IS_OPEN,
     )
     .order_by(_C.approval_id),
     _approval,
 )
-_OPEN_OF = sa.select(sa.func.count()).where(_C.requester == sa.bindparam("requester"), *_IS_OPEN)
+HAS_NO_VOTE: Final = _C.ballots.not_like('%"votes": [[%')
+"""Nobody has voted on it: as `_ballots` writes a list with something in it. No name of a rule or a role has a quote."""
+
+_OPEN_OF = sa.select(sa.func.count()).where(
+    _C.requester == sa.bindparam("requester"), _C.review_by.is_(None), *_IS_OPEN
+)
+_IN_REVIEW = (_C.review_by.is_not(None), _C.ended_as.is_(None))
+_OVERDUE = (*_IN_REVIEW, _C.review_by <= sa.bindparam("now", type_=sa.BigInteger))
+_OWES: Query[str] = Query(
+    sa.select(_C.approval_id).where(_C.requester == sa.bindparam("requester"), *_OVERDUE).limit(1),
+    lambda row: row[0],
+)
+_REVIEWS: Query[tuple[int, int]] = Query(
+    sa.select(
+        sa.func.count(),
+        sa.func.coalesce(sa.func.sum(sa.case((_C.review_by <= sa.bindparam("now"), 1), else_=0)), 0),
+    ).where(*_IN_REVIEW),
+    lambda row: (row[0], int(row[1])),
+)
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[Approval]:
@@ -163,7 +188,11 @@ _DUE = Query(
 )
 _HISTORY: Query[tuple[str | None, int]] = Query(
     sa.select(_C.ended_as, _C.rows)
-    .where(_C.requester == sa.bindparam("requester"), _C.created_at >= sa.bindparam("since"))
+    .where(
+        _C.requester == sa.bindparam("requester"),
+        _C.review_by.is_(None),
+        _C.created_at >= sa.bindparam("since"),
+    )
     .order_by(_C.approval_id.desc())
     .limit(MOST_HISTORY + 1),
     lambda row: (row[0], row[1]),
@@ -171,7 +200,7 @@ _HISTORY: Query[tuple[str | None, int]] = Query(
 
 
 @lru_cache(maxsize=32)
-def _listed(count: int, with_closed: bool, latest_first: bool) -> Query[Keyed[Approval]]:  # noqa: FBT001 - a cache key
+def _listed(count: int, with_closed: bool, latest_first: bool, to_review: bool) -> Query[Keyed[Approval]]:  # noqa: FBT001 - a cache key
     asked = _C.requester == sa.bindparam("principal")
     if count:
         decides = sa.select(approval_role.c.approval_id).where(one_of(approval_role.c.role, count))
@@ -179,7 +208,9 @@ def _listed(count: int, with_closed: bool, latest_first: bool) -> Query[Keyed[Ap
     after = sa.bindparam("after", type_=sa.Text)
     behind = _C.approval_id < after if latest_first else _C.approval_id > after
     select = sa.select(*_COLUMNS).where(behind, asked)
-    if not with_closed:
+    if to_review:
+        select = select.where(*_IN_REVIEW)
+    elif not with_closed:
         select = select.where(*_IS_OPEN)
     order = _C.approval_id.desc() if latest_first else _C.approval_id
     return Query(select.order_by(order).limit(sa.bindparam("size", type_=sa.Integer)), _keyed)
@@ -199,7 +230,8 @@ class Approvals:
     async def approval_page(self, asked: ApprovalFilter, part: Slice) -> Page[Approval]:
         """See `ports.Ledger.approval_page`."""
         roles = sorted(asked.roles)
-        query = _listed(padded_size(len(roles)) if roles else 0, asked.with_closed, asked.latest_first)
+        size = padded_size(len(roles)) if roles else 0
+        query = _listed(size, asked.with_closed, asked.latest_first, asked.to_review)
         values = {
             **(members(roles) if roles else {}),
             "principal": asked.principal,
@@ -210,8 +242,7 @@ class Approvals:
 
     async def ask_approval(self, wanted: Approval) -> Approval:
         """See `ports.Ledger.ask_approval`."""
-        values = _values(wanted)
-        now = {"now": values["created_at"]}
+        now = {"now": to_micros(wanted.created_at)}
 
         def work(connection: Connection) -> Approval:
             same = {"requester": wanted.requester, "request_digest": wanted.request_digest, **now}
@@ -221,12 +252,34 @@ class Approvals:
             opened = connection.execute(_OPEN_OF, {"requester": wanted.requester, **now}).scalar_one()
             if opened >= MOST_OPEN:
                 raise RequestError(code="LIMIT_EXCEEDED")
-            connection.execute(sa.insert(table), {**values, "change_seq": next_change(connection)})
-            roles = [{"approval_id": wanted.id, "role": role} for role in sorted(wanted.roles)]
-            connection.execute(sa.insert(approval_role), roles)
+            _insert(connection, wanted)
             return wanted
 
         return await self._database.write(work)
+
+    async def owes_review(self, requester: str, now: datetime) -> bool:
+        """See `ports.Ledger.owes_review`."""
+        found = await self._database.rows(_OWES, {"requester": requester, "now": to_micros(now)})
+        return bool(found)
+
+    async def break_glass(self, wanted: Approval) -> bool | None:
+        """See `ports.Ledger.break_glass`."""
+        asked = {"requester": wanted.requester, "now": to_micros(wanted.created_at)}
+
+        def work(connection: Connection) -> bool | None:
+            if _BY_ID.within(connection, {"approval_id": wanted.id}):
+                return False
+            if _OWES.within(connection, asked):
+                return None
+            _insert(connection, wanted)
+            return True
+
+        return await self._database.write(work)
+
+    async def reviews(self, now: datetime) -> tuple[int, int]:
+        """Return how many reviews wait, and how many of them are overdue, for metrics: one read of a small index."""
+        (found,) = await self._database.rows(_REVIEWS, {"now": to_micros(now)})
+        return found
 
     async def vote(
         self, approval_id: str, principal: str, roles: frozenset[str], now: datetime, comment: str = ""
@@ -251,7 +304,7 @@ class Approvals:
 
     async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
         """See `ports.Ledger.end_approval`."""
-        allowed = {ApprovalState.APPROVED} if ending.state is ApprovalState.USED else OPEN
+        allowed = _ENDS.get(ending.state, OPEN)
 
         def work(connection: Connection) -> Approval:
             known = _known(connection, approval_id)
@@ -298,8 +351,22 @@ class Approvals:
         return ApprovalHistory(len(counted), len(used), sum(used), rejected, len(found) > MOST_HISTORY)
 
 
+_ENDS = {
+    ApprovalState.USED: frozenset({ApprovalState.APPROVED}),
+    ApprovalState.REVIEWED: frozenset({ApprovalState.IN_REVIEW}),
+    ApprovalState.REJECTED: WAITING,
+}
+"""In which states an approval can end as what; any other end as long as it is OPEN."""
+
+
+def _insert(connection: Connection, approval: Approval) -> None:
+    connection.execute(sa.insert(table), {**_values(approval), "change_seq": next_change(connection)})
+    roles = [{"approval_id": approval.id, "role": role} for role in sorted(approval.roles)]
+    connection.execute(sa.insert(approval_role), roles)
+
+
 def _next(approval: Approval, told: Stage, now: datetime) -> Stage:
-    if now >= approval.expires_at:
+    if approval.review_by is None and now >= approval.expires_at:
         return Stage.EXPIRED
     return Stage(told + 1)
 

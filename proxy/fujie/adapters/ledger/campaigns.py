@@ -128,6 +128,7 @@ def _cancel(most: int) -> sa.Update:
 
 _CANCEL = _cancel(MOST_CANCELLED)
 
+
 def _state_of(row: Sequence[Any]) -> tuple[str, CampaignState]:
     return row[0], CampaignState(row[1])
 

@@ -18,7 +18,7 @@ _E = table.c
 COLUMNS = (
     _E.export_id, _E.requester, _E.caller, _E.store, _E.purpose, _E.basis, _E.steps, _E.request_digest, _E.bundle,
     _E.format, _E.approval, _E.started_at, _E.state, _E.ended_at, _E.reason, _E.rows, _E.lease_expires_at,
-    _E.opens_left, _E.closed_at, _E.closed_by, _E.closed_why,
+    _E.opens_left, _E.closed_at, _E.closed_by, _E.closed_why, _E.grants,
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ def export_of(row: Sequence[Any]) -> Export:
         closed_at=_moment(row[18]),
         closed_by=row[19],
         closed_why=row[20],
+        grants=frozenset(json.loads(row[21])),
     )
 
 
@@ -77,6 +78,7 @@ def values_of(export: Export) -> dict[str, object]:
         "closed_by": "",
         "closed_why": "",
         "keys_until": expires,
+        "grants": json.dumps(sorted(export.grants)),
     }
 
 

@@ -33,6 +33,7 @@ export = sa.Table(
     text("closed_by"),
     text("closed_why"),
     instant("keys_until", nullable=True),
+    text("grants"),
 )
 """`rows` follows the chunks. `keys_until` is when the keys are to be destroyed: the end of the lease, or the moment of an
 earlier closing; NULL where there are none, or none any more. What died in between is found by it, and ended."""

@@ -12,8 +12,9 @@ from fujie.adapters.ledger.database import Database, Query
 from fujie.adapters.ledger.export_keys import Keys
 from fujie.adapters.ledger.export_rows import BY_ID, COLUMNS, IS_IT, export_of, values_of
 from fujie.adapters.ledger.export_tables import export as table
-from fujie.adapters.ledger.export_tables import export_chunk, export_member
+from fujie.adapters.ledger.export_tables import export_chunk
 from fujie.adapters.ledger.export_traces import AFTER_ALL, traces
+from fujie.adapters.ledger.given import with_given
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.pages import Keyed, read_page
 from fujie.model.errors import RequestError
@@ -36,6 +37,12 @@ _COUNT_ROWS = (
     .where(IS_IT, _IS_RUNNING, _E.closed_at.is_(None))
     .values(rows=_E.rows + sa.bindparam("more"))
 )
+
+
+_ADD_MEMBERS = """
+INSERT INTO export_member (sid, export_id, number)
+SELECT given.value, CAST(:export_id AS text), CAST(:number AS integer) FROM {given}
+"""
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[Export]:
@@ -75,15 +82,15 @@ class Exports:
         """See `ports.exports.Exports.add_chunk`."""
         place = {"export_id": chunk.export_id, "number": chunk.number}
         row = {**place, "rows": len(chunk.sids), "wrapped_key": chunk.wrapped_key}
-        rows = [{**place, "sid": sid} for sid in sorted(set(chunk.sids))]
+        sids = sorted(set(chunk.sids))  # they lie in the index in this order
 
         def work(connection: Connection) -> None:
             counted = {"id": chunk.export_id, "more": len(chunk.sids)}
             if not connection.execute(_COUNT_ROWS, counted).rowcount:
                 raise RequestError(code="EXPORT_CLOSED", field="name")
             connection.execute(sa.insert(export_chunk), row)
-            if rows:
-                connection.execute(sa.insert(export_member), rows)
+            if sids:
+                with_given(connection, _ADD_MEMBERS, sids, place)
 
         await self._database.transact(work)
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.ledger.approvals import Approvals
@@ -19,6 +20,7 @@ from fujie.adapters.ledger.migrate import upgrade
 from fujie.adapters.ledger.notices import Notices
 from fujie.adapters.ledger.notifications import SQLNotifications
 from fujie.adapters.ledger.outbox import SQLOutbox
+from fujie.adapters.ledger.pending import Pending, pending
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.principals import Principals
 from fujie.adapters.ledger.processors import Processors
@@ -29,6 +31,7 @@ from fujie.adapters.ledger.subject_requests import SubjectRequests
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
 from fujie.adapters.ledger.suppressions import Suppressions
 from fujie.adapters.ledger.usage import Usage
+from fujie.adapters.ledger.usage_rows import take_rows
 from fujie.model.approval import Approval, ApprovalFilter, ApprovalHistory, Ending, Stage
 from fujie.model.consent import ConsentEvent
 from fujie.model.customer import Correction, CustomerRef, Identity, Phone
@@ -75,6 +78,10 @@ class SQLLedger:
         self._usage = Usage(database)
         self._observer = Observer(database, index)
         self._notices = Notices(database)
+
+    async def pending(self, now: datetime) -> Pending:
+        """Return how much waits for people. Raises LedgerError."""
+        return await pending(self.database, now)
 
     async def find(self, refs: Sequence[CustomerRef]) -> Identity | None:
         """See `ports.Ledger.find`."""
@@ -191,7 +198,7 @@ class SQLLedger:
 
     async def reserve_rows(self, rows: Rows) -> int:
         """See `ports.Ledger.reserve_rows`."""
-        return await self._usage.reserve_rows(rows)
+        return await self.database.transact(partial(take_rows, rows))
 
     async def habits(self, look: Look) -> Habits:
         """See `ports.Ledger.habits`."""
@@ -222,6 +229,18 @@ class SQLLedger:
     async def end_approval(self, approval_id: str, ending: Ending) -> Approval:
         """See `ports.Ledger.end_approval`."""
         return await self._approvals.end_approval(approval_id, ending)
+
+    async def owes_review(self, requester: str, now: datetime) -> bool:
+        """See `ports.Ledger.owes_review`."""
+        return await self._approvals.owes_review(requester, now)
+
+    async def break_glass(self, wanted: Approval) -> bool | None:
+        """See `ports.Ledger.break_glass`."""
+        return await self._approvals.break_glass(wanted)
+
+    async def reviews(self, now: datetime) -> tuple[int, int]:
+        """See `Approvals.reviews`."""
+        return await self._approvals.reviews(now)
 
     async def approvals_due(self, now: datetime) -> Sequence[tuple[Approval, Stage]]:
         """See `ports.Ledger.approvals_due`."""

@@ -198,7 +198,9 @@ class Principals:
                 written = replace(principal, offboard_at=known.offboard_at)
             if expected is not None and expected.record != standing:
                 raise RequestError(code="PRINCIPAL_CHANGED", field="principal")
-            _write(connection, written, now)
+            leaves = principal.employment is State.OFFBOARDED
+            written = _left(written, standing, now) if leaves else written
+            _write(connection, written, now, is_leaving=leaves or None)
             return written.as_of(now)
 
         return await self._database.write(work)
@@ -266,6 +268,15 @@ class Principals:
     async def is_leaving(self, principal_id: str) -> bool:
         """See `ports.Directory.is_leaving`."""
         return bool(await self._database.rows(_IS_LEAVING, {"id": principal_id}))
+
+
+def _left(written: Principal, standing: Principal | None, now: datetime) -> Principal:
+    """Return the record of who leaves by being written so: gone from now on, or from when he was, with every device that was
+    his till now, which the order to wipe must not miss."""
+    has_left = standing is not None and standing.employment is State.OFFBOARDED
+    since = (standing.offboard_at if standing and has_left else None) or now
+    devices = dict.fromkeys((*written.devices, *(standing.devices if standing else ())))
+    return replace(written, roles=frozenset(), offboard_at=since, devices=tuple(devices))
 
 
 def _write(

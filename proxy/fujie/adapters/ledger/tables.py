@@ -290,10 +290,12 @@ approval = sa.Table(
     sa.Column("terms", sa.Text, nullable=False, server_default=""),
     sa.Column("escalates_at", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("told", sa.SmallInteger, nullable=False, server_default="3"),
+    sa.Column("review_by", sa.BigInteger),
 )
 """Approvals. `ballots` holds each requirement with its votes, `expires_at` follows from it at every vote. The end of one
 (`ended_as` to `ended_comment`) is written once; NULL until then. No customer stands here, only in `request_digest`, and in
-the sealed `terms` of an export, which go with its end. `told` is a `Stage`; who is told nothing more has the last."""
+the sealed `terms` of an export, which go with its end. `told` is a `Stage`; who is told nothing more has the last.
+With `review_by` it is no approval: somebody went ahead without one."""
 
 sa.Index(None, approval.c.requester, approval.c.request_digest)
 # Closed ones stay for ever; to count the open ones of a requester must not cost by what he closed.
@@ -310,6 +312,15 @@ sa.Index(
     approval.c.approval_id,
     sqlite_where=approval.c.told < 3,
     postgresql_where=approval.c.told < 3,
+)
+
+_IN_REVIEW = sa.and_(approval.c.review_by.is_not(None), approval.c.ended_as.is_(None))
+sa.Index(
+    "ix_approval_review",
+    approval.c.requester,
+    approval.c.review_by,
+    sqlite_where=_IN_REVIEW,
+    postgresql_where=_IN_REVIEW,
 )
 
 approval_role = sa.Table(

@@ -11,7 +11,6 @@ time share one: while one transaction runs, the next ones gather.
 
 import asyncio
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache, partial
@@ -140,17 +139,21 @@ class Tally:
     def see(self, key: str, day: date, sid: str, counted: int) -> bool:
         """Count a customer among the distinct ones of the period that is counted on the day `counted`, once; tell whether
         it was the first time."""
-        counts = self._counts.get(key) or {}
         if (key, counted, sid) in self._known:
             return False
         self._known.add((key, counted, sid))
         self.new.append((key, counted, sid))
+        self.count_customers(key, day, counted, 1)
+        return True
+
+    def count_customers(self, key: str, day: date, counted: int, amount: int) -> None:
+        """Count customers, who are counted for the first time, among the distinct ones of the period of the day `counted`."""
+        counts = self._counts.get(key) or {}
         if counted not in counts:
             self.new_days.add((key, day.toordinal()))
             counts = {kept: count for kept, count in counts.items() if kept > counted - DAYS_KEPT}
-        self._counts[key] = {**counts, counted: counts.get(counted, 0) + 1}
+        self._counts[key] = {**counts, counted: counts.get(counted, 0) + amount}
         self.changed.add(key)
-        return True
 
     def note(self, key: str, slot: int, behind: int, day: date) -> None:
         """Keep `day` as the last one of a slot, and the last one before it under `slot + behind`."""
@@ -174,10 +177,6 @@ class Tally:
         if charge.limit in PER_CUSTOMER:
             return charge.at_most - counts.get(counted_on(charge.limit, rows.day), 0)
         return charge.at_most - sum(in_window(counts, bucket_of(charge.limit, rows.now)).values())
-
-    def is_counted(self, charge: Charge, key: str, day: date, sid: str) -> bool:
-        """Tell whether nothing is left to take for a customer: the period has counted it."""
-        return charge.limit in PER_CUSTOMER and (key, counted_on(charge.limit, day), sid) in self._known
 
     def _has_room(self, charge: Charge, reservation: Reservation) -> bool:
         key = of_charge(charge, reservation.principal)
@@ -210,10 +209,6 @@ class Usage:
         if self._taking is None or self._taking.done():
             self._taking = asyncio.ensure_future(self._take_all())
         return await future
-
-    async def reserve_rows(self, rows: Rows) -> int:
-        """See `ports.Ledger.reserve_rows`."""
-        return await self._database.transact(partial(_take_rows, rows))
 
     async def _is_counted(self, reservation: Reservation) -> bool:
         """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
@@ -286,30 +281,6 @@ def _take(reservations: Sequence[Reservation], connection: Connection) -> list[f
         results.append(lacking | tally.lacking(reservation.also_told, reservation))
     store(connection, tally)
     return results
-
-
-def _take_rows(rows: Rows, connection: Connection) -> int:
-    """Take the rows in order until one has no room; return how many were taken."""
-    every = {charge for charges, _ in rows.charged for charge in charges}
-    keys = {charge: of_charge(charge, rows.principal) for charge in every}
-    tally = tally_of(connection, keys.values(), {sid for _, sid in rows.charged})
-    left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
-    taken, counted = 0, Counter[Charge]()
-    for charges, sid in rows.charged:
-        news = [charge for charge in charges if not tally.is_counted(charge, keys[charge], rows.day, sid)]
-        if any(left[charge] <= 0 for charge in news):
-            break
-        for charge in news:
-            left[charge] -= 1
-            if charge.limit in PER_CUSTOMER:
-                tally.see(keys[charge], rows.day, sid, counted_on(charge.limit, rows.day))
-            else:
-                counted[charge] += 1
-        taken += 1
-    for charge, amount in counted.items():
-        tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
-    store(connection, tally)
-    return taken
 
 
 def tally_of(connection: Connection, keys: Iterable[str], sids: Iterable[str]) -> Tally:

@@ -9,11 +9,16 @@ from fujie.app.cli import (
     answers,
     approvals,
     campaigns,
+    consent_ends,
     consent_import,
     consents,
     customers,
     demo,
+    export,
+    exports,
+    leased_files,
     lookups,
+    offboarding,
     offline,
     policy_bundle,
     policy_check,
@@ -21,6 +26,7 @@ from fujie.app.cli import (
     policy_test,
     principals,
     processors,
+    replies,
     send,
     server,
     subject_requests,
@@ -51,6 +57,7 @@ _GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "withdraw": consents.withdraw,
             "show": consents.show,
             "events": consents.events,
+            "expiring": consent_ends.expiring,
             "import": consent_import.import_,
             "evidence": answers.evidence,
             "verify": answers.verify,
@@ -62,8 +69,19 @@ _GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         {
             "upsert": principals.upsert,
             "offboard": principals.offboard,
+            "suspend": offboarding.suspend,
+            "reinstate": offboarding.reinstate,
+            "transfer": offboarding.transfer,
+            "offboarding": offboarding.offboarding,
             "show": principals.show,
             "list": principals.list_,
+        },
+    ),
+    (
+        "notifications",
+        "What other systems are ordered to do.",
+        {
+            "acknowledge": offboarding.acknowledge,
         },
     ),
     (
@@ -95,6 +113,15 @@ _GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         },
     ),
     (
+        "exports",
+        "What left in bulk, and the files that can still be opened.",
+        {
+            "list": exports.list_,
+            "show": exports.show_,
+            "revoke": exports.revoke,
+        },
+    ),
+    (
         "processor",
         "Companies that handle customer data for us.",
         {
@@ -111,6 +138,15 @@ _GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "show": subject_requests.show,
             "resolve": subject_requests.resolve,
             "disclosures": subject_requests.disclosures,
+        },
+    ),
+    (
+        "replies",
+        "What customers answered, and a person must look at.",
+        {
+            "list": replies.list_,
+            "show": replies.show,
+            "mark": replies.mark,
         },
     ),
     (
@@ -167,8 +203,10 @@ def build() -> typer.Typer:
         rich_markup_mode=None,
     )
     app.callback()(_options)
-    for command in (server.serve, demo.demo, lookups.lookup, send.send):
+    for command in (server.serve, demo.demo, lookups.lookup, export.export, send.send):
         app.command()(command)
+    app.command("open")(leased_files.open_)
+    app.command("trace")(exports.trace)
     for name, says, commands in _GROUPS:
         group = typer.Typer(no_args_is_help=True, help=says)
         app.add_typer(group, name=name)

@@ -23,6 +23,10 @@ def list_(
         bool,
         typer.Option("--with-closed", help="Also those that were used, rejected, revoked or expired."),
     ] = False,
+    to_review: Annotated[
+        bool,
+        typer.Option("--to-review", help="Only what went ahead in an emergency and has to be reviewed."),
+    ] = False,
     page_size: PageSize = 100,
     page_token: PageToken = "",
 ) -> None:
@@ -30,7 +34,7 @@ def list_(
     from fujie.v1 import approval_service_pb2 as approval_v1
 
     request = approval_v1.ListApprovalsRequest(
-        with_closed=with_closed, page_size=page_size, page_token=page_token
+        with_closed=with_closed, page_size=page_size, page_token=page_token, to_review=to_review
     )
     with server.stubs() as stubs:
         reply = stubs.approvals.ListApprovals(request)
@@ -44,31 +48,43 @@ def list_(
 
 @calls_server
 def show_(server: Server, name: Name) -> None:
-    """Show an approval: what is asked for, what it needs, who agreed. Never a customer."""
+    """Show an approval: what is asked for, what it needs, who agreed, and for those who decide what it would release.
+    Never a customer."""
     from fujie.v1 import approval_service_pb2 as approval_v1
 
     with server.stubs() as stubs:
-        reply = stubs.approvals.GetApproval(approval_v1.GetApprovalRequest(name=name))
+        reply = stubs.approvals.GetApproval(approval_v1.GetApprovalRequest(name=name, with_preview=True))
+    told = plain(reply.approval)
+    preview = plain(reply.preview) if reply.HasField("preview") else None
+    if server.output is Format.JSON:
+        show_fields(server.output, told | ({"preview": preview} if preview is not None else {}))
+        return
+    show_fields(server.output, _people(told) | (_previewed(preview) if preview is not None else {}))
+
+
+Comment = Annotated[
+    str, typer.Option("--comment", help="Shown to the requester; never personal data of customers.")
+]
+
+
+@calls_server
+def approve(server: Server, name: Name, comment: Comment = "") -> None:
+    """Agree, on every part that a role of yours may decide. Never to your own request. What went ahead in an emergency is
+    reviewed by that, with a --comment."""
+    from fujie.v1 import approval_service_pb2 as approval_v1
+
+    with server.stubs() as stubs:
+        reply = stubs.approvals.Approve(approval_v1.ApproveRequest(name=name, comment=comment))
     _print(server, reply)
 
 
 @calls_server
-def approve(server: Server, name: Name) -> None:
-    """Agree, on every part that a role of yours may decide. Never to your own request."""
+def reject(server: Server, name: Name, comment: Comment = "") -> None:
+    """Say no, for good: one is enough. Of what went ahead in an emergency: that it should not have, with a --comment."""
     from fujie.v1 import approval_service_pb2 as approval_v1
 
     with server.stubs() as stubs:
-        reply = stubs.approvals.Approve(approval_v1.ApproveRequest(name=name))
-    _print(server, reply)
-
-
-@calls_server
-def reject(server: Server, name: Name) -> None:
-    """Say no, for good: one is enough."""
-    from fujie.v1 import approval_service_pb2 as approval_v1
-
-    with server.stubs() as stubs:
-        reply = stubs.approvals.Reject(approval_v1.RejectRequest(name=name))
+        reply = stubs.approvals.Reject(approval_v1.RejectRequest(name=name, comment=comment))
     _print(server, reply)
 
 
@@ -93,6 +109,31 @@ def _people(told: Mapping[str, Any]) -> dict[str, str]:
     shown["state"] = shown["state"].removeprefix("APPROVAL_STATE_")
     shown["requirements"] = "; ".join(map(_requirement, told["requirements"]))
     return shown
+
+
+def _previewed(told: Mapping[str, Any]) -> dict[str, str]:
+    """Return a preview for people. A number that is 0 was fewer than ten."""
+    history, found, terms = told.get("history", {}), told.get("found"), told.get("terms")
+    signs = ", ".join(told.get("signs", ()))
+    shown = {
+        "risk": told["risk"].removeprefix("RISK_GRADE_") + (f" ({signs})" if signs else ""),
+        "steps": ", ".join(f"{name}: {step}" for name, step in sorted(told.get("steps", {}).items())),
+        "requester_30_days": ", ".join(f"{name} {count}" for name, count in history.items()),
+    }
+    if terms:
+        shown["terms"] = ", ".join(f"{name} {value}" for name, value in terms.items())
+    if found is not None:
+        shown["would_find"] = _about(found.get("rows", 0)) + (
+            " so far, not all were looked at" if found.get("partial") else ""
+        )
+        shown["consents"] = ", ".join(
+            f"{each['state']} {_about(each.get('rows', 0))}" for each in found["consents"]
+        )
+    return shown
+
+
+def _about(rows: str | int) -> str:
+    return f"{int(rows)} or up to nine more" if int(rows) else "fewer than 10"
 
 
 def _requirement(told: Mapping[str, Any]) -> str:

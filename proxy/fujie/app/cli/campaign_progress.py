@@ -16,8 +16,8 @@ _OPEN = frozenset({"MESSAGE_STATE_PLANNED", "MESSAGE_STATE_CLAIMED"})
 
 
 @contextmanager
-def adding(total: int, what: str = "recipients") -> Iterator[Callable[[int], None]]:
-    """Show how many rows of `what` were sent, of about `total`; yield what is told of more of them."""
+def adding(total: int | None, what: str = "recipients") -> Iterator[Callable[[int], None]]:
+    """Show how many rows of `what` were sent, of about `total` (None: nobody knows); yield what is told of more of them."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     talk = console(stderr=True)
@@ -30,7 +30,8 @@ def adding(total: int, what: str = "recipients") -> Iterator[Callable[[int], Non
             nonlocal sent
             shown.advance(task, rows)
             if not talk.is_terminal and (sent + rows) // _EVERY > sent // _EVERY:
-                typer.echo(f"{sent + rows} of about {total} {what} sent", err=True)
+                of = f" of about {total}" if total else ""
+                typer.echo(f"{sent + rows}{of} {what} sent", err=True)
             sent += rows
 
         yield more

@@ -1,13 +1,16 @@
 """`fujie campaign`: one message to many."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fujie.app.cli.arguments import Purpose, RequestId
 from fujie.app.cli.campaign_progress import adding, watching
+from fujie.app.cli.campaign_query import MOST, add_from_store
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.drafts import (
     Category,
@@ -30,6 +33,9 @@ if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
 
 Name = Annotated[str, typer.Argument(help="The campaign, campaigns/<id>, as `campaign create` shows it.")]
 ValidateOnly = Annotated[bool, typer.Option("--validate-only", help="Only say what would be said.")]
+CALL_S = 120.0
+"""How long one call adds recipients; the next one goes on. A connection, and so a call, lives five minutes."""
+
 _MOST_LINES = 20
 """Line numbers that are shown to people for one reason; --output json has up to a hundred."""
 
@@ -81,8 +87,11 @@ def add(
     server: Server,
     name: Name,
     file: Annotated[
-        Path, typer.Argument(help="CSV or XLSX with a heading; or .txt, one id or number a line.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="CSV or XLSX with a heading; or .txt, one id or number a line. Without one: the customers of --store."
+        ),
+    ] = None,
     store: Annotated[
         str, typer.Option("--store", help="Store of the ids; left out when --phone-column is given.")
     ] = "",
@@ -92,37 +101,28 @@ def add(
         list[str] | None,
         typer.Option("--variable", help="A column that is a variable of the text; all others if left out."),
     ] = None,
+    where: Annotated[
+        str, typer.Option("--filter", help='Without a file: who, such as city = "Hangzhou".')
+    ] = "",
+    most: Annotated[
+        int, typer.Option("--max", min=0, max=MOST, help="Without a file: the most customers; 0 for all.")
+    ] = 0,
+    approval: ByApproval = "",
 ) -> None:
-    """Add recipients to a draft. Nobody is in it twice, so that the same file may be sent again.
+    """Add recipients to a draft: those of a file, or customers of a store. Nobody is in it twice, so that the same may be
+    added again.
 
-    Rows that can not be added are counted, and listed by line number and reason; exit code 6 then.
+    Rows of a file that can not be added are counted, and listed by line number and reason; exit code 6 then.
     """
+    if file is None or where or most or approval:
+        _check_query(server, file, store, [id_column, phone_column, variable])
+        from fujie.v1 import messaging_service_pb2 as messaging_v1
+
+        query = messaging_v1.StoreQuery(store=store, filter=where, max_rows=most)
+        add_from_store(server, name, query, approval)
+        return
     columns = _columns(server, file, store, (id_column, phone_column), variable)
-    rows = Rows(file, columns)
-    trouble: list[BadFile] = []
-    try:
-        total = count(file)
-    except BadFile as error:
-        fail(Exit.USAGE, str(error), code=error.code, output=server.output)
-    with adding(total) as progress, server.stubs() as stubs:
-        reply = stubs.messages.AddRecipients(_requests(name, rows, progress, trouble))
-    refused = _refused(rows, reply)
-    told = {"added": reply.added, "repeated": reply.repeated, "refused": refused}
-    if server.output is Format.JSON:
-        show_json(told)
-    else:
-        show_fields(server.output, {"added": str(reply.added), "repeated": str(reply.repeated)})
-        _show_refused(server, refused)
-    if trouble:
-        before = "what stood before it was added" if rows.lines else "nothing was added"
-        fail(
-            Exit.USAGE,
-            f"{trouble[0]}; {before}",
-            code=trouble[0].code,
-            output=server.output,
-        )
-    if refused:
-        raise typer.Exit(Exit.FINDINGS)
+    _add_file(server, name, Rows(file, columns))
 
 
 @calls_server
@@ -191,6 +191,46 @@ def report(server: Server, name: Name) -> None:
     _show(server, reply.campaign)
 
 
+def _add_file(server: Server, name: str, rows: Rows) -> None:
+    trouble: list[BadFile] = []
+    try:
+        total = count(rows.file)
+    except BadFile as error:
+        fail(Exit.USAGE, str(error), code=error.code, output=server.output)
+    sent = _Sent(rows.messages())
+    with adding(total) as progress, server.stubs() as stubs:
+        while not sent.is_over:
+            before = sent.rows
+            sent.take(stubs.messages.AddRecipients(_requests(name, sent, progress, trouble)), before)
+    refused = _refused(rows, sent)
+    counts = {"added": sent.added, "repeated": sent.repeated}
+    if server.output is Format.JSON:
+        show_json({**counts, "refused": refused})
+    else:
+        show_fields(server.output, {name: str(count) for name, count in counts.items()})
+        _show_refused(server, refused)
+    if trouble:
+        so_far = "what stood before it was added" if rows.lines else "nothing was added"
+        fail(
+            Exit.USAGE,
+            f"{trouble[0]}; {so_far}",
+            code=trouble[0].code,
+            output=server.output,
+        )
+    if refused:
+        raise typer.Exit(Exit.FINDINGS)
+
+
+def _check_query(server: Server, file: Path | None, store: str, of_files: list[Any]) -> None:
+    if file is not None or not store or any(of_files):
+        fail(
+            Exit.USAGE,
+            "give a file; or --store without one, and then --filter, --max, --approval as they are needed",
+            code="ARGUMENT_INVALID",
+            output=server.output,
+        )
+
+
 def _columns(
     server: Server, file: Path, store: str, keys: tuple[str, str], variables: list[str] | None
 ) -> Columns:
@@ -208,31 +248,58 @@ def _columns(
     return Columns(key, store, None if variables is None else tuple(variables))
 
 
+@dataclass(slots=True)
+class _Sent:
+    """What has been sent of a file, in one call or several, and what came of it: `refused` has rows by their place in all
+    that was sent."""
+
+    batches: "Iterator[list[messaging_v1.Recipient]]"
+    rows: int = 0
+    is_over: bool = False
+    added: int = 0
+    repeated: int = 0
+    refused: dict[str, list[int]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def take(self, reply: Any, before: int) -> None:
+        """Add what came of a call that began with row `before`."""
+        self.added += reply.added
+        self.repeated += reply.repeated
+        for each in reply.refused:
+            self.refused.setdefault(each.reason, []).extend(before + row for row in each.rows)
+            self.counts[each.reason] = self.counts.get(each.reason, 0) + each.count
+
+
 def _requests(
-    name: str, rows: Rows, progress: Any, trouble: list[BadFile]
+    name: str, sent: _Sent, progress: Any, trouble: list[BadFile]
 ) -> "Iterator[messaging_v1.AddRecipientsRequest]":
-    """Yield what is sent. gRPC would swallow what goes wrong here: it ends the stream, and is told afterwards."""
+    """Yield what is sent in one call. gRPC would swallow what goes wrong here: it ends the stream, and is told afterwards."""
     from fujie.v1 import messaging_service_pb2 as messaging_v1
 
     head: dict[str, Any] = {"name": name}
+    until = monotonic() + CALL_S
     try:
-        for batch in rows.messages():
+        for batch in sent.batches:
             yield messaging_v1.AddRecipientsRequest(**head, recipients=batch)
             progress(len(batch))
+            sent.rows += len(batch)
             head = {}
+            if monotonic() > until:
+                return
     except BadFile as error:
         trouble.append(error)
+    sent.is_over = True
     if head:  # nobody: let the server say whether there is such a campaign
         yield messaging_v1.AddRecipientsRequest(**head)
 
 
-def _refused(rows: Rows, reply: Any) -> dict[str, dict[str, Any]]:
+def _refused(rows: Rows, sent: _Sent) -> dict[str, dict[str, Any]]:
     """Return the rows that were not added, by reason: how many, and at which lines, of a hundred of them."""
     lines = {code: list(found) for code, found in rows.refused.items()}
     counts = {code: len(found) for code, found in lines.items()}
-    for each in reply.refused:
-        lines.setdefault(each.reason, []).extend(at_lines(rows.lines, each.rows))
-        counts[each.reason] = counts.get(each.reason, 0) + each.count
+    for reason, places in sent.refused.items():
+        lines.setdefault(reason, []).extend(at_lines(rows.lines, places))
+        counts[reason] = counts.get(reason, 0) + sent.counts[reason]
     return {code: {"count": counts[code], "lines": sorted(lines[code])[:100]} for code in sorted(counts)}
 
 

@@ -1,4 +1,4 @@
-"""`fujie demo`: the main job, for real, on one screen."""
+"""`fujie demo`: the main job, for real, as a story."""
 
 import signal
 import tempfile
@@ -38,8 +38,8 @@ def demo(
         bool, typer.Option("--keep-serving", help="Stay up after the story, to be called.")
     ] = False,
 ) -> None:
-    """Make a store of 10,000 synthetic customers, start the server, and watch the gate work: look-ups, consents, and a
-    campaign of 5,000 messages that go into a file, and nowhere else.
+    """Make a store of 10,000 synthetic customers, start the server, and watch the gate work: look-ups, consents, a
+    campaign of 5,000 messages that go into a file and nowhere else, and an export whose maker leaves.
 
     Leaves the whole site behind: configuration, keys, tokens, policies, log and store. Exit code 0
     when every scene came out as expected, 1 otherwise.

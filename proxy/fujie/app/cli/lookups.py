@@ -20,6 +20,12 @@ Evidence = Annotated[
 ]
 Ticket = Annotated[str, typer.Option("--ticket", help="Ticket that this serves.")]
 ByApproval = Annotated[str, typer.Option("--approval", help="Approval that others gave: approvals/<id>.")]
+BreakGlass = Annotated[
+    bool,
+    typer.Option(
+        "--break-glass", help="Emergency: go ahead before others agree; needs --ticket, is reviewed."
+    ),
+]
 FieldNames = Annotated[str, typer.Option("--fields", help="Fields that are needed, with commas between.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Refuse when any field would be withheld.")]
 
@@ -37,6 +43,7 @@ def lookup(
     *,
     phone: ByPhone = False,
     approval: ByApproval = "",
+    break_glass: BreakGlass = False,
     strict: Strict = False,
     why: Annotated[
         bool,
@@ -50,7 +57,7 @@ def lookup(
     from google.protobuf import json_format
 
     context = _context(purpose, basis, basis_evidence, ticket)
-    context.approval, context.explain = approval, why
+    context.approval, context.explain, context.break_glass = approval, why, break_glass
     with server.stubs() as stubs:
         reply = stubs.customers.LookupCustomer(
             _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=strict)

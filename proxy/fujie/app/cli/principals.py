@@ -7,6 +7,7 @@ import typer
 from fujie.app.cli.arguments import PageSize, PageToken
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.messages import show_page, shown
+from fujie.app.cli.offboarding import moment
 from fujie.app.cli.output import Exit, fail, show_fields
 
 PrincipalId = Annotated[str, typer.Argument(help="Principal: the subject of its tokens.")]
@@ -26,6 +27,14 @@ def upsert(
     suspended: Annotated[
         bool, typer.Option("--suspended", help="Known, but may do nothing for now.")
     ] = False,
+    training_until: Annotated[
+        str,
+        typer.Option("--training-until", help="When the training lapses, such as 2027-01-31T00:00:00Z."),
+    ] = "",
+    device: Annotated[
+        list[str] | None,
+        typer.Option("--device", help="Id of a managed device; may be given several times."),
+    ] = None,
 ) -> None:
     """Write the whole record of a principal. Nobody writes his own."""
     from fujie.v1 import directory_service_pb2 as directory_v1
@@ -49,6 +58,8 @@ def upsert(
         department=department,
         employment=directory_v1.EMPLOYMENT_SUSPENDED if suspended else directory_v1.EMPLOYMENT_ACTIVE,
         training=known[training],
+        training_until=moment(server, training_until, "--training-until"),
+        devices=device or [],
     )
     with server.stubs() as stubs:
         reply = stubs.directory.UpsertPrincipal(directory_v1.UpsertPrincipalRequest(principal=principal))
@@ -59,12 +70,19 @@ def upsert(
 def offboard(
     server: Server,
     principal_id: PrincipalId,
+    at: Annotated[
+        str,
+        typer.Option(
+            "--at", help="When it takes effect, such as 2027-01-31T18:00:00+08:00; now when left out."
+        ),
+    ] = "",
 ) -> None:
-    """End the employment of a principal and drop its roles. It holds for the very next call."""
+    """End the employment of a principal and everything of his. It holds for the very next call."""
     from fujie.v1 import directory_service_pb2 as directory_v1
 
+    request = directory_v1.OffboardPrincipalRequest(id=principal_id, at=moment(server, at, "--at"))
     with server.stubs() as stubs:
-        reply = stubs.directory.OffboardPrincipal(directory_v1.OffboardPrincipalRequest(id=principal_id))
+        reply = stubs.directory.OffboardPrincipal(request)
     show_fields(server.output, shown(reply.principal, server.output))
 
 

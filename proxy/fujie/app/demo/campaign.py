@@ -297,7 +297,7 @@ def _places(outbox: Path) -> Mapping[str, list[int]]:
 def _in_log(site: Site, campaign: str) -> tuple[int, int]:
     """Return how many the log says were released and sent to, and how many were refused."""
     released = refusals = 0
-    for entry in _entries(site):
+    for entry in entries(site):
         if entry.facts.get(CAMPAIGN) != campaign or not entry.sids:
             continue
         people = entry.facts.get(PEOPLE, 1)
@@ -309,7 +309,8 @@ def _in_log(site: Site, campaign: str) -> tuple[int, int]:
     return released, refusals
 
 
-def _entries(site: Site) -> Iterator[Entry]:
+def entries(site: Site) -> Iterator[Entry]:
+    """Yield what the log of `site` holds, once all of it is signed."""
     logs = logs_in(site.log)
     for report in signed_reports(site):
         bundles = range(-(-report.signed_size // WIDTH))

@@ -9,21 +9,27 @@ from fujie.app.client import RefusalDetail, Stubs, read_refusal
 from fujie.app.demo.customers import SHOWN
 from fujie.v1 import types_pb2 as types_v1
 
-SUPPORT, MARKETER, DESK, ADMIN, OFFICER, COMPLIANCE = (
+SUPPORT, MARKETER, COLLEAGUE, DESK, ADMIN, OFFICER, COMPLIANCE, SECOND, AUDITOR = (
     "support-agent",
     "marketer",
+    "marketing-colleague",
     "consent-desk",
     "administrator",
     "privacy-officer",
     "compliance-officer",
+    "second-officer",
+    "auditor",
 )
 ROLES = {
     SUPPORT: "support",
     MARKETER: "marketer",
+    COLLEAGUE: "marketer",
     DESK: "consent_desk",
     ADMIN: "administrator",
     OFFICER: "privacy_officer",
     COMPLIANCE: "compliance_officer",
+    SECOND: "compliance_officer",
+    AUDITOR: "auditor",
 }
 STORE = "crm"
 

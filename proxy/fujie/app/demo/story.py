@@ -25,6 +25,7 @@ from fujie.app.demo.cast import (
     refused,
     told,
 )
+from fujie.app.demo.exports import exported
 from fujie.app.demo.server import get
 from fujie.app.demo.site import BOOTSTRAP, Site
 from fujie.audit.checkpoint import parse_vkey
@@ -68,7 +69,7 @@ def scenes(site: Site, tampered: Path, watching: Watching = unwatched) -> Iterat
         )
         yield _proven(connections, site)
         yield from sent(connections, site, watching)
-        yield _offboarded(connections)
+        yield from exported(connections, site)
         yield _refused(connections, MARKETER, marketing, _AGAIN, "PRINCIPAL_OFFBOARDED")
     finally:
         for stubs in connections.values():
@@ -224,21 +225,6 @@ def _proven(connections: Connections, site: Site) -> Scene:
     answers = (*(each.text for each in statements), f"with one word altered: {found}")
     words = ("ExportConsentEvidence, then fujie consent verify", "导出同意证据并离线验证")
     return Scene(DESK, *words, True, good and bool(found), answers)
-
-
-def _offboarded(connections: Connections) -> Scene:
-    reply = connections[ADMIN].directory.OffboardPrincipal(
-        directory_v1.OffboardPrincipalRequest(id=MARKETER)
-    )
-    gone = reply.principal.employment == directory_v1.EMPLOYMENT_OFFBOARDED and not reply.principal.roles
-    return Scene(
-        ADMIN,
-        f"OffboardPrincipal {MARKETER}",
-        "员工离职",
-        True,
-        gone,
-        ("employment OFFBOARDED, no roles; its token is still valid",),
-    )
 
 
 def _tampered(site: Site, copy: Path) -> Scene:

@@ -6,8 +6,8 @@ from typing import Any, Final, Protocol
 
 from google.protobuf.duration_pb2 import Duration
 
-from fujie.flows.reply import ApprovalReply, ApprovalsReply
-from fujie.model.approval import Approval, Ballot, id_of
+from fujie.flows.reply import ApprovalPreview, ApprovalReply, ApprovalsReply, Found
+from fujie.model.approval import MOST_COMMENT, Approval, Ballot, ExportTerms, id_of
 from fujie.model.errors import RequestError
 from fujie.model.page import Slice
 from fujie.model.request import RequestContext
@@ -36,10 +36,34 @@ def named(request: _Naming) -> tuple[RequestContext, str]:
     return parse.context(request.context), approval_id
 
 
-def query(request: approval_v1.ListApprovalsRequest) -> tuple[RequestContext, Slice, bool]:
-    """Return which part of the list is asked for, and whether closed approvals are."""
+class _Deciding(_Naming, Protocol):
+    """A decision on one approval."""
+
+    @property
+    def comment(self) -> str: ...
+
+
+def previewed(request: approval_v1.GetApprovalRequest) -> tuple[RequestContext, str, bool]:
+    """Return the context, the id of the approval that is meant, and whether a preview is asked for."""
+    return *named(request), request.with_preview
+
+
+def decided(request: _Deciding) -> tuple[RequestContext, str, str]:
+    """Return the context, the id of the approval that is meant, and the comment."""
+    return *named(request), text.clean(request.comment, "comment", MOST_COMMENT)
+
+
+def query(request: approval_v1.ListApprovalsRequest) -> tuple[RequestContext, Slice, bool, bool, bool]:
+    """Return which part of the list is asked for: whether closed approvals are, whether the latest come first, and whether
+    only reviews are."""
     part = pages.part(request.page_size, request.page_token)
-    return parse.context(request.context), part, request.with_closed
+    return (
+        parse.context(request.context),
+        part,
+        request.with_closed,
+        request.latest_first,
+        request.to_review,
+    )
 
 
 def told(approval: Approval, at: datetime) -> approval_v1.Approval:
@@ -60,6 +84,7 @@ def told(approval: Approval, at: datetime) -> approval_v1.Approval:
         expires_at=render.stamp(approval.expires_at),
         ended_by=ending.principal if ending else "",
         ended_at=render.stamp(ending.time) if ending else None,
+        ended_comment=ending.comment if ending else "",
     )
 
 
@@ -78,13 +103,57 @@ def _requirement(ballot: Ballot) -> approval_v1.ApprovalRequirement:
 def _votes(ballot: Ballot) -> Iterator[approval_v1.ApprovalVote]:
     for vote in ballot.votes:
         yield approval_v1.ApprovalVote(
-            principal=vote.principal, time=render.stamp(vote.time), counts=vote.counts
+            principal=vote.principal,
+            time=render.stamp(vote.time),
+            counts=vote.counts,
+            comment=vote.comment,
         )
 
 
 def _get(reply: ApprovalReply) -> approval_v1.GetApprovalResponse:
     return approval_v1.GetApprovalResponse(
-        approval=told(reply.approval, reply.at), decision=render.summary(reply.summary)
+        approval=told(reply.approval, reply.at),
+        decision=render.summary(reply.summary),
+        preview=_preview(reply.preview) if reply.preview else None,
+    )
+
+
+def _preview(preview: ApprovalPreview) -> approval_v1.ApprovalPreview:
+    history, found, terms = preview.history, preview.found, preview.terms
+    return approval_v1.ApprovalPreview(
+        steps=preview.steps,
+        risk=f"RISK_GRADE_{preview.risk.grade}",
+        signs=preview.risk.signs,
+        history=approval_v1.RequesterHistory(
+            approvals_asked=history.approvals.asked,
+            approvals_used=history.approvals.used,
+            approvals_rejected=history.approvals.rejected,
+            exports=history.exports,
+            exported_rows=history.exported_rows,
+            partial=history.is_partial,
+        ),
+        terms=_terms(terms) if terms else None,
+        found=_found(found) if found else None,
+    )
+
+
+def _terms(terms: ExportTerms) -> approval_v1.ExportTerms:
+    return approval_v1.ExportTerms(
+        filter=terms.filter,
+        format=terms.format,
+        max_rows=terms.max_rows,
+        lease_seconds=terms.lease_seconds,
+        lease_opens=terms.lease_opens,
+    )
+
+
+def _found(found: Found) -> approval_v1.ExportFound:
+    return approval_v1.ExportFound(
+        rows=found.rows,
+        consents=[
+            approval_v1.ConsentCount(state=state.value, rows=rows) for state, rows in found.consents.items()
+        ],
+        partial=found.is_partial,
     )
 
 
@@ -120,7 +189,7 @@ _GET = Method(
     "GetApproval",
     Action.APPROVAL_READ,
     approval_v1.GetApprovalRequest,
-    named,
+    previewed,
     lambda call, asked: call.front.flows.get_approval(call.front.gate, call.caller, *asked),
     _get,
 )
@@ -138,7 +207,7 @@ _APPROVE = Method(
     "Approve",
     Action.APPROVAL_DECIDE,
     approval_v1.ApproveRequest,
-    named,
+    decided,
     lambda call, asked: call.front.flows.approve(call.front.gate, call.caller, *asked),
     _approve,
 )
@@ -147,7 +216,7 @@ _REJECT = Method(
     "Reject",
     Action.APPROVAL_DECIDE,
     approval_v1.RejectRequest,
-    named,
+    decided,
     lambda call, asked: call.front.flows.reject(call.front.gate, call.caller, *asked),
     _reject,
 )

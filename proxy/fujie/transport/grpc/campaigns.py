@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Any, Final, Protocol
 
 from fujie.flows.additions import Row
+from fujie.flows.campaign_query import MOST_NAMED
 from fujie.flows.campaign_review import Reviewed
+from fujie.flows.campaign_scan import QueryAsk
 from fujie.flows.campaign_start import StartAsk
 from fujie.flows.campaigns import CampaignAsk, DraftReply
 from fujie.flows.reply import CampaignReply, RecipientsReply, Refusal, ScreenReply
@@ -19,6 +21,7 @@ from fujie.model.phone import NotAPhoneNumber, normalise
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import Action
 from fujie.transport.grpc import messages, parse, render, text
+from fujie.transport.grpc.exports import FILTER
 from fujie.transport.grpc.messages import SERVICE
 from fujie.transport.grpc.services import Call, Method
 from fujie.transport.grpc.streams import Stream, once
@@ -60,6 +63,24 @@ def created(request: messaging_v1.CreateCampaignRequest) -> CampaignAsk:
 def started(request: messaging_v1.StartCampaignRequest) -> StartAsk:
     """Return which campaign is to start."""
     return StartAsk(*named(request), request.validate_only)
+
+
+def added_to(request: messaging_v1.AddRecipientsRequest) -> tuple[RequestContext, str] | QueryAsk:
+    """Return the campaign that is added to, with the query when that says who."""
+    context, campaign_id = named(request)
+    if not request.HasField("query"):
+        return context, campaign_id
+    query = request.query
+    if not 1 <= query.max_rows <= MOST_NAMED:
+        raise RequestError(f"1 to {MOST_NAMED} customers", field="query.max_rows")
+    return QueryAsk(
+        context,
+        campaign_id,
+        text.named(query.store, "query.store"),
+        text.clean(query.filter, "query.filter", FILTER),
+        query.max_rows,
+        text.clean(query.resume_token, "query.resume_token", text.TOKEN),
+    )
 
 
 def rows(request: messaging_v1.AddRecipientsRequest) -> tuple[Row, ...]:
@@ -162,6 +183,7 @@ def _added(reply: RecipientsReply) -> messaging_v1.AddRecipientsResponse:
             for code, places in sorted(reply.refused.items())
         ),
         decision=render.summary(reply.summary),
+        resume_token=reply.resume,
     )
 
 
@@ -214,9 +236,12 @@ def _outcome(decision: Decision, count: int) -> messaging_v1.ScreenOutcome:
 
 
 def _add(
-    call: Call, asked: tuple[RequestContext, str], batches: Any
+    call: Call, asked: tuple[RequestContext, str] | QueryAsk, batches: Any
 ) -> AsyncIterator[RecipientsReply | Refusal]:
-    return once(call.front.flows.add_recipients(call.front.gate, call.caller, *asked, batches))
+    flows, gate = call.front.flows, call.front.gate
+    if isinstance(asked, QueryAsk):
+        return once(flows.add_from_store(gate, call.caller, asked, batches, call.timeout_s))
+    return once(flows.add_recipients(gate, call.caller, *asked, batches))
 
 
 _CREATE = Method(
@@ -269,9 +294,9 @@ _ADD = Stream(
     "AddRecipients",
     Action.SEND,
     messaging_v1.AddRecipientsRequest,
-    named,
+    added_to,
     rows,
-    frozenset({"name", "context"}),
+    frozenset({"name", "context", "query"}),
     _add,
     _added,
 )

@@ -1,9 +1,11 @@
-"""ListConsentEvents and ListPrincipals on the wire."""
+"""ListConsentEvents, ListExpiringConsents and ListPrincipals on the wire."""
 
 from typing import Any, Final
 
+from fujie.flows.consent_ends import EndingReply, EndsQuery
 from fujie.flows.consent_events import EventsQuery
 from fujie.flows.reply import ConsentEventsReply, PrincipalsReply
+from fujie.model.errors import RequestError
 from fujie.model.page import Slice
 from fujie.model.principal import PrincipalFilter
 from fujie.model.request import RequestContext
@@ -12,6 +14,7 @@ from fujie.transport.grpc import pages, parse, render, text
 from fujie.transport.grpc.services import Method
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import types_pb2 as types_v1
 
 
 def events_query(request: consent_v1.ListConsentEventsRequest) -> tuple[RequestContext, EventsQuery]:
@@ -28,6 +31,40 @@ def events(reply: ConsentEventsReply) -> consent_v1.ListConsentEventsResponse:
     return consent_v1.ListConsentEventsResponse(
         events=map(render.event, reply.page.rows),
         next_page_token=reply.page.next,
+        decision=render.summary(reply.summary),
+    )
+
+
+MOST_DAYS: Final = 366
+
+
+def ends_query(
+    request: consent_v1.ListExpiringConsentsRequest,
+) -> tuple[RequestContext, EndsQuery]:
+    """Return which consents that end soon are asked for."""
+    if not 1 <= request.within_days <= MOST_DAYS:
+        raise RequestError(f"1 to {MOST_DAYS}", field="within_days")
+    return parse.context(request.context), EndsQuery(
+        text.named(request.purpose, "purpose"),
+        request.within_days,
+        parse.channel_of(request.channel, "channel"),
+        text.clean(request.store, "store", text.NAME),
+        pages.part(request.page_size, request.page_token),
+    )
+
+
+def ends(reply: EndingReply) -> consent_v1.ListExpiringConsentsResponse:
+    """Return one page of consents that end soon."""
+    return consent_v1.ListExpiringConsentsResponse(
+        consents=[
+            consent_v1.ExpiringConsent(
+                store_key=types_v1.StoreKey(store=each.key.store, customer_id=each.key.customer_id),
+                valid_until=render.stamp(each.at),
+            )
+            for each in reply.rows
+        ],
+        count=reply.count,
+        next_page_token=reply.next,
         decision=render.summary(reply.summary),
     )
 
@@ -64,6 +101,15 @@ _LIST_EVENTS = Method(
     lambda call, asked: call.front.flows.list_consent_events(call.front.gate, call.caller, *asked),
     events,
 )
+_LIST_ENDS = Method(
+    "fujie.v1.ConsentService",
+    "ListExpiringConsents",
+    Action.CONSENT_READ,
+    consent_v1.ListExpiringConsentsRequest,
+    ends_query,
+    lambda call, asked: call.front.flows.list_expiring_consents(call.front.gate, call.caller, *asked),
+    ends,
+)
 _LIST_PRINCIPALS = Method(
     "fujie.v1.DirectoryService",
     "ListPrincipals",
@@ -74,5 +120,5 @@ _LIST_PRINCIPALS = Method(
     principals,
 )
 
-METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (_LIST_EVENTS, _LIST_PRINCIPALS)
+METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (_LIST_EVENTS, _LIST_ENDS, _LIST_PRINCIPALS)
 """The rows of this module."""

@@ -39,7 +39,7 @@ def sent(request: messaging_v1.SendMessageRequest) -> SendAsk:
     return SendAsk(
         parse.customer(request.customer),
         draft,
-        parse.context(request.context),
+        parse.context(request.context, may_be_urgent=True),
         params(request.template.params, "template.params"),
     )
 

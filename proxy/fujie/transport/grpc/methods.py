@@ -8,10 +8,14 @@ from fujie.transport.grpc import (
     consent_evidence,
     consent_import,
     corrections,
+    export_service,
+    exports,
     lists,
     lookups,
     messages,
+    offboarding,
     processors,
+    replies,
     services,
     subject_requests,
     suppressions,
@@ -31,8 +35,16 @@ METHODS: Final[tuple[Method[Any, Any, Any], ...]] = (
     *campaigns.METHODS,
     *processors.METHODS,
     *subject_requests.METHODS,
+    *replies.METHODS,
+    *export_service.METHODS,
+    *offboarding.METHODS,
 )
 """Each row is checked by its own types where it stands; this tuple only collects."""
 
-STREAMS: Final[tuple[Stream[Any, Any, Any, Any], ...]] = (*campaigns.STREAMS, *consent_import.STREAMS)
+STREAMS: Final[tuple[Stream[Any, Any, Any, Any], ...]] = (
+    *campaigns.STREAMS,
+    *consent_import.STREAMS,
+    *exports.STREAMS,
+    *export_service.STREAMS,
+)
 """Likewise, of the methods with a stream."""

@@ -1,7 +1,7 @@
 """How many streams run, and of whom: each costs something as long as it is open, also when nothing comes."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,17 +11,22 @@ MOST: Final = 256
 MOST_OF_ONE: Final = 16
 """Streams of one principal, so that nobody takes them all."""
 
+MOST_EXPORTS: Final = 3
+"""Exports of one asker: each is a scan, of which a store gives four at a time, and somebody else must get one."""
+
 
 class Streams:
     """The streams that are open in one worker. For one event loop."""
 
     def __init__(self) -> None:
-        self._open: Counter[str] = Counter()
+        self._open: Counter[Hashable] = Counter()
 
     @contextmanager
-    def counted(self, subject: str) -> Iterator[bool]:
-        """Count one stream of `subject` as long as the block runs; yield whether there was room for it."""
-        has_room = self._open.total() < MOST and self._open[subject] < MOST_OF_ONE
+    def counted(self, subject: Hashable, most: int | None = None) -> Iterator[bool]:
+        """Count one stream of `subject` as long as the block runs; yield whether there was room for it, of `most` at a time
+        (`MOST_OF_ONE`)."""
+        of_one = MOST_OF_ONE if most is None else most
+        has_room = self._open.total() < MOST and self._open[subject] < of_one
         self._open[subject] += 1
         try:
             yield has_room

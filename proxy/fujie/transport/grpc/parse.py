@@ -6,6 +6,7 @@ unbounded mask are refused, never guessed. A RequestError names the `field` and 
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -107,9 +108,12 @@ def customer(ref: types_v1.CustomerRef) -> CustomerRef:
             raise RequestError("name the customer by store key or phone", field="customer")
 
 
-def context(given: types_v1.RequestContext) -> RequestContext:
-    """Return the context; all of it may be absent, the decision says what is missing."""
+def context(given: types_v1.RequestContext, *, may_be_urgent: bool = False) -> RequestContext:
+    """Return the context; all of it may be absent, the decision says what is missing. `may_be_urgent`: such a request can go
+    ahead before others agreed."""
     clean = text.clean
+    if given.break_glass:
+        _check_urgent(given, may_be=may_be_urgent)
     return RequestContext(
         request_id=clean(given.request_id, "context.request_id", text.NAME),
         purpose=clean(given.purpose, "context.purpose", text.NAME),
@@ -119,7 +123,17 @@ def context(given: types_v1.RequestContext) -> RequestContext:
         approval=clean(given.approval, "context.approval", text.NAME),
         on_behalf_of=clean(given.on_behalf_of, "context.on_behalf_of", text.IDENTITY),
         explain=given.explain,
+        break_glass=given.break_glass,
     )
+
+
+def _check_urgent(given: types_v1.RequestContext, *, may_be: bool) -> None:
+    if not may_be:
+        raise RequestError("for one look-up, export or message", field="context.break_glass")
+    if not given.ticket:
+        raise RequestError("break_glass needs a ticket", field="context.ticket")
+    if given.approval:
+        raise RequestError("break_glass goes without an approval", field="context.approval")
 
 
 def lookup(request: customer_v1.LookupCustomerRequest) -> LookupAsk:
@@ -135,7 +149,7 @@ def lookup(request: customer_v1.LookupCustomerRequest) -> LookupAsk:
     return LookupAsk(
         customer=ref,
         store=store,
-        context=context(request.context),
+        context=context(request.context, may_be_urgent=True),
         fields=text.mask(request.read_mask.paths, "read_mask"),
         strict=request.strict,
     )
@@ -147,6 +161,8 @@ def explained(request: policy_v1.ExplainRequest) -> tuple[RequestContext, Lookup
         ask = lookup(request.lookup)
     except RequestError as error:
         raise RequestError(error.detail, code=error.code, field=f"lookup.{error.field}") from None
+    if ask.context.break_glass:
+        raise RequestError("nothing is broken to explain", field="lookup.context.break_glass")
     return context(request.context), ask, text.clean(request.principal, "principal", text.IDENTITY)
 
 
@@ -188,7 +204,7 @@ def _said(given: consent_v1.ConsentRecord, kind: ConsentEventType, *, is_prompte
         event_time=when,
         received_at=when,
         actor="",
-        channel=_channel(given.channel, "consent.channel"),
+        channel=channel_of(given.channel, "consent.channel"),
         explicit=given.explicit,
         separate=given.separate,
         valid_until=until,
@@ -217,7 +233,7 @@ def withdrawn(
         event_time=NOW,
         received_at=NOW,
         actor="",
-        channel=_channel(request.channel, "channel"),
+        channel=channel_of(request.channel, "channel"),
         withdrawal_method=text.clean(request.withdrawal_method, "withdrawal_method", text.NAME),
         evidence_ref=text.clean(request.evidence_ref, "evidence_ref", text.FREE),
     )
@@ -230,7 +246,7 @@ def consent_query(request: consent_v1.GetConsentRequest) -> ConsentQuery:
         customer(request.customer),
         context(request.context),
         _purpose(request.purpose, "purpose"),
-        _channel(request.channel, "channel"),
+        channel_of(request.channel, "channel"),
     )
 
 
@@ -245,14 +261,32 @@ def upserted(request: directory_v1.UpsertPrincipalRequest) -> tuple[RequestConte
         employment=one_of(EMPLOYMENT, given.employment, "principal.employment"),
         training=one_of(_TRAINING, given.training, "principal.training"),
         attributes=_attributes(given.attributes),
+        training_until=(
+            text.moment(given.training_until, "principal.training_until")
+            if given.HasField("training_until")
+            else None
+        ),
+        devices=text.each(given.devices, "principal.devices"),
     )
 
 
 def principal_id(
-    request: directory_v1.GetPrincipalRequest | directory_v1.OffboardPrincipalRequest,
+    request: directory_v1.GetPrincipalRequest
+    | directory_v1.OffboardPrincipalRequest
+    | directory_v1.SuspendPrincipalRequest
+    | directory_v1.ReinstatePrincipalRequest
+    | directory_v1.GetOffboardingRequest,
 ) -> tuple[RequestContext, str]:
     """Return the context and the id of the principal that is meant."""
     return context(request.context), text.named(request.id, "id", text.IDENTITY)
+
+
+def offboarded(
+    request: directory_v1.OffboardPrincipalRequest,
+) -> tuple[RequestContext, str, datetime | None]:
+    """Return who leaves, and when (None: now)."""
+    at = text.moment(request.at, "at") if request.HasField("at") else None
+    return (*principal_id(request), at)
 
 
 def bundle(request: policy_v1.GetBundleRequest) -> RequestContext:
@@ -266,7 +300,8 @@ def _purpose(value: str, field: str) -> str:
     return value
 
 
-def _channel(value: str, field: str) -> str:
+def channel_of(value: str, field: str) -> str:
+    """Return a channel; every one when none is named."""
     if value and value not in CHANNELS:
         raise RequestError("not a channel", field=field)
     return value or ANY_CHANNEL

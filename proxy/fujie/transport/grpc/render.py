@@ -88,7 +88,7 @@ def lookup(reply: LookupReply) -> customer_v1.LookupCustomerResponse:
     customer = response.customer.fields
     for name, value in reply.customer.items():
         _fill(customer[name], value)
-    _treat(response.treatments, reply.treatments)
+    treat(response.treatments, reply.treatments)
     return response
 
 
@@ -144,7 +144,7 @@ def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
         untold=map(_suggestion, suggestions.untold),
         suggestions_cut=suggestions.is_cut,
     )
-    _treat(response.treatments, decision.fields)
+    treat(response.treatments, decision.fields)
     return response
 
 
@@ -202,7 +202,8 @@ def _localized(given: LocalizedText) -> types_v1.LocalizedText | None:
     return types_v1.LocalizedText(zh=given.zh, en=given.en) if given.zh or given.en else None
 
 
-def _treat(wire: MutableMapping[str, types_v1.Treatment], outcomes: Mapping[str, FieldOutcome]) -> None:
+def treat(wire: MutableMapping[str, types_v1.Treatment], outcomes: Mapping[str, FieldOutcome]) -> None:
+    """Say what was done to each field."""
     for name, outcome in outcomes.items():
         treatment = wire[name]
         treatment.step = str(outcome.step)
@@ -270,6 +271,9 @@ def directory_record(given: Principal) -> directory_v1.Principal:
         employment=f"EMPLOYMENT_{given.employment}",
         training=f"TRAINING_{given.training}",
         attributes=Struct(fields={name: _attribute(v) for name, v in given.attributes.items()}),
+        training_until=stamp(given.training_until) if given.training_until else None,
+        offboard_at=stamp(given.offboard_at) if given.offboard_at else None,
+        devices=given.devices,
     )
 
 

@@ -5,89 +5,26 @@ The transport decides nothing: a request that does not parse goes to `refuse_inp
 entry and says what the caller may know.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Generic, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 
-from fujie.flows import (
-    additions,
-    aliases,
-    approvals,
-    batch,
-    campaign_start,
-    campaigns,
-    consent,
-    consent_events,
-    consent_evidence,
-    consent_import,
-    directory,
-    lookup,
-    messaging,
-    policy,
-    processors,
-    refuse,
-    screen,
-    subject_requests,
-    suppression,
-)
-from fujie.flows.additions import Rows
-from fujie.flows.aliases import Merge
-from fujie.flows.campaign_start import StartAsk
-from fujie.flows.campaigns import CampaignAsk, DraftReply
-from fujie.flows.consent import Answer, ConsentQuery
-from fujie.flows.consent_events import EventsQuery
-from fujie.flows.consent_import import ImportAsk
-from fujie.flows.consent_import import Rows as ConsentRows
 from fujie.flows.gate import Gate
 from fujie.flows.reply import (
-    ApprovalReply,
-    ApprovalsReply,
-    BatchReply,
-    BundleReply,
-    CampaignReply,
-    ConsentEventsReply,
-    ConsentReply,
-    ConsentStateReply,
-    CorrectionReply,
-    DisclosuresReply,
-    EvidenceReply,
-    ExplainReply,
-    ImportReply,
-    LookupReply,
-    MessageReply,
-    PrincipalReply,
-    PrincipalsReply,
-    ProcessorReply,
-    ProcessorsReply,
-    RecipientsReply,
     Refusal,
-    ScreenReply,
-    SearchReply,
-    SubjectRequestReply,
-    SubjectRequestsReply,
     Summary,
-    SuppressionReply,
-    SuppressionsReply,
 )
-from fujie.flows.screen import Refs, ScreenAsk
-from fujie.flows.subject_requests import DisclosuresQuery, RequestsQuery, Resolving
-from fujie.flows.suppression import OptOut, SuppressionQuery
-from fujie.model.consent import ConsentEvent
-from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import RequestError
-from fujie.model.page import Slice
-from fujie.model.principal import Credential, Principal, PrincipalFilter
-from fujie.model.processor import Processor
-from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk, SendAsk
-from fujie.model.suppression import Confirmation
+from fujie.model.principal import Credential
 from fujie.model.vocabulary import Action
 from fujie.ports import Authenticator
 from fujie.transport.grpc import parse, render, status
 from fujie.transport.grpc.credentials import authenticate
 from fujie.transport.grpc.deadlines import Deadlines
 from fujie.transport.grpc.edge import Context
+from fujie.transport.grpc.flows import Flows
 from fujie.transport.grpc.openstreams import Streams
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -96,110 +33,6 @@ from fujie.v1 import policy_service_pb2 as policy_v1
 
 GRACE_S: Final = 1.0
 """What a flow gets beyond its timeout, to write the entry of a refusal and answer."""
-
-_Consented = Awaitable[ConsentReply | Refusal]
-_Directed = Awaitable[PrincipalReply | Refusal]
-_OptedOut = Awaitable[SuppressionReply | Refusal]
-_Corrected = Awaitable[CorrectionReply | Refusal]
-_Approval = Callable[[Gate, Credential, RequestContext, str], Awaitable[ApprovalReply | Refusal]]
-_Campaign = Callable[[Gate, Credential, RequestContext, str], Awaitable[CampaignReply | Refusal]]
-_Messaged = Awaitable[MessageReply | Refusal]
-_Said = TypeVar("_Said")
-_Told = TypeVar("_Told")
-_Flow = Callable[[Gate, Credential, RequestContext, _Said], Awaitable[_Told | Refusal]]
-
-
-@dataclass(frozen=True, slots=True)
-class Flows:
-    """The use cases that the methods call."""
-
-    lookup: Callable[[Gate, Credential, LookupAsk, float], Awaitable[LookupReply | Refusal]] = lookup.lookup
-    batch_lookup: Callable[[Gate, Credential, BatchAsk, float], Awaitable[BatchReply | Refusal]] = (
-        batch.batch_lookup
-    )
-    search: Callable[[Gate, Credential, SearchAsk, float], Awaitable[SearchReply | Refusal]] = batch.search
-    record_consent: Callable[[Gate, Credential, RequestContext, Answer], _Consented] = (
-        consent.record_consent
-    )
-    withdraw_consent: Callable[
-        [Gate, Credential, CustomerRef, RequestContext, ConsentEvent], _Consented
-    ] = consent.withdraw_consent
-    get_consent: Callable[[Gate, Credential, ConsentQuery], Awaitable[ConsentStateReply | Refusal]] = (
-        consent.get_consent
-    )
-    export_consent_evidence: Callable[
-        [Gate, Credential, ConsentQuery], Awaitable[EvidenceReply | Refusal]
-    ] = consent_evidence.export_consent_evidence
-    upsert_principal: Callable[[Gate, Credential, RequestContext, Principal], _Directed] = (
-        directory.upsert_principal
-    )
-    get_principal: Callable[[Gate, Credential, RequestContext, str], _Directed] = directory.get_principal
-    offboard_principal: Callable[[Gate, Credential, RequestContext, str], _Directed] = (
-        directory.offboard_principal
-    )
-    explain: Callable[
-        [Gate, Credential, RequestContext, LookupAsk, str], Awaitable[ExplainReply | Refusal]
-    ] = policy.explain
-    get_bundle: Callable[[Gate, Credential, RequestContext], Awaitable[BundleReply | Refusal]] = (
-        policy.get_bundle
-    )
-    list_consent_events: _Flow[EventsQuery, ConsentEventsReply] = consent_events.list_consent_events
-    import_consents: Callable[
-        [Gate, Credential, ImportAsk, AsyncIterator[ConsentRows]], Awaitable[ImportReply | Refusal]
-    ] = consent_import.import_consents
-    add_suppression: Callable[[Gate, Credential, RequestContext, OptOut], _OptedOut] = (
-        suppression.add_suppression
-    )
-    remove_suppression: Callable[[Gate, Credential, RequestContext, str, Confirmation], _OptedOut] = (
-        suppression.remove_suppression
-    )
-    list_suppressions: _Flow[SuppressionQuery, SuppressionsReply] = suppression.list_suppressions
-    merge_customers: Callable[[Gate, Credential, RequestContext, Merge], _Corrected] = (
-        aliases.merge_customers
-    )
-    split_customer: Callable[[Gate, Credential, RequestContext, StoreKey, str], _Corrected] = (
-        aliases.split_customer
-    )
-    list_principals: Callable[
-        [Gate, Credential, RequestContext, PrincipalFilter, Slice], Awaitable[PrincipalsReply | Refusal]
-    ] = directory.list_principals
-    get_approval: _Approval = approvals.get_approval
-    list_approvals: Callable[
-        [Gate, Credential, RequestContext, Slice, bool], Awaitable[ApprovalsReply | Refusal]
-    ] = approvals.list_approvals
-    approve: _Approval = approvals.approve
-    reject: _Approval = approvals.reject
-    revoke_approval: _Approval = approvals.revoke_approval
-    send_message: Callable[[Gate, Credential, SendAsk, float], _Messaged] = messaging.send_message
-    get_message: Callable[[Gate, Credential, RequestContext, str], _Messaged] = messaging.get_message
-    create_campaign: Callable[[Gate, Credential, CampaignAsk], Awaitable[DraftReply | Refusal]] = (
-        campaigns.create_campaign
-    )
-    add_recipients: Callable[
-        [Gate, Credential, RequestContext, str, AsyncIterator[Rows]], Awaitable[RecipientsReply | Refusal]
-    ] = additions.add_recipients
-    start_campaign: Callable[[Gate, Credential, StartAsk], Awaitable[CampaignReply | Refusal]] = (
-        campaign_start.start_campaign
-    )
-    pause_campaign: _Campaign = campaigns.pause_campaign
-    cancel_campaign: _Campaign = campaigns.cancel_campaign
-    get_campaign: _Campaign = campaigns.get_campaign
-    watch_campaign: Callable[
-        [Gate, Credential, RequestContext, str], AsyncIterator[CampaignReply | Refusal]
-    ] = campaigns.watch_campaign
-    screen_recipients: Callable[
-        [Gate, Credential, ScreenAsk, AsyncIterator[Refs]], AsyncIterator[ScreenReply | Refusal]
-    ] = screen.screen_recipients
-    upsert_processor: _Flow[Processor, ProcessorReply] = processors.upsert_processor
-    get_processor: _Flow[str, ProcessorReply] = processors.get_processor
-    list_processors: _Flow[Slice, ProcessorsReply] = processors.list_processors
-    get_request: _Flow[str, SubjectRequestReply] = subject_requests.get_request
-    list_requests: _Flow[RequestsQuery, SubjectRequestsReply] = subject_requests.list_requests
-    resolve_request: _Flow[Resolving, SubjectRequestReply] = subject_requests.resolve_request
-    list_disclosures: _Flow[DisclosuresQuery, DisclosuresReply] = subject_requests.list_disclosures
-    refuse_input: Callable[[Gate, Credential, Action, RequestError], Awaitable[Refusal]] = (
-        refuse.refuse_input
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +45,7 @@ class Front:
     gate: Gate
     authenticator: Authenticator
     timeout_s: float
-    flows: Flows = Flows()
+    flows: Flows = field(default_factory=Flows)
     trust_domain: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
     streams: Streams = field(default_factory=Streams)
@@ -362,7 +195,7 @@ _OFFBOARD_PRINCIPAL = Method(
     "OffboardPrincipal",
     Action.PRINCIPAL_OFFBOARD,
     directory_v1.OffboardPrincipalRequest,
-    parse.principal_id,
+    parse.offboarded,
     lambda call, asked: call.front.flows.offboard_principal(call.front.gate, call.caller, *asked),
     render.offboarded,
     UNTIL_SETTLED_S,

@@ -4,7 +4,8 @@
 2. A message is read when the flow asks for the next one, and an answer is written before the flow goes on: whoever sends
    faster than the ledger writes, or reads slower than the flow answers, waits.
 3. While nothing comes, the flow is woken every half second, to look whether the asker still stands (promise 7).
-4. Whoever sends nothing, or reads nothing, for half a minute is let go; so is a flow that hangs over one message.
+4. Whoever sends nothing, or reads nothing, for half a minute is let go; so is a flow that hangs over one message. Where
+   rows of customers leave, the asker is looked at also while a message waits for its reader.
 5. A refusal is told like that of any call, with whatever was answered before it.
 """
 
@@ -19,6 +20,7 @@ from google.protobuf.message import Message
 
 from fujie.flows.reply import Refusal
 from fujie.model.errors import RequestError
+from fujie.model.request import RequestContext
 from fujie.model.vocabulary import Action
 from fujie.transport.grpc import parse, status
 from fujie.transport.grpc.credentials import authenticate
@@ -44,6 +46,8 @@ class Stream(Generic[M, A, B, R]):
 
     `parse` reads what the first message opens, `batch` what every message brings, the first one too. Fields of `head`
     stand in the first message alone. `batch` is None for a method that takes one message.
+    `announce` makes the initial metadata of the first answer. `context` tells who is looked at while an answer waits for
+    its reader; where it is None, nobody is.
     """
 
     service: str
@@ -55,6 +59,8 @@ class Stream(Generic[M, A, B, R]):
     head: frozenset[str]
     flow: Callable[[Call, A, AsyncIterator[B | None]], AsyncIterator[R | Refusal]]
     render: Callable[[R], Message]
+    announce: Callable[[R], tuple[tuple[str, str], ...]] | None = None
+    context: Callable[[A], RequestContext] | None = None
 
     @property
     def path(self) -> str:
@@ -87,10 +93,9 @@ async def answer(
         except RequestError as error:
             return status.refused(await front.flows.refuse_input(front.gate, caller, method.action, error))
         try:
-            async with aclosing(
-                cast("Any", method.flow(Call(front, caller, front.timeout_s), asked, incoming))
-            ) as replies:
-                return await _written(method, front, replies, context)
+            call = Call(front, caller, front.timeout_s)
+            async with aclosing(cast("Any", method.flow(call, asked, incoming))) as replies:
+                return await _written(method, (call, asked), replies, context)
         except asyncio.CancelledError as error:
             incoming.ended(error)
             raise
@@ -99,14 +104,45 @@ async def answer(
 
 
 async def _written(
-    method: Stream[M, A, B, R], front: Front, replies: AsyncIterator[R | Refusal], context: Context
+    method: Stream[M, A, B, R],
+    asking: tuple[Call, A],
+    replies: AsyncIterator[R | Refusal],
+    context: Context,
 ) -> status.Failure | None:
+    announce = method.announce
     async for reply in replies:
         if isinstance(reply, Refusal):
             return status.refused(reply)
+        if announce is not None:
+            await context.send_initial_metadata(announce(reply))
+            announce = None
         context.set_trailing_metadata(((status.DECISION_ID_KEY, reply.summary.decision_id),))
-        with front.deadlines.within(STALL_S):
-            await context.write(method.render(reply).SerializeToString())
+        with asking[0].front.deadlines.within(STALL_S):
+            refusal = await _sent(method, asking, context, method.render(reply).SerializeToString())
+        if refusal is not None:
+            return status.refused(refusal)
+    return None
+
+
+async def _sent(
+    method: Stream[M, A, B, R], asking: tuple[Call, A], context: Context, message: bytes
+) -> Refusal | None:
+    """Write a message; return the refusal where its reader takes it so late that he may have it no more."""
+    call, asked = asking
+    if method.context is None:
+        await context.write(message)
+        return None
+    writing = asyncio.ensure_future(context.write(message))
+    try:
+        while not (await asyncio.wait({writing}, timeout=TICK_S))[0]:
+            found = await call.front.flows.left(
+                call.front.gate, call.caller, method.context(asked), method.action
+            )
+            if found is not None:
+                return found
+        await writing
+    finally:
+        writing.cancel()
     return None
 
 

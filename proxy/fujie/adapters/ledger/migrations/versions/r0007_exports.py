@@ -32,6 +32,7 @@ def upgrade() -> None:
         sa.Column("closed_by", sa.Text(), nullable=False),
         sa.Column("closed_why", sa.Text(), nullable=False),
         sa.Column("keys_until", sa.BigInteger(), nullable=True),
+        sa.Column("grants", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("export_id", name="pk_export"),
     )
     op.create_index("ix_export_requester_export_id", "export", ["requester", "export_id"])

@@ -1,0 +1,68 @@
+"""What the rows of an export take from the limits: many customers of one principal, in one transaction.
+
+Who was counted before is told by adding everybody: a unique index finds that by itself. A SELECT is planned once for each
+connection, in PostgreSQL perhaps while the table is small, and then read all that was counted on the day.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.given import with_given
+from fujie.adapters.ledger.usage import of_charge, store, tally_of
+from fujie.model.limit import PER_CUSTOMER, Charge, Rows, bucket_of, counted_on
+
+_COUNT: Final = """
+INSERT INTO usage_customer (key, day, sid) SELECT CAST(:key AS text), CAST(:day AS integer), given.value FROM {given}
+WHERE true ON CONFLICT DO NOTHING RETURNING sid
+"""
+
+_Charged = Sequence[tuple[tuple[Charge, ...], str]]
+
+
+def take_rows(rows: Rows, connection: Connection) -> int:
+    """Take the rows in order until one has no room; return how many were taken."""
+    every = {charge for charges, _ in rows.charged for charge in charges}
+    keys = {charge: of_charge(charge, rows.principal) for charge in every}
+    tally = tally_of(connection, keys.values(), ())
+    left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
+    days = {charge: counted_on(charge.limit, rows.day) for charge in every if charge.limit in PER_CUSTOMER}
+    attempt = connection.begin_nested()
+    new = {charge: _added(connection, keys[charge], days[charge], charge, rows.charged) for charge in days}
+    taken = _room(rows.charged, left, new)
+    if taken == len(rows.charged):
+        attempt.commit()
+    else:
+        attempt.rollback()
+        part = rows.charged[:taken]
+        new = {charge: _added(connection, keys[charge], days[charge], charge, part) for charge in days}
+    for charge, sids in new.items():
+        if sids:
+            tally.count_customers(keys[charge], rows.day, days[charge], len(sids))
+    amounts = Counter(charge for charges, _ in rows.charged[:taken] for charge in charges)
+    for charge, amount in amounts.items():
+        if charge not in days:
+            tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
+    store(connection, tally)
+    return taken
+
+
+def _added(connection: Connection, key: str, day: int, charge: Charge, charged: _Charged) -> set[str]:
+    """Count the customers of a charge on a day; return those whom it has not counted before."""
+    sids = sorted({sid for charges, sid in charged if charge in charges})
+    return set(with_given(connection, _COUNT, sids, {"key": key, "day": day}).scalars())
+
+
+def _room(charged: _Charged, left: Mapping[Charge, int], new: Mapping[Charge, set[str]]) -> int:
+    """Return how many of the rows there is room for, one after the other."""
+    left, unseen = dict(left), {charge: set(sids) for charge, sids in new.items()}
+    for number, (charges, sid) in enumerate(charged):
+        taking = [charge for charge in charges if charge not in unseen or sid in unseen[charge]]
+        if any(left[charge] <= 0 for charge in taking):
+            return number
+        for charge in taking:
+            left[charge] -= 1
+            unseen.get(charge, set[str]()).discard(sid)
+    return len(charged)

@@ -1,0 +1,198 @@
+"""What an approval would release, for those who decide on it: numbers, steps, a grade; never a row.
+
+Rows are found and judged as the export would: as the requester, as if this approval were given, by the same filter over the
+same masked rows. So a value that the requester may not see moves no number here, and what a number tells, it tells
+of values that he will see. Numbers are rounded down to tens, below ten they are not told. Limits are not looked at: they
+may make the export shorter.
+
+Looking ends after `LOOK_S` seconds or `MOST_LOOKED` rows; then the numbers are of the part that was seen, and say so.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+
+from fujie.decision.exposure import exposed, most_open
+from fujie.decision.facts import Raw, derive
+from fujie.decision.filter_text import parse_filter
+from fujie.decision.filtering import sieve_of
+from fujie.decision.risk import Exposure, grade
+from fujie.decision.rowfilter import row_filter
+from fujie.decision.usage import states
+from fujie.flows.approval_terms import Asked, opened
+from fujie.flows.export_rows import Matter, judge_rows, shown_rows
+from fujie.flows.gate import Case, Gate
+from fujie.flows.reply import ApprovalPreview, Found, History
+from fujie.flows.reserve import Meter
+from fujie.model.approval import WAITING, Approval
+from fujie.model.customer import StoreKey
+from fujie.model.errors import FujieError
+from fujie.model.export import ExportFilter
+from fujie.model.facts import APPROVED, EXHAUSTED, USAGE, Facts
+from fujie.model.page import MOST_ON_A_PAGE, Slice
+from fujie.model.predicate import AllOf, Predicate
+from fujie.model.principal import Principal
+from fujie.model.record import Fetched
+from fujie.model.request import Request
+from fujie.model.usage import Look
+from fujie.model.vocabulary import Action, State
+from fujie.ports import CustomerStore
+from fujie.ports.stores import Scan
+
+LOOK_S = 2.0
+"""How long rows are looked at: a person waits for it, and a call has five seconds."""
+
+MOST_LOOKED = 20_000
+"""Rows that are looked at at most, found or not."""
+
+BATCH = 200
+"""Rows at a time: about 20 ms, in which the worker answers nobody else."""
+
+SINCE = timedelta(days=30)
+"""How far the requester's history goes back."""
+
+SMALLEST = 10
+"""A smaller number is not told, and others are rounded down to a multiple of it."""
+
+
+def told(count: int) -> int:
+    """Return a number as it may be told: rounded down to tens, so that 0 stands for fewer than ten."""
+    return count - count % SMALLEST
+
+
+async def preview_of(case: Case, approval: Approval) -> ApprovalPreview:
+    """Return what an approval would release, as it is now, by the policy in force now.
+
+    Raises:
+        LedgerError: the requester's history could not be read.
+
+    """
+    gate, bundle = case.gate, case.decider.bundle
+    asked = opened(gate, approval)
+    requester = await gate.directory.get(approval.requester)
+    request = asked.request if asked else _request(approval)
+    roles = requester.roles if requester else frozenset[str]()
+    steps = most_open(bundle, request, roles)
+    history = await _history(gate, approval.requester, case.now)
+    local = approval.created_at.astimezone(gate.zone)
+    risk = grade(
+        Exposure(
+            exposed(bundle, steps), approval.rows, history.exported_rows, local.hour, local.isoweekday()
+        )
+    )
+    found = None
+    if asked is not None and requester is not None and approval.state(case.now) in WAITING:
+        found = await _found(case, approval, asked, requester)
+    return ApprovalPreview(
+        steps={name: str(step) for name, step in steps.items()},
+        risk=risk,
+        history=history,
+        terms=asked.terms if asked else None,
+        found=found,
+    )
+
+
+async def _history(gate: Gate, requester: str, now: datetime) -> History:
+    since = now - SINCE
+    approvals = await gate.ledger.approval_history(requester, since)
+    page = await gate.exports.export_page(ExportFilter(requester), Slice(size=MOST_ON_A_PAGE))
+    exports = [export for export in page.rows if export.started_at >= since]
+    is_partial = approvals.is_partial or (bool(page.next) and len(exports) == len(page.rows))
+    return History(approvals, len(exports), sum(export.rows for export in exports), is_partial)
+
+
+@dataclass(slots=True)
+class _Looking:
+    """What was seen so far of the rows that an export of `most` rows would find."""
+
+    most: int
+    looked: int = 0
+    rows: int = 0
+    consents: Counter[State] = field(default_factory=Counter)
+    is_partial: bool = False
+
+
+async def _found(case: Case, approval: Approval, asked: Asked, requester: Principal) -> Found | None:
+    """Return what the export would find now; None when that can not be told: another policy, no store, no filter."""
+    gate, looking = case.gate, _Looking(asked.terms.max_rows)
+    store = gate.stores.get(asked.request.store)
+    if store is None or requester.employment is not State.ACTIVE:
+        return None
+    until = gate.clock.monotonic() + LOOK_S
+    try:
+        matter = await _matter(case, approval, asked, requester)
+        predicate = parse_filter(asked.terms.filter, matter.plan.bundle.fields)
+        async with store.scan(_scan(matter, predicate, store), LOOK_S) as batches:
+            async for batch in batches:
+                looking.looked += len(batch)
+                await _look(matter, predicate, batch, looking)
+                if looking.rows == looking.most:  # the export would end here
+                    break
+                if looking.looked >= MOST_LOOKED or gate.clock.monotonic() >= until:
+                    looking.is_partial = True
+                    break
+    except FujieError:
+        return None
+    return Found(
+        rows=told(looking.rows),
+        consents={state: told(looking.consents[state]) for state in _CONSENTS},
+        is_partial=looking.is_partial,
+    )
+
+
+_CONSENTS = (
+    State.GIVEN, State.NONE, State.REQUESTED, State.REFUSED, State.WITHDRAWN, State.EXPIRED, State.INVALIDATED,
+)  # fmt: skip
+
+
+async def _matter(case: Case, approval: Approval, asked: Asked, requester: Principal) -> Matter:
+    """Return how rows are judged for the requester, as if others had agreed; nothing is taken from his limits."""
+    request, zone = asked.request, case.gate.zone
+    case = replace(case, request=request)
+    plan = case.decider.plan(request, requester.roles)
+    facts = derive(plan.bundle, request, Raw(requester), case.now, zone)
+    said = {**facts.values, APPROVED: tuple(sorted(approval.keys)), EXHAUSTED: ()}
+    nobody = StoreKey(request.store, "")
+    if not USAGE.isdisjoint(plan.reads):
+        local = case.now.astimezone(zone)
+        look = Look(
+            principal=requester.id,
+            now=case.now,
+            day=local.date(),
+            ref=nobody,
+            hour=local.hour,
+            department=requester.department,
+        )
+        said |= states(await case.gate.ledger.habits(look), look.day, look.hour)
+    return Matter(case, plan, requester, Facts(said), Meter(case, plan, requester.id, nobody))
+
+
+def _scan(matter: Matter, predicate: Predicate, store: CustomerStore) -> Scan:
+    where = AllOf((row_filter(matter.plan, matter.asker), sieve_of(matter.plan, predicate)))
+    wanted = store.fields.intersection(matter.case.request.fields)
+    return Scan(wanted, matter.plan.customer_attributes & store.attributes, where, size=BATCH)
+
+
+async def _look(matter: Matter, predicate: Predicate, batch: Sequence[Fetched], looking: _Looking) -> None:
+    """Judge rows, and count those that would leave."""
+    judged = await judge_rows(matter, batch)
+    shown = await shown_rows(matter, judged, predicate)
+    for each, values in zip(judged, shown, strict=True):
+        if values is not None and looking.rows < looking.most:
+            looking.rows += 1
+            consent = each.facts.get("consent.state")
+            looking.consents[consent if isinstance(consent, State) else State.NONE] += 1
+
+
+def _request(approval: Approval) -> Request:
+    """Return what is known of a request of which nothing more was kept."""
+    return Request(
+        Action(approval.action),
+        approval.purpose,
+        approval.basis,
+        approval.store,
+        "",
+        approval.fields,
+        rows=approval.rows,
+    )

@@ -1,0 +1,85 @@
+"""Rows as the lines of a file: CSV that no spreadsheet takes for a program, or JSON lines.
+
+A spreadsheet evaluates a text that begins with = + - @ (or their full-width forms), whatever blanks and quotes stand
+before it, and some split a line at other places than we do. Such a text gets an apostrophe before the sign, which
+spreadsheets take for "this is text" (OWASP, CSV Injection). What is a number stays one.
+"""
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from io import StringIO
+from typing import Any
+
+import orjson
+
+from fujie.decision.mask import Shown
+from fujie.model.export import Export, Format
+
+_BOM = "\ufeff"
+_SIGNS = "=+\\-@＝＋－＠﹢﹣﹦﹫−"
+_BLANKS = "\\s\"'`´‘’“”„＂＇\u200b-\u200f\u2060\ufeff\x00-\x1f"
+# A run of more than 64 blanks counts as a sign too: so a search takes time in proportion to the text.
+_FORMULA = re.compile(f"(^|[;\\t\\r\\n|])(?=[{_BLANKS}]{{0,64}}[{_SIGNS}]|[{_BLANKS}]{{65}})")
+_LEADING = ("\t", "\r", "\n")
+
+Row = Mapping[str, Shown]
+
+
+def opening(form: Format, columns: Sequence[str]) -> bytes:
+    """Return how a file begins: of a CSV the mark that says UTF-8, and the heading; of JSON lines nothing."""
+    return (_BOM + _lines([list(columns)])).encode() if form is Format.CSV else b""
+
+
+def lines(form: Format, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
+    """Return rows as lines. A field that a row does not show is an empty cell, or absent from the object."""
+    if form is Format.JSON_LINES:
+        return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+    cells = [_column([row.get(name) for row in rows]) for name in columns]
+    return _lines(zip(*cells, strict=True)).encode()
+
+
+def closing(export: Export, at: datetime, rows: int) -> bytes:
+    """Return the line that names the export, as whoever finds the file later needs it (`fujie exports show`)."""
+    moment = at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    if export.format is Format.JSON_LINES:
+        said = {"name": export.name, "principal": export.requester, "time": moment, "rows": rows}
+        return orjson.dumps({"_export": said}, option=orjson.OPT_APPEND_NEWLINE)
+    return _lines(
+        [[harmless(f"# fujie {export.name}, {export.requester}, {moment}, {rows} rows")]]
+    ).encode()
+
+
+def harmless(text: str) -> str:
+    """Return a text that no spreadsheet evaluates."""
+    text = _FORMULA.sub(r"\1'", text)
+    return f"'{text}" if text.startswith(_LEADING) else text
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Return the cells of one column. Most columns hold no sign at all, which one search over all of it tells."""
+    try:
+        whole = "\n".join(values)
+    except TypeError:  # not all of them are texts
+        return [_cell(value) for value in values]
+    if "\0" not in whole and not _FORMULA.search(whole) and not _begins_with_control(values):
+        return values
+    return [_cell(value) for value in values]
+
+
+def _begins_with_control(values: list[str]) -> bool:
+    return any(value[:1] in _LEADING for value in values if value)
+
+
+def _cell(value: Shown) -> Shown:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    # A reader in C ends a line at NUL.
+    return harmless(value.replace("\0", "\ufffd")) if isinstance(value, str) else value
+
+
+def _lines(rows: Any) -> str:
+    text = StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC).writerows(rows)
+    return text.getvalue()

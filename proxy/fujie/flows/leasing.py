@@ -1,0 +1,71 @@
+"""Leased files: rows leave sealed, and their keys stay with us, one for each chunk.
+
+The key of a chunk is drawn here, wrapped under the `seal` key and bound to its place, and nowhere else kept than in the
+ledger: whoever destroys it there destroys the chunk wherever its copies lie. A key is durable (`Exports.add_chunk`) before
+the bytes that need it leave; a process that dies in between leaves a key of nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC
+
+from fujie.audit.container import MOST_PART, Header, Place, seal_part
+from fujie.audit.errors import SealBroken
+from fujie.audit.sealing import KEY_BYTES, unwrap_key, wrap_key
+from fujie.flows.gate import Gate
+from fujie.model.errors import RequestError
+from fujie.model.export import Export, ExportChunk
+
+_BESIDE = 64
+"""Bytes of a part beside its rows, at most."""
+
+
+def open_file(export: Export) -> bytes:
+    """Return the first bytes of the file of an export with a lease."""
+    return _header(export).encoded()
+
+
+def seal_chunk(
+    gate: Gate, export: Export, number: int, sids: Sequence[str], rows: bytes
+) -> tuple[bytes, ExportChunk]:
+    """Return rows as part `number` of the file, with what the ledger keeps of it; `sids` are those of the rows, in order.
+
+    Raises:
+        RequestError: the rows are longer than a part may be, so that nobody could open the file.
+
+    """
+    if len(rows) > MOST_PART - _BESIDE:
+        raise RequestError("rows too long for a leased file: ask for fewer fields", field="read_mask")
+    return _sealed(gate, export, Place(number, len(sids)), sids, rows)
+
+
+def seal_end(gate: Gate, export: Export, number: int, footer: bytes) -> tuple[bytes, ExportChunk]:
+    """Return the last bytes of a file of `number` chunks: a part with no customer in it, by which a cut is noticed."""
+    return _sealed(gate, export, Place(number, 0, is_end=True), (), footer)
+
+
+def chunk_key(gate: Gate, export_id: str, number: int, wrapped: bytes) -> bytes | None:
+    """Return the key of a chunk; None when it was wrapped under a seal key that is ours no more."""
+    try:
+        return unwrap_key(wrapped, gate.seal_key, _bound_to(export_id, number))
+    except SealBroken:
+        return None
+
+
+def _sealed(
+    gate: Gate, export: Export, place: Place, sids: Sequence[str], plain: bytes
+) -> tuple[bytes, ExportChunk]:
+    key = b"".join(gate.ids.nonce() for _ in range(3))[:KEY_BYTES]  # 12 random bytes each
+    wrapped = wrap_key(key, gate.seal_key, _bound_to(export.id, place.number), gate.ids.nonce())
+    part = seal_part(plain, place, _header(export).digest, key, gate.ids.nonce())
+    return part, ExportChunk(export.id, place.number, tuple(sids), wrapped)
+
+
+def _header(export: Export) -> Header:
+    if export.lease is None:
+        raise ValueError("an export without a lease has no file")
+    expires = export.lease.expires_at.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return Header(export.name, expires, export.steps, export.format.value)
+
+
+def _bound_to(export_id: str, number: int) -> str:
+    return f"exports/{export_id}/{number}"
