@@ -4,10 +4,12 @@
 """
 
 from collections.abc import Callable
+from typing import Any
 
 from google.protobuf.message import Message
 
 from abuse.target import (
+    ACKNOWLEDGE,
     ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
@@ -17,30 +19,41 @@ from abuse.target import (
     CREATE_CAMPAIGN,
     DISCLOSURES,
     EVENTS,
+    EXPIRING,
     EXPLAIN,
+    EXPORT,
     EXPORT_EVIDENCE,
+    EXPORTS,
     GET_APPROVAL,
     GET_BUNDLE,
     GET_CAMPAIGN,
     GET_CONSENT,
+    GET_EXPORT,
     GET_MESSAGE,
+    GET_OFFBOARDING,
     GET_PRINCIPAL,
     GET_PROCESSOR,
+    GET_REPLY,
     GET_REQUEST,
     IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
+    MARK_REPLY,
     MERGE,
     NO_SUCH_CAMPAIGN,
     OFFBOARD,
+    OPEN_EXPORT,
     PAUSE,
     PROCESSORS,
     RECORD,
+    REINSTATE,
     REJECT,
     REMOVE_SUPPRESSION,
+    REPLIES,
     REQUESTS,
     RESOLVE,
     REVOKE,
+    REVOKE_EXPORT,
     SCREEN,
     SEARCH,
     SEND,
@@ -48,6 +61,9 @@ from abuse.target import (
     SPLIT,
     START,
     SUPPRESSIONS,
+    SUSPEND,
+    TRACE,
+    TRANSFER,
     UPSERT,
     UPSERT_PROCESSOR,
     WATCH,
@@ -59,6 +75,7 @@ from abuse.target import (
     confirmed,
     consent,
     correcting,
+    exporting,
     hired,
     imported,
     merge,
@@ -72,6 +89,7 @@ from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import export_service_pb2 as export_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
@@ -82,16 +100,20 @@ NO_SUCH_SUPPRESSION = "0" * 32
 NO_SUCH_APPROVAL = "approvals/" + "0" * 32
 NO_SUCH_MESSAGE = "messages/" + "0" * 32
 NO_SUCH_REQUEST = "0" * 32
+NO_SUCH_EXPORT = "exports/" + "0" * 32
 
 SERVICES = [
     service
     for file in (
         customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
-        request_v1,
+        request_v1, export_v1,
     )
     for service in file.DESCRIPTOR.services_by_name.values()
 ]  # fmt: skip
 ON_THE_WIRE = {f"/{service.full_name}/{method.name}" for service in SERVICES for method in service.methods}
+
+HAND_OVER: Any = {"from": "nobody-at-all", "to": "agent"}
+"""`from` is a word of Python."""
 
 METHODS: dict[str, tuple[str, Message]] = {
     LOOKUP: ("agent", ask("phone", ticket="T-1")),
@@ -103,6 +125,7 @@ METHODS: dict[str, tuple[str, Message]] = {
     WITHDRAW: ("desk", consent_v1.WithdrawConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
     GET_CONSENT: ("desk", consent_v1.GetConsentRequest(customer=by_id(SHOWN), purpose="marketing")),
     EVENTS: ("desk", consent_v1.ListConsentEventsRequest(customer=by_id(SHOWN))),
+    EXPIRING: ("desk", consent_v1.ListExpiringConsentsRequest(purpose="marketing", within_days=30)),
     IMPORT: ("desk", imported(by_id(SHOWN))),
     EXPORT_EVIDENCE: ("desk", consent_v1.ExportConsentEvidenceRequest(customer=by_id(SHOWN))),
     ADD_SUPPRESSION: (
@@ -122,6 +145,11 @@ METHODS: dict[str, tuple[str, Message]] = {
     GET_PRINCIPAL: ("chief", directory_v1.GetPrincipalRequest(id="agent")),
     LIST_PRINCIPALS: ("chief", directory_v1.ListPrincipalsRequest()),
     OFFBOARD: ("chief", directory_v1.OffboardPrincipalRequest(id="nobody-at-all")),
+    SUSPEND: ("chief", directory_v1.SuspendPrincipalRequest(id="nobody-at-all")),
+    REINSTATE: ("chief", directory_v1.ReinstatePrincipalRequest(id="nobody-at-all")),
+    TRANSFER: ("chief", directory_v1.TransferCustomersRequest(**HAND_OVER)),
+    GET_OFFBOARDING: ("chief", directory_v1.GetOffboardingRequest(id="agent")),
+    ACKNOWLEDGE: ("chief", directory_v1.AcknowledgeOrderRequest(order="0" * 32)),
     EXPLAIN: ("officer", policy_v1.ExplainRequest(lookup=ask("phone"), principal="agent")),
     GET_BUNDLE: ("officer", policy_v1.GetBundleRequest()),
     GET_APPROVAL: ("compliance", approval_v1.GetApprovalRequest(name=NO_SUCH_APPROVAL)),
@@ -146,6 +174,12 @@ METHODS: dict[str, tuple[str, Message]] = {
     GET_CAMPAIGN: ("sender", messaging_v1.GetCampaignRequest(name=NO_SUCH_CAMPAIGN)),
     WATCH: ("sender", messaging_v1.WatchCampaignRequest(name=NO_SUCH_CAMPAIGN)),
     SCREEN: ("sender", screening(by_id(SHOWN))),
+    EXPORT: ("exporter", exporting()),
+    GET_EXPORT: ("compliance", export_v1.GetExportRequest(name=NO_SUCH_EXPORT)),
+    EXPORTS: ("compliance", export_v1.ListExportsRequest()),
+    OPEN_EXPORT: ("exporter", export_v1.OpenExportRequest(name=NO_SUCH_EXPORT)),
+    REVOKE_EXPORT: ("compliance", export_v1.RevokeExportRequest(name=NO_SUCH_EXPORT)),
+    TRACE: ("auditor", export_v1.TraceCustomerRequest(customer=by_id(SHOWN))),
     UPSERT_PROCESSOR: (
         "registrar",
         processor_v1.UpsertProcessorRequest(
@@ -166,6 +200,14 @@ METHODS: dict[str, tuple[str, Message]] = {
         ),
     ),
     DISCLOSURES: ("officer", request_v1.ListDisclosuresRequest(customer=by_id(SHOWN))),
+    REPLIES: ("officer", request_v1.ListRepliesRequest()),
+    GET_REPLY: ("officer", request_v1.GetReplyRequest(name=f"replies/{NO_SUCH_REQUEST}")),
+    MARK_REPLY: (
+        "officer",
+        request_v1.MarkReplyRequest(
+            name=f"replies/{NO_SUCH_REQUEST}", outcome=request_v1.REPLY_OUTCOME_NONE
+        ),
+    ),
 }  # fmt: skip
 """Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
 
@@ -194,6 +236,7 @@ def about(method: str, customer: types_v1.CustomerRef) -> Message:
             name=NO_SUCH_CAMPAIGN, recipients=[messaging_v1.Recipient(customer=customer)]
         ),
         SCREEN: lambda: screening(customer),
+        TRACE: lambda: export_v1.TraceCustomerRequest(customer=customer),
         REQUESTS: lambda: request_v1.ListRequestsRequest(customer=customer),
         DISCLOSURES: lambda: request_v1.ListDisclosuresRequest(customer=customer),
     }

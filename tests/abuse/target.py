@@ -40,11 +40,11 @@ LOOKUP, BATCH, SEARCH, MERGE, SPLIT = (
         "LookupCustomer", "BatchLookupCustomers", "SearchCustomers", "MergeCustomers", "SplitCustomer",
     )
 )  # fmt: skip
-RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT = (
+RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, EXPIRING = (
     f"/fujie.v1.ConsentService/{name}"
     for name in (
         "RecordConsent", "WithdrawConsent", "GetConsent", "ListConsentEvents", "ExportConsentEvidence",
-        "ImportConsents",
+        "ImportConsents", "ListExpiringConsents",
     )
 )  # fmt: skip
 ADD_SUPPRESSION, REMOVE_SUPPRESSION, SUPPRESSIONS = (
@@ -55,6 +55,12 @@ UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD = (
     f"/fujie.v1.DirectoryService/{name}"
     for name in ("UpsertPrincipal", "GetPrincipal", "ListPrincipals", "OffboardPrincipal")
 )
+SUSPEND, REINSTATE, TRANSFER, GET_OFFBOARDING, ACKNOWLEDGE = (
+    f"/fujie.v1.DirectoryService/{name}"
+    for name in (
+        "SuspendPrincipal", "ReinstatePrincipal", "TransferCustomers", "GetOffboarding", "AcknowledgeOrder",
+    )
+)  # fmt: skip
 GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE = (
     f"/fujie.v1.ApprovalService/{name}"
     for name in ("GetApproval", "ListApprovals", "Approve", "Reject", "RevokeApproval")
@@ -70,9 +76,17 @@ SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CA
 UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS = (
     f"/fujie.v1.ProcessorService/{name}" for name in ("UpsertProcessor", "GetProcessor", "ListProcessors")
 )
-GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES = (
+GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES, REPLIES, GET_REPLY, MARK_REPLY = (
     f"/fujie.v1.SubjectRequestService/{name}"
-    for name in ("GetRequest", "ListRequests", "ResolveRequest", "ListDisclosures")
+    for name in (
+        "GetRequest", "ListRequests", "ResolveRequest", "ListDisclosures", "ListReplies", "GetReply", "MarkReply",
+    )
+)  # fmt: skip
+
+EXPORT = "/fujie.v1.CustomerDataService/ExportCustomers"
+GET_EXPORT, EXPORTS, OPEN_EXPORT, REVOKE_EXPORT, TRACE = (
+    f"/fujie.v1.ExportService/{name}"
+    for name in ("GetExport", "ListExports", "OpenExport", "RevokeExport", "TraceCustomer")
 )
 
 STAFF = {
@@ -85,6 +99,8 @@ STAFF = {
     "compliance": "compliance_officer",
     "sender": "sender",
     "registrar": "registrar",
+    "exporter": "exporter",
+    "auditor": "auditor",
     "nobody": "a-role-without-a-grant",
 }
 """Who works at every site, all in the department `east`; `chief` makes the bootstrap administrator void."""
@@ -128,6 +144,16 @@ spec:
   roles: [registrar]
 ---
 apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: exporters}
+spec:
+  match: {actions: [export], keys: [customer_id]}
+  roles: [exporter]
+  purposes: [after_sales]
+  condition: principal.department == customer.owner_department
+  fields: {name: "keep(1,0)", phone: "keep(3,2)"}
+---
+apiVersion: fujie.dev/v1
 kind: Params
 metadata: {name: any-hour}
 spec: {guards: {marketing-by-day: {from_hour: 0, until_hour: 24}}}
@@ -137,7 +163,8 @@ kind: Sender
 metadata: {name: test-company}
 spec: {signature: "\xe6\xb5\x8b\xe8\xaf\x95\xe5\x85\xac\xe5\x8f\xb8"}
 """
-"""What base does not say: who searches among the customers of the own department, sends at any hour under the name of
+"""What base does not say: who searches among the customers of the own department and exports
+them, sends at any hour under the name of
 `SIGNATURE` (its bytes of UTF-8 stand here), and keeps the register."""
 
 BROKE_OFF = "ExecuteBatchError"
@@ -353,6 +380,22 @@ def ask(
     if not request.customer.HasField("store_key"):
         request.store = "crm"
     request.read_mask.paths.extend(fields)
+    return request
+
+
+def exporting(*, leased: bool = False) -> customer_v1.ExportCustomersRequest:
+    """Return an export of few that an exporter of `east` is granted: decided only, or a leased file."""
+    asked = ask("name", "phone")
+    request = customer_v1.ExportCustomersRequest(
+        store="crm",
+        context=asked.context,
+        read_mask=asked.read_mask,
+        max_rows=20,
+        format=customer_v1.EXPORT_FORMAT_CSV,
+        validate_only=not leased,
+    )
+    if leased:
+        request.lease.opens = 2
     return request
 
 

@@ -32,21 +32,25 @@ from abuse.target import (
     CREATE_CAMPAIGN,
     EVENTS,
     EXPLAIN,
+    EXPORT,
     EXPORT_EVIDENCE,
     GET_APPROVAL,
     GET_CAMPAIGN,
+    GET_EXPORT,
     GET_MESSAGE,
     GET_PROCESSOR,
     GET_REQUEST,
     LOOKUP,
     MERGE,
     OFFBOARD,
+    OPEN_EXPORT,
     PAUSE,
     RECORD,
     REJECT,
     REMOVE_SUPPRESSION,
     RESOLVE,
     REVOKE,
+    REVOKE_EXPORT,
     SCREEN,
     SEARCH,
     SEND,
@@ -55,6 +59,7 @@ from abuse.target import (
     START,
     SUPPRESSIONS,
     TEXT,
+    TRACE,
     UPSERT,
     UPSERT_PROCESSOR,
     WATCH,
@@ -66,6 +71,7 @@ from abuse.target import (
     confirmed,
     consent,
     create_site,
+    exporting,
     hired,
     marketing,
     merge,
@@ -84,6 +90,7 @@ from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import export_service_pb2 as export_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
@@ -183,6 +190,7 @@ def exercise(told: Told) -> None:
     campaigning(told)
     answering(told)
     four_eyes(told)
+    leasing(told)
     leave_no_room(told)
     misfortunes(told)
 
@@ -349,6 +357,29 @@ def answering(told: Told) -> None:
         told.call(who, RESOLVE, ending)
 
 
+def leasing(told: Told) -> None:
+    """A leased file: exported, opened, traced, revoked. What is in it is what nobody else may find."""
+    stub: Any = told.target.channel.unary_stream(EXPORT)
+    call = stub(
+        exporting(leased=True).SerializeToString(), metadata=told.target.bearer("exporter"), timeout=30
+    )
+    parts = [customer_v1.ExportCustomersResponse.FromString(raw) for raw in call]
+    name = parts[0].header.export
+    told.trailers.append(repr((call.initial_metadata(), call.trailing_metadata())).encode())
+    for who in ("exporter", "compliance", "nobody"):
+        told.call(who, GET_EXPORT, export_v1.GetExportRequest(name=name))
+        raw = told.call(
+            who, OPEN_EXPORT, export_v1.OpenExportRequest(name=name, context=ask("name").context)
+        )
+        keys = export_v1.OpenExportResponse.FromString(raw).keys
+        assert len(keys) == (2 if who == "exporter" else 0)
+    for customer in CUSTOMERS:
+        for ref in (by_id(customer), types_v1.CustomerRef(phone=row_of(told.target.site, customer)[2])):
+            told.call("auditor", TRACE, export_v1.TraceCustomerRequest(customer=ref))
+    told.call("compliance", REVOKE_EXPORT, export_v1.RevokeExportRequest(name=name))
+    told.call("exporter", OPEN_EXPORT, export_v1.OpenExportRequest(name=name, context=ask("name").context))
+
+
 def leave_no_room(told: Told) -> None:
     """Limits that are used up; pseudonyms that were shown on the way."""
     told.call("chief", UPSERT, hired("hastier", "hasty"))
@@ -502,7 +533,7 @@ def test_every_method_and_every_misfortune_was_part_of_the_search(
         "NO_GRANT", "CONSENT_MISSING", "CUSTOMER_OPTED_OUT", "LIMIT_EXCEEDED", "PHONE_INVALID", "ARGUMENT_INVALID",
         "UNKNOWN_PURPOSE", "UNKNOWN_STORE", "UNKNOWN_FIELD", "CUSTOMER_NOT_FOUND", "PROMPT_INVALID", "TEXT_INVALID",
         "SUPPRESSION_NOT_FOUND", "PRINCIPAL_UNKNOWN", "STORE_UNAVAILABLE", "DELEGATION_REFUSED",
-        "APPROVAL_REQUIRED", "APPROVAL_NOT_FOUND",
+        "APPROVAL_REQUIRED", "APPROVAL_NOT_FOUND", "EXPORT_NOT_FOUND", "EXPORT_CLOSED",
     } - told.refused == set()  # fmt: skip
     assert {
         "its own log",

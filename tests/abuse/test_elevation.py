@@ -14,6 +14,7 @@ import pytest
 
 from abuse.methods import METHODS
 from abuse.target import (
+    ACKNOWLEDGE,
     ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
@@ -23,6 +24,7 @@ from abuse.target import (
     CREATE_CAMPAIGN,
     DISCLOSURES,
     EVENTS,
+    EXPIRING,
     EXPLAIN,
     EXPORT_EVIDENCE,
     GET_APPROVAL,
@@ -30,19 +32,24 @@ from abuse.target import (
     GET_CAMPAIGN,
     GET_CONSENT,
     GET_MESSAGE,
+    GET_OFFBOARDING,
     GET_PRINCIPAL,
     GET_PROCESSOR,
+    GET_REPLY,
     GET_REQUEST,
     IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
+    MARK_REPLY,
     MERGE,
     OFFBOARD,
     PAUSE,
     PROCESSORS,
     RECORD,
+    REINSTATE,
     REJECT,
     REMOVE_SUPPRESSION,
+    REPLIES,
     REQUESTS,
     RESOLVE,
     REVOKE,
@@ -54,6 +61,8 @@ from abuse.target import (
     STAFF,
     START,
     SUPPRESSIONS,
+    SUSPEND,
+    TRANSFER,
     UPSERT,
     UPSERT_PROCESSOR,
     WATCH,
@@ -171,20 +180,23 @@ def test_a_field_that_this_build_does_not_know_is_refused(target: Target, method
 
 OFFICERS = {
     RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, ADD_SUPPRESSION, REMOVE_SUPPRESSION,
-    SUPPRESSIONS,
+    SUPPRESSIONS, EXPIRING,
 }  # fmt: skip
 OF_CAMPAIGNS = {ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, GET_MESSAGE}
 """Of somebody else's campaign nothing is told to who may send for another purpose: as if there were none."""
 
 MAY: dict[str, set[str]] = {
-    "chief": {UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE},
+    "chief": {
+        UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE, SUSPEND, REINSTATE, TRANSFER, GET_OFFBOARDING,
+        ACKNOWLEDGE,
+    },
     "agent": {LOOKUP, BATCH} | OF_CAMPAIGNS,
     # Look-ups for marketing, and by id; the honest ones are for another purpose.
     "marketer": {SEND, CREATE_CAMPAIGN, SCREEN} | OF_CAMPAIGNS,
     "desk": OFFICERS,
     "officer": OFFICERS
     | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS}
-    | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES},
+    | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES, REPLIES, GET_REPLY, MARK_REPLY},
     "searcher": {SEARCH},
     "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
     "sender": {

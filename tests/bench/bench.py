@@ -8,6 +8,8 @@
 - `parts`: `decide`, `derive`, append, in this process.
 - `screen`: ScreenRecipients over 100,000 customers against Cerbos in batches of 50, and an oracle (`screening`).
 - `campaign`: a whole campaign to a stand-in; by name only (`campaign`).
+- `export`: a masked, decided, audited export beside the same rows streamed as they are; `leave`: how long the stream of an
+  offboarded principal goes on; both by name only (`exporting`).
 
 Prints Markdown; docs/performance.md holds a run with the machine's size. Needs Go for all but `parts`, and for
 Cerbos its binary (npm package `cerbos`; $CERBOS names it).
@@ -27,6 +29,7 @@ from pathlib import Path
 
 from bench import servers
 from bench.campaign import campaign
+from bench.exporting import exporting, leave
 from bench.load import CONNECTIONS, STREAMS, Calls, Load
 from bench.parts import parts
 from bench.screening import screen
@@ -55,6 +58,14 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500, help="customers of one message of `screen`")
     parser.add_argument("--streams", type=int, default=4, help="streams of `screen` at a time")
     parser.add_argument("--postgresql", action="store_true", help="the ledger of `campaign` in PostgreSQL")
+    parser.add_argument("--rows", type=int, default=100_000, help="customers of `export` and `leave`")
+    parser.add_argument("--ledger", default="sqlite", choices=["sqlite", "postgresql"], help="of `export`")
+    parser.add_argument(
+        "--store", default="sqlite,postgresql", help="stores of `export`, one after the other"
+    )
+    parser.add_argument("--leaving", type=int, default=40, help="principals that leave in `leave`")
+    parser.add_argument("--profile", default="", help="a file for a profile of the last round of `export`")
+    parser.add_argument("--profiled", default="export", choices=["export", "raw"], help="what is profiled")
     options = parser.parse_args()
     print(f"{datetime.now(UTC):%Y-%m-%d}, Python {sys.version.split()[0]}, {os.cpu_count()} cores\n")
     for name in options.section or _ALL:
@@ -217,9 +228,11 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "parts": lambda scratch, _options: parts(scratch),
     "screen": screen,
     "campaign": campaign,
+    "export": exporting,
+    "leave": leave,
 }
 
-_ALL = [name for name in _SECTIONS if name != "campaign"]
+_ALL = [name for name in _SECTIONS if name not in {"campaign", "export", "leave"}]
 
 
 if __name__ == "__main__":

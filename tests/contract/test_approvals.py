@@ -14,13 +14,17 @@ from contract.test_ledger import ADAPTERS, Open
 from fujie.adapters.ledger import SQLLedger
 from fujie.adapters.ledger.approvals import MOST_OPEN
 from fujie.model.approval import (
+    ESCALATE_AFTER,
     PENDING_FOR,
     Approval,
     ApprovalFilter,
+    ApprovalHistory,
     ApprovalState,
     Ballot,
+    BreakGlass,
     Ending,
     Requirement,
+    Stage,
     id_of,
 )
 from fujie.model.errors import LedgerError, RequestError
@@ -398,3 +402,132 @@ OneApproval.TestCase.settings = settings(
     max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestOneApproval = OneApproval.TestCase
+
+
+async def test_what_is_due_is_told_in_its_order_and_what_ended_is_not(
+    ledgers: tuple[SQLLedger, SQLLedger],
+) -> None:
+    here, there = ledgers
+    asked = await here.ask_approval(wanted(terms="sealed"))
+    ended = await here.ask_approval(wanted(request_digest="another", terms="sealed"))
+    assert (await there.end_approval(ended.id, ending(ApprovalState.REJECTED))).terms == ""
+
+    async def due(at: datetime) -> list[Stage]:
+        found = await there.approvals_due(at)
+        assert {approval.id for approval, _ in found} <= {asked.id}
+        return [stage for _, stage in found]
+
+    late = NOW + ESCALATE_AFTER
+    assert await due(NOW) == await due(late) == [Stage.ASKED]
+    await here.approval_told(asked.id, Stage.ASKED)
+    assert await due(late - HOUR) == []
+    assert await due(late) == [Stage.ESCALATED]
+    await here.approval_told(asked.id, Stage.ESCALATED)
+    await there.approval_told(asked.id, Stage.ASKED)  # who looked before comes later: it never goes back
+    assert await due(late) == []
+    known = await there.approval(asked.id)
+    assert known is not None
+    assert known.terms == "sealed"
+    assert await due(NOW + PENDING_FOR) == [Stage.EXPIRED]
+    await here.approval_told(asked.id, Stage.EXPIRED)
+    known = await there.approval(asked.id)
+    assert known is not None
+    assert known.terms == ""
+    assert await due(NOW + 2 * PENDING_FOR) == []
+
+
+async def test_a_vote_keeps_from_escalation_and_carries_its_comment(
+    ledgers: tuple[SQLLedger, SQLLedger],
+) -> None:
+    here, there = ledgers
+    asked = await here.ask_approval(wanted(TWO))
+    await here.approval_told(asked.id, Stage.ASKED)
+    await there.vote(asked.id, "officer-1", OFFICER, NOW, "a comment, 中文")
+    assert await here.approvals_due(NOW + ESCALATE_AFTER) == []
+    known = await here.approval(asked.id)
+    assert known is not None
+    assert [vote.comment for vote in known.ballots[0].votes] == ["a comment, 中文"]
+    said = replace(ending(ApprovalState.REJECTED), comment="no")
+    assert (await there.end_approval(asked.id, said)).ending == said
+    known = await here.approval(asked.id)
+    assert known is not None
+    assert known.ending == said
+
+
+async def test_a_history_counts_one_requester_since_a_moment(ledgers: tuple[SQLLedger, SQLLedger]) -> None:
+    here, there = ledgers
+    for number, state in enumerate((ApprovalState.USED, ApprovalState.USED, ApprovalState.REJECTED, None)):
+        asked = await here.ask_approval(wanted(request_digest=str(number), rows=10 + number))
+        await here.vote(asked.id, "lead-1", LEAD, NOW)
+        if state is not None:
+            await here.end_approval(asked.id, ending(state))
+    await here.ask_approval(wanted(at=NOW - HOUR, request_digest="before"))
+    await here.ask_approval(wanted(requester="other", parties=frozenset({"other"})))
+    assert await there.approval_history("agent", NOW) == ApprovalHistory(4, 2, 21, 1)
+    assert await there.approval_history("nobody", NOW) == ApprovalHistory()
+
+
+def urgent(at: datetime = NOW, within: timedelta = HOUR, **changes: object) -> Approval:
+    need = replace(ONE, break_glass=BreakGlass(("on_call",), within))
+    return wanted(need, at=at, review_by=at + within, **changes)
+
+
+async def test_of_two_hosts_at_once_behind_an_overdue_review_none_breaks_the_glass(
+    ledgers: tuple[SQLLedger, SQLLedger],
+) -> None:
+    here, there = ledgers
+    first = urgent()
+    assert await here.break_glass(first) is True
+    assert await there.break_glass(first) is False, "once, however often it is written"
+    for at, expected in ((NOW + HOUR - timedelta(microseconds=1), True), (NOW + HOUR, None)):
+        tries = [each.break_glass(urgent(at, within=9 * HOUR)) for each in (here, there)]
+        assert await asyncio.gather(*tries) == [expected, expected]
+        assert await there.owes_review("agent", at) is (expected is None)
+    assert await here.break_glass(urgent(NOW + HOUR, requester="somebody else")) is True
+    ended = await there.end_approval(first.id, ending(ApprovalState.REJECTED, NOW + 2 * HOUR, "lead-1"))
+    assert ended.state(NOW) is ApprovalState.REJECTED
+    assert await here.break_glass(urgent(NOW + 2 * HOUR)) is True
+
+
+async def test_a_review_is_no_approval_and_ends_in_two_ways_only(ledger: SQLLedger) -> None:
+    done = urgent()
+    await ledger.break_glass(done)
+    assert (await ledger.ask_approval(wanted())).id != done.id
+    assert await ledger.vote(done.id, "lead-1", LEAD, NOW) == await ledger.approval(done.id)
+    late = NOW + PENDING_FOR * 9
+    for state in (ApprovalState.USED, ApprovalState.REVOKED):
+        assert (await ledger.end_approval(done.id, ending(state, late))).state(
+            late
+        ) is ApprovalState.IN_REVIEW
+    asked = await ledger.ask_approval(wanted(request_digest="other"))
+    kept = await ledger.end_approval(asked.id, ending(ApprovalState.REVIEWED))
+    assert kept.state(NOW) is ApprovalState.PENDING
+    ended = await ledger.end_approval(done.id, ending(ApprovalState.REVIEWED, late, "lead-1"))
+    assert ended.state(late) is ApprovalState.REVIEWED
+
+
+async def test_reviews_are_listed_for_who_decides_told_counted_and_no_part_of_a_history(
+    ledger: SQLLedger,
+) -> None:
+    done, asked = urgent(), wanted()
+    await ledger.break_glass(done)
+    await ledger.ask_approval(asked)
+    late = NOW + PENDING_FOR * 9
+    for principal, roles, expected in (
+        ("x", LEAD, [done.id]),
+        ("agent", OFFICER, [done.id]),
+        ("x", OFFICER, []),
+    ):
+        filter_ = ApprovalFilter(principal, roles, late, to_review=True)
+        assert [each.id for each in (await ledger.approval_page(filter_, Slice())).rows] == expected
+    both = await ledger.approval_page(ApprovalFilter("x", LEAD, NOW), Slice())
+    assert {each.id for each in both.rows} == {done.id, asked.id}
+    await ledger.approval_told(asked.id, Stage.EXPIRED)
+    stages = []
+    while due := await ledger.approvals_due(late):
+        ((approval, stage),) = due
+        await ledger.approval_told(approval.id, stage)
+        stages.append(stage)
+    assert stages == [Stage.ASKED, Stage.ESCALATED]
+    assert [await ledger.reviews(at) for at in (NOW, NOW + HOUR)] == [(1, 0), (1, 1)]
+    assert await ledger.approval_history("agent", NOW) == ApprovalHistory(asked=1)

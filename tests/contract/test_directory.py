@@ -98,7 +98,7 @@ async def test_offboarding_is_seen_by_the_very_next_read_of_everybody(
             f"p{n}", roles=frozenset({"support"}), department="d"
         )
         gone = await directory.offboard(f"p{n}", NOW)
-        assert gone == Principal(f"p{n}", employment=State.OFFBOARDED, department="d")
+        assert gone == Principal(f"p{n}", employment=State.OFFBOARDED, department="d", offboard_at=NOW)
         assert await directory.get(f"p{n}") == gone
         assert await other.get(f"p{n}") == gone
 
@@ -191,7 +191,7 @@ async def test_an_id_with_nul_is_nobody_else(directory: Directory, odd: str) -> 
     assert await directory.get("alice") == ALICE
     with suppress(LedgerError):
         found = await directory.get(odd)
-        assert found == Principal(odd, employment=State.OFFBOARDED)
+        assert found == Principal(odd, employment=State.OFFBOARDED, offboard_at=NOW)
 
 
 async def test_an_id_that_cannot_be_stored_is_an_error_of_the_ledger(directory: Directory) -> None:

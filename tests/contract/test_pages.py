@@ -208,5 +208,5 @@ async def test_who_was_offboarded_is_not_employed_again(ledger: SQLLedger) -> No
         with pytest.raises(RequestError) as refused:
             await directory.upsert(Principal("li.na", employment=employment), NOW)
         assert refused.value.code == "OFFBOARDED_STAYS"
-    kept = Principal("li.na", department="west", employment=State.OFFBOARDED)
+    kept = Principal("li.na", department="west", employment=State.OFFBOARDED, offboard_at=NOW)
     assert await directory.upsert(kept, NOW) == kept

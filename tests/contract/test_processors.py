@@ -1,4 +1,4 @@
-"""What every register of processors must do (`ports.messaging.ProcessorRegister`)."""
+"""What every register of processors must do (`ports.processors.ProcessorRegister`)."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

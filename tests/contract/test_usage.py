@@ -26,7 +26,7 @@ from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError
-from fujie.model.limit import Charge, Limit, Reservation, bucket_of, in_window
+from fujie.model.limit import Charge, Limit, Reservation, Rows, bucket_of, in_window
 from fujie.model.usage import Habits, Look
 from support.postgresql import ledger_url, server
 
@@ -38,6 +38,7 @@ HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 ROWS = Charge("grant:a", Limit.ROWS_PER_HOUR, 3)
 LOOKUPS = Charge("grant:a", Limit.LOOKUPS_PER_MINUTE, 3)
 PEOPLE = Charge("guard:b", Limit.DISTINCT_CUSTOMERS_PER_DAY, 2)
+MONTHLY = Charge("guard:b", Limit.DISTINCT_CUSTOMERS_PER_MONTH, 3)
 
 
 async def opened(url: str) -> SQLLedger:
@@ -206,6 +207,66 @@ async def test_a_customer_counts_once_a_day_also_when_the_limit_is_used_up(ledge
     assert await taken(ledger, of(PEOPLE, sid="s3")) == [
         False
     ]  # the clock went back to a day that is used up
+
+
+async def test_a_month_holds_no_more_customers_than_its_limit_whatever_its_days_forget(
+    ledger: SQLLedger, reopen: Open
+) -> None:
+    def shown(month: int, day: int, sid: str) -> Reservation:
+        return of(PEOPLE, MONTHLY, at=datetime(2026, month, day, 9, tzinfo=UTC), sid=sid)
+
+    assert await taken(ledger, shown(2, 27, "s1"), shown(2, 28, "s2"), shown(2, 28, "s2")) == [True] * 3
+    # Each new day forgets the customers of those before; the month keeps its own.
+    assert await taken(ledger, shown(3, 1, "s1"), shown(3, 9, "s2"), shown(3, 20, "s3")) == [True] * 3
+    again = await reopen()
+    assert await again.reserve(shown(3, 31, "s4")) == {MONTHLY}
+    assert await taken(again, shown(3, 31, "s1"), shown(3, 31, "s3")) == [True, True]
+    assert await taken(again, shown(4, 1, "s4"), shown(4, 1, "s5")) == [True, True]
+    assert await again.reserve(replace(shown(4, 1, "s6"), charges=(), also_told=(PEOPLE, MONTHLY))) == {
+        PEOPLE
+    }
+
+
+Charged = tuple[tuple[Charge, ...], str]
+
+
+def rows_of(*charged: Charged, at: datetime = NOW, who: str = "alice") -> Rows:
+    return Rows(principal=who, now=at, day=at.date(), charged=charged)
+
+
+async def test_rows_are_taken_in_order_as_one_by_one_until_one_has_no_room(ledger: SQLLedger) -> None:
+    both: tuple[Charge, ...] = (ROWS, PEOPLE)
+    people: tuple[Charge, ...] = (PEOPLE,)
+    parts: list[list[Charged]] = [
+        [
+            (both, "s1"),
+            (both, "s1"),
+            (people, "s1"),
+            (both, "s2"),
+            (both, "s2"),
+        ],  # the fourth row of the hour
+        [(people, "s1"), (people, "s2"), (people, "s3"), (people, "s1")],  # the third customer of the day
+        [*[((), "s1")] * 3, *(((MONTHLY,), f"s{n}") for n in range(5))],
+        [(both, "s1"), (people, "s9")],
+    ]
+    for number, charged in enumerate(parts):
+        had = [
+            not await ledger.reserve(of(*charges, who=f"one-{number}", sid=sid)) for charges, sid in charged
+        ]
+        first_without = [*had, False].index(False)
+        assert await ledger.reserve_rows(rows_of(*charged, who=f"rows-{number}")) == first_without
+
+
+async def test_rows_of_many_who_take_at_once_never_pass_the_limit(ledger: SQLLedger, reopen: Open) -> None:
+    wide = Charge("grant:w", Limit.ROWS_PER_HOUR, 100)
+    other = await reopen()
+    row: list[Charged] = [((wide,), "s1")]
+    parts = [rows_of(*(row * 30)) for _ in range(6)]
+    counts = await asyncio.gather(
+        *((ledger, other)[n % 2].reserve_rows(part) for n, part in enumerate(parts))
+    )
+    assert sum(counts) == 100
+    assert await ledger.reserve(of(wide)) == {wide}
 
 
 async def test_the_day_is_the_one_that_is_said(ledger: SQLLedger) -> None:
@@ -465,6 +526,30 @@ async def test_the_customers_of_each_day_are_counted_once(ledger: SQLLedger) -> 
     found = await habits(ledger, *looks)
     assert len(found.customers) == 31
     assert set(found.customers.values()) == {3}
+
+
+async def test_a_department_sees_what_its_principals_see_each_customer_once_for_each_of_them(
+    ledger: SQLLedger,
+) -> None:
+    def of_sales(n: int, who: str, **more: Any) -> Look:
+        return replace(look(n, who=who, sid=f"s{n}"), department="sales", hour=9, **more)
+
+    looks = [of_sales(n, who) for who in ("alice", "bob") for n in (1, 2, 2)]
+    exported = replace(of_sales(9, "carol"), ref=StoreKey("crm", ""), sid="", rows=500)
+    found = await habits(ledger, *looks, exported, exported, replace(of_sales(7, "dave"), sid=""))
+    told = await ledger.habits(of_sales(0, "carol"))
+    day = TODAY.toordinal()
+    assert (told.customers, told.of_department, told.people) == ({day: 1000}, {day: 1004}, {day: 3})
+    assert (told.hits, told.hours) == (0, {9: day})
+    assert not found.of_department  # of the department that `habits` asks for: none
+
+
+async def test_the_hours_in_which_somebody_asked_are_known_with_the_day_before_the_last_one(
+    ledger: SQLLedger,
+) -> None:
+    days = [NOW, NOW + timedelta(days=3), NOW + timedelta(days=3, hours=1)]
+    found = await habits(ledger, *(replace(look(n, at, sid=f"s{n}"), hour=9) for n, at in enumerate(days)))
+    assert found.hours == {9: TODAY.toordinal() + 3, 33: TODAY.toordinal()}
 
 
 async def test_what_was_watched_is_written_by_itself_and_at_the_end(

@@ -22,9 +22,11 @@ LOOKUP = (
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     site = create_site(tmp_path_factory.mktemp("site"))
-    (site.root / "policies" / "four-eyes.yaml").write_text(POLICY.replace("count: 2", "count: 1"), "utf-8")
+    policy = POLICY.replace("count: 2", "count: 1, break_glass: {roles: [on_call], review_within: 24h}")
+    (site.root / "policies" / "four-eyes.yaml").write_text(policy, "utf-8")
     with running(site) as target:
         target.call("chief", UPSERT, hired("other-agent", "support"))
+        target.call("chief", UPSERT, hired("medic", "support", "on_call"))
         yield target
 
 
@@ -90,3 +92,16 @@ def test_people_read_who_agreed_and_what_to_do_next(target: Target, tmp_path: Pa
     shown = command(target, tmp_path, "compliance", "approval", "approve", name).stdout
     assert "APPROVED" in shown
     assert "so far compliance" in shown
+
+
+def test_in_an_emergency_who_may_goes_ahead_and_another_reviews_it(run: Run) -> None:
+    assert run("agent", *LOOKUP, "--break-glass")[1]["code"] == "APPROVAL_REQUIRED"
+    code, told = run("medic", *LOOKUP, "--break-glass")
+    assert (code, list(told["customer"])) == (0, ["address"])
+    assert [warning["code"] for warning in told["decision"]["warnings"]] == ["BREAK_GLASS_USED"]
+    (waiting,) = run("compliance", "approval", "list", "--to-review")[1]["approvals"]
+    assert (waiting["state"], waiting["requester"]) == ("APPROVAL_STATE_IN_REVIEW", "medic")
+    assert run("compliance", "approval", "approve", waiting["name"])[0] != 0, "without a word"
+    code, ended = run("compliance", "approval", "reject", waiting["name"], "--comment", "no emergency")
+    assert (code, ended["state"]) == (0, "APPROVAL_STATE_REJECTED")
+    assert run("compliance", "approval", "list", "--to-review")[1]["approvals"] == []

@@ -13,7 +13,7 @@ from openpyxl import Workbook
 from typer.testing import CliRunner, Result
 
 from e2e.server import ADMIN, Server, Site
-from fujie.app.cli import build
+from fujie.app.cli import build, campaigns, sheets
 from fujie.app.shipped import shipped_policies
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import types_pb2 as types_v1
@@ -50,6 +50,15 @@ metadata: {name: registrars}
 spec:
   match: {actions: [processor.write]}
   roles: [registrar]
+---
+apiVersion: fujie.dev/v1
+kind: Grant
+metadata: {name: sender-lists}
+spec:
+  match: {actions: [export], keys: [customer_id]}
+  roles: [sender]
+  purposes: [marketing]
+  fields: {gender: reveal}
 ---
 apiVersion: fujie.dev/v1
 kind: Params
@@ -96,6 +105,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     copytree(shipped_policies() / "base", site.root / "policies", dirs_exist_ok=True)
     (site.root / "policies" / "senders.yaml").write_text(POLICY, "utf-8")
     outbox = root / "outbox.jsonl"
+    site.values["stores"]["crm"]["fields"]["gender"] = "gender"
     site.values["stores"]["crm"]["attributes"] = {"minor": "minor", "owner_department": "department"}
     site.values["controller"] = CONTROLLER
     site.values["messaging"] = {"providers": {"outbox": {"kind": "outbox", "file": str(outbox)}}}
@@ -186,6 +196,36 @@ def test_bad_rows_are_listed_by_line_and_reason_and_never_by_what_they_hold(
     assert "PHONE_INVALID" in shown.stdout
 
 
+def test_a_file_that_takes_long_is_added_in_several_calls_and_lines_stay_those_of_the_file(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaigns, "CALL_S", -1.0)  # each batch is a call
+    monkeypatch.setattr(sheets, "MOST_ROWS", 2)
+    name = desk.created()
+    file = tmp_path / "list.csv"
+    lines = [f"x,C{n:05}" for n in range(2, 9)]
+    file.write_text("\n".join(["x,id", *lines, lines[0]]), "utf-8")
+    done = desk.json(
+        "ann",
+        "campaign",
+        "add",
+        name,
+        str(file),
+        "--store",
+        "crm",
+        "--id-column",
+        "id",
+        "--variable",
+        "x",
+        code=6,
+    )
+    assert (done["added"], done["repeated"]) == (0, 0)
+    assert done["refused"] == {"TEMPLATE_PARAMS": {"count": 8, "lines": list(range(2, 10))}}
+    file.write_text("\n".join(["id", *(f"C{n:05}" for n in range(2, 9)), "C00002"]), "utf-8")
+    done = desk.json("ann", "campaign", "add", name, str(file), "--store", "crm", "--id-column", "id")
+    assert done == {"added": 7, "repeated": 1, "refused": {}}
+
+
 def test_a_spreadsheet_and_a_list_from_excel_are_read_as_they_are(desk: Desk, tmp_path: Path) -> None:
     name = desk.created(*SAYS[:2], "--text", "{name}您好，新品到店。拒收请回复R")
     book = Workbook()
@@ -211,6 +251,35 @@ def test_a_plain_file_of_ids_is_what_a_query_of_a_store_gives(desk: Desk, tmp_pa
     file.write_text("C00001\n\n C00002 \nC00001\n", "utf-8")
     added = desk.json("ann", "campaign", "add", name, str(file), "--store", "crm")
     assert (added["added"], added["repeated"]) == (2, 1)
+
+
+def test_a_store_is_asked_who_the_recipients_are(desk: Desk) -> None:
+    name = desk.created()
+    first = desk.json("ann", "campaign", "add", name, "--store", "crm", "--max", "7")
+    assert first == {"added": 7, "repeated": 0}
+    everybody = desk.json("ann", "campaign", "add", name, "--store", "crm")
+    assert everybody == {"added": 53, "repeated": 7}
+    women = ("campaign", "add", desk.created(), "--store", "crm", "--filter")
+    picked = desk.json("ann", *women, "gender = F", "--max", "20")
+    assert 0 < picked["added"] <= 10, "those who agreed, by the rules of base for lists"
+    assert desk.json("ann", *women, "gender = F", "--max", "20") == {
+        "added": 0,
+        "repeated": picked["added"],
+    }
+    for arguments, why in (
+        (("id_card:*", "--max", "20"), "FILTER_NOT_REVEALED"),
+        (("minor = 1", "--max", "20"), "FILTER_INVALID"),
+        (("gender = F", "--max", "500"), "approvals/"),
+    ):
+        refused = desk.run("ann", *women, *arguments, output="table")
+        assert refused.exit_code != 0
+        assert why in refused.stderr
+    for wrong in (
+        ("--store", "crm", "--id-column", "id"),
+        (),
+        ("x.csv", "--store", "crm", "--filter", "a:*"),
+    ):
+        assert desk.run("ann", "campaign", "add", name, *wrong).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -306,6 +375,15 @@ def test_requests_of_customers_are_handled_by_command(desk: Desk) -> None:
     assert desk.run("ann", "request", "list").exit_code == 4
 
 
+def test_replies_that_wait_are_handled_by_command(desk: Desk) -> None:
+    assert desk.json("officer", "replies", "list", "--since", "2026-01-01")["replies"] == []
+    missing = "replies/" + "0" * 32
+    assert desk.run("officer", "replies", "show", missing, "--whole").exit_code == 3
+    assert desk.run("officer", "replies", "mark", missing, "--outcome", "none").exit_code == 3
+    assert desk.run("officer", "replies", "mark", missing, "--outcome", "good").exit_code == 2
+    assert desk.run("ann", "replies", "list").exit_code == 4
+
+
 def test_what_was_sent_is_told_to_who_asks_by_day_and_purpose_and_never_by_whom(desk: Desk) -> None:
     once = (
         "send",
@@ -325,6 +403,40 @@ def test_what_was_sent_is_told_to_who_asks_by_day_and_purpose_and_never_by_whom(
         time.sleep(0.1)  # the log is signed once a second
     assert {(each["action"], each["purpose"]) for each in told} == {("send", "marketing")}
     assert all(each.keys() == {"day", "action", "purpose", "count"} for each in told)
+
+
+def test_who_may_not_be_written_to_soon_is_listed_and_asked_again_in_one_go(desk: Desk) -> None:
+    roles = ("--role", "marketer", "--role", "consent_desk", "--training", "valid")
+    assert desk.run("chief", "principal", "upsert", "mia", *roles).exit_code == 0
+    expiring = ("consent", "expiring", "--purpose", "marketing", "--within")
+    assert desk.json("mia", *expiring, "30", "--store", "crm") == {"consents": []}
+    assert desk.json("mia", *expiring, "366") == {"count": 10}
+    found = desk.json("mia", *expiring, "366", "--store", "crm")["consents"]
+    assert [each["customer_id"] for each in found] == [f"C{n:05}" for n in range(1, 11)]
+    assert desk.run("ann", *expiring, "30").exit_code == 4
+    assert desk.run("mia", *expiring, "30", "--to-campaign", "campaigns/x").exit_code == 2
+    asks = (
+        "--category",
+        "transactional",
+        "--signature",
+        "测试公司",
+        "--template",
+        "ask-for-marketing-consent",
+    )
+    why = ("--purpose", "consent_request", "--basis", "contract", "--basis-evidence", "A-1")
+    name = desk.json("mia", "campaign", "create", *why, *asks)["campaign"]["name"]
+    added = desk.json("mia", *expiring, "366", "--store", "crm", "--to-campaign", name)
+    assert added == {"added": 10, "repeated": 0, "refused": 0}
+    before = len(desk.numbers())
+    assert desk.run("mia", "campaign", "start", name).exit_code == 0
+    assert desk.run("mia", "campaign", "watch", name).exit_code == 0
+    assert len(desk.numbers()) == before + 10
+    text = json.loads(desk.outbox.read_text("utf-8").splitlines()[-1])["text"]
+    assert CONTROLLER in text
+    assert text.endswith("同意请回复START，不回复视为不同意。")
+    once = desk.run("mia", "send", "C00001", "--store", "crm", *why, *asks)
+    assert once.exit_code == 4
+    assert "CONSENT_NOT_ASKABLE" in once.stderr
 
 
 def test_the_administrator_of_the_start_sends_nothing(desk: Desk) -> None:

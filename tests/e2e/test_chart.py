@@ -1,5 +1,6 @@
 """The Helm chart, rendered by a real Helm and held against Kubernetes schemas and the server's own settings."""
 
+import http.client
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import yaml
 from e2e.server import ADMIN, AUDIENCE, ISSUER, Site
 from fujie.adapters.identity.keyset import ALGORITHMS
 from fujie.adapters.keyfiles import create_keys
-from fujie.app import settings
+from fujie.app import keysection, settings
 from fujie.app.keeper import KEEP_SECONDS
 from fujie.app.messaging import ProviderSettings
 from fujie.app.process import EXIT_S
@@ -45,6 +46,10 @@ DERIVED = {
     "audit": "on the volume, under the name of the pod",
     "stores.<name>.password_file": "where storeSecrets.<name> is mounted",
     "server.public_listen": "the port of public.enabled",
+    "server.console_listen": "the port of console.enabled",
+    "console.oidc.client_secret_file": "where console.clientSecret is mounted",
+    "notify.secret_file": "where notifySecret is mounted",
+    "scim.token_file": "where scimSecret is mounted",
     "messaging.providers.<name>.secret_file": "where providerSecrets.<name> is mounted",
     "messaging.providers.<name>.file": "on the volume, under the provider's name",
     "messaging.callbacks.<name>.secret_file": "where callbackSecrets.<name> is mounted",
@@ -142,8 +147,10 @@ def port_number(objects: list[Object], name: str) -> int:
     return int(number)
 
 
-def is_public(objects: list[Object]) -> bool:
-    return "public_listen" in configuration(objects)["server"]
+def web_ports(objects: list[Object]) -> set[str]:
+    """The names of the ports for browsers that the server listens on."""
+    server = configuration(objects)["server"]
+    return {name for name in ("public", "console") if f"{name}_listen" in server}
 
 
 def walk(value: Any) -> Iterator[tuple[str, Any]]:
@@ -220,7 +227,7 @@ def moved_site(objects: list[Object], root: Path) -> Site:
     site.values = yaml.safe_load(moved)
     site.values["identity"]["issuers"] = [issuer]
     site.values["audit"]["instance"] = environment(objects)["FUJIE__AUDIT__INSTANCE"]
-    for listener in ("listen", "http_listen", "metrics_listen"):
+    for listener in [name for name in site.values["server"] if name.endswith("listen")]:
         site.values["server"][listener] = "127.0.0.1:0"
     site.write()
     return site
@@ -259,7 +266,9 @@ def test_probes_ask_the_health_listener_and_services_the_others(render: Render, 
     }
     assert server["listen"] == f"0.0.0.0:{targets['grpc']}"
     assert server["metrics_listen"] == f"0.0.0.0:{targets['metrics']}"
-    assert server.get("public_listen") == (f"0.0.0.0:{targets['public']}" if is_public(objects) else None)
+    for name in ("public", "console"):
+        expected = f"0.0.0.0:{targets[name]}" if name in web_ports(objects) else None
+        assert server.get(f"{name}_listen") == expected
 
 
 @each_variant
@@ -269,7 +278,7 @@ def test_services_select_the_pods_and_one_of_them_names_each(render: Render, var
     labels = workload["template"]["metadata"]["labels"]
     assert workload["selector"]["matchLabels"].items() <= labels.items()
     services = {each["metadata"]["name"]: each["spec"] for each in objects if each["kind"] == "Service"}
-    assert len(services) == 2 + is_public(objects)
+    assert len(services) == 2 + len(web_ports(objects))
     for service in services.values():
         assert service["selector"] == workload["selector"]["matchLabels"]
     assert services[workload["serviceName"]]["clusterIP"] == "None"
@@ -298,6 +307,7 @@ def paths_in_addresses(config: Object) -> Iterator[str]:
     [
         "default-values.yaml",
         "full-values.yaml",
+        "people-values.yaml",
         "sending-values.yaml",
         "shared-values.yaml",
         "signed-values.yaml",
@@ -327,6 +337,9 @@ def test_every_path_in_the_configuration_lies_on_a_mount(render: Render, variant
     providers = list(messaging["providers"].values())
     read += [each["secret_file"] for each in providers if each["kind"] != "outbox"]
     read += [each["smpp"]["ca"] for each in providers if "smpp" in each]
+    read += [config["notify"]["secret_file"]] if config["notify"]["url"] else []
+    read += [config["scim"]["token_file"]] if config["scim"] else []
+    read += [config["console"]["oidc"]["client_secret_file"]] if config["console"]["oidc"] else []
     read += [*paths_in_addresses(config), container(objects)["args"][-1]]
     assert all(mount_of(path)["readOnly"] for path in read)
     written = [config["audit"]["dir"], *([policy["state_dir"]] if "state_dir" in policy else [])]
@@ -560,40 +573,108 @@ def test_addresses_with_passwords_come_from_secrets_only(render: Render) -> None
 
 
 SENDING = CHART / "ci" / "sending-values.yaml"
+PEOPLE = CHART / "ci" / "people-values.yaml"
 
 
 def test_nothing_is_public_and_nobody_is_kept_out_unless_asked_for(render: Render) -> None:
     kinds = {each["kind"] for each in render()}
     assert not kinds & {"Ingress", "NetworkPolicy"}
-    assert not is_public(render())
+    assert not web_ports(render())
 
 
-def test_the_ingress_leads_to_the_public_port_alone_and_only_where_somebody_answers(render: Render) -> None:
-    objects = render(SENDING)
-    ingress = only(objects, "Ingress")["spec"]
+PUBLIC_PATHS = {"/c/", "/callbacks/", "/notifications/"}
+
+
+@pytest.mark.parametrize(
+    ("variant", "port", "host", "secret", "paths"),
+    [
+        (SENDING, "public", "privacy.example.com", "privacy-tls", PUBLIC_PATHS),
+        (PEOPLE, "public", "privacy.example.com", "privacy-tls", PUBLIC_PATHS | {"/scim/v2/"}),
+        (PEOPLE, "console", "approvals.example.com", "approvals-tls", {"/console"}),
+    ],
+)
+def test_an_ingress_leads_to_its_own_port_alone_and_only_where_somebody_answers(
+    render: Render, variant: Path, port: str, host: str, secret: str, paths: set[str]
+) -> None:
+    objects = render(variant)
+    ingress = only(objects, "Ingress", f"-{port}")["spec"]
     (rule,) = ingress["rules"]
-    assert (rule["host"], ingress["tls"]) == (
-        "privacy.example.com",
-        [{"hosts": ["privacy.example.com"], "secretName": "privacy-tls"}],
-    )
-    assert {path["path"] for path in rule["http"]["paths"]} == {"/c/", "/callbacks/"}
+    assert (rule["host"], ingress["tls"]) == (host, [{"hosts": [host], "secretName": secret}])
+    assert {path["path"] for path in rule["http"]["paths"]} == paths
     for path in rule["http"]["paths"]:
         backend = path["backend"]["service"]
-        service = only(objects, "Service", "-public")
-        assert backend == {"name": service["metadata"]["name"], "port": {"name": "public"}}
-        assert [port["targetPort"] for port in service["spec"]["ports"]] == ["public"]
+        service = only(objects, "Service", f"-{port}")
+        assert backend == {"name": service["metadata"]["name"], "port": {"name": port}}
+        assert [each["targetPort"] for each in service["spec"]["ports"]] == [port]
 
 
-def test_a_network_policy_opens_each_port_to_its_own_peers_alone(render: Render) -> None:
-    objects = render(SENDING)
+def test_the_console_is_on_no_ingress_unless_asked_for(render: Render) -> None:
+    ingresses = [
+        each
+        for each in render(PEOPLE, console={"ingress": {"enabled": False}})
+        if each["kind"] == "Ingress"
+    ]
+    assert [each["metadata"]["name"] for each in ingresses] == ["fujie-public"]
+
+
+def test_secrets_of_console_webhooks_and_identity_provider_are_mounted_files_and_in_no_object(
+    render: Render, tmp_path: Path
+) -> None:
+    loaded = accepted(render(PEOPLE), tmp_path / "fujie.yaml")
+    assert loaded.console.oidc is not None
+    assert loaded.scim is not None
+    files = (loaded.console.oidc.client_secret_file, loaded.notify.secret_file, loaded.scim.token_file)
+    assert [str(each) for each in files] == [
+        "/etc/fujie/console/secret", "/etc/fujie/notify/signing", "/etc/fujie/scim/bearer",
+    ]  # fmt: skip
+
+
+def asked(address: str, path: str, **headers: str) -> int:
+    host, _, port = address.rpartition(":")
+    connection = http.client.HTTPConnection(host, int(port), timeout=30)
+    try:
+        connection.request("GET", path, headers=headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def test_a_server_opens_console_and_scim_as_rendered(render: Render, tmp_path: Path) -> None:
+    """With the secrets from where they are mounted. Roots and ports are moved; TLS of gRPC and the store are left out."""
+    trial = yaml.safe_load((CHART / "ci" / "trial-values.yaml").read_text("utf-8"))
+    people = yaml.safe_load(PEOPLE.read_text("utf-8"))
+    people["config"]["server"]["unsafe_plaintext"] = True
+    people |= {"policies": trial["policies"], "tls": {}, "config": people["config"] | {"stores": {}}}
+    variant = tmp_path / "variant.yaml"
+    variant.write_text(yaml.safe_dump(people), "utf-8")
+    objects = render(variant)
+    site = moved_site(objects, tmp_path / "site")
+    secret, token = "whsec_" + "A" * 32, "t" * 22
+    for name, text in {"console/secret": "client", "notify/signing": secret, "scim/bearer": token}.items():
+        (site.root / name).parent.mkdir()
+        (site.root / name).write_text(text, "utf-8")
+    with site.running() as running:
+        console, public = (str(running.addresses[name]) for name in ("console", "public"))
+        assert asked(console, "/console/login") == 200
+        assert asked(public, "/console/login") == 404
+        assert asked(console, "/scim/v2/Users") == 404
+        assert asked(public, "/scim/v2/Users") == 401
+        assert asked(public, "/scim/v2/Users", authorization=f"Bearer {token}") != 401
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("variant", [SENDING, PEOPLE], ids=lambda path: path.stem)
+def test_a_network_policy_opens_each_port_to_its_own_peers_alone(render: Render, variant: Path) -> None:
+    objects = render(variant)
     policy = only(objects, "NetworkPolicy")["spec"]
     assert policy["podSelector"] == only(objects, "StatefulSet")["spec"]["selector"]
     assert policy["policyTypes"] == ["Ingress"]
-    values = yaml.safe_load(SENDING.read_text("utf-8"))["networkPolicy"]
+    values = yaml.safe_load(variant.read_text("utf-8"))["networkPolicy"]
     assert {rule["ports"][0]["port"]: rule.get("from") for rule in policy["ingress"]} == {
         "grpc": values["grpcFrom"],
         "metrics": None,
         "public": values["publicFrom"],
+        **({"console": values["consoleFrom"]} if "consoleFrom" in values else {}),
     }
     ports = {port["name"] for port in container(objects)["ports"]}
     assert {rule["ports"][0]["port"] for rule in policy["ingress"]} == ports - {"http"}
@@ -765,6 +846,64 @@ CONTRADICTIONS = {
         },
         "config.server.public_url has a path",
     ),
+    "a console without an address": (
+        {"console": {"enabled": True}},
+        "console.enabled needs config.console.url, and config.server.unsafe_public_plaintext",
+    ),
+    "an Ingress to no console": (
+        {"console": {"ingress": {"enabled": True}}},
+        "console.ingress.enabled is for the console",
+    ),
+    "a sign-in without a console": (
+        {"config": {"console": {"oidc": {"issuer": "https://id.example.com", "client_id": "c"}}}},
+        "config.console.oidc is for the console",
+    ),
+    "a secret of no client": (
+        {"console": {"clientSecret": {"existingSecret": "client"}}},
+        "console.clientSecret.existingSecret is the secret of the client in config.console.oidc",
+    ),
+    "webhooks that anybody could forge": (
+        {"config": {"notify": {"url": "https://it.example.com"}}},
+        "config.notify.url and notifySecret.existingSecret belong together",
+    ),
+    "a secret of no webhook": (
+        {"notifySecret": {"existingSecret": "webhooks"}},
+        "config.notify.url and notifySecret.existingSecret belong together",
+    ),
+    "webhooks over plain HTTP": (
+        {
+            "config": {"notify": {"url": "http://it.example.com"}},
+            "notifySecret": {"existingSecret": "webhooks"},
+        },
+        "config.notify.url is plain HTTP",
+    ),
+    "an identity provider without a token": (
+        {"config": {"scim": {"principal": "idp"}}},
+        "config.scim and scimSecret.existingSecret belong together",
+    ),
+    "a token of no identity provider": (
+        {"scimSecret": {"existingSecret": "idp"}},
+        "config.scim and scimSecret.existingSecret belong together",
+    ),
+    "an identity provider without a port": (
+        {"config": {"scim": {"principal": "idp"}}, "scimSecret": {"existingSecret": "idp"}},
+        "config.scim is served by the public port",
+    ),
+    "two groups for one role": (
+        {
+            "config": {
+                "scim": {"principal": "idp", "groups": {"A": "sales", "B": "sales"}},
+                "server": {"public_url": "https://example.com", "unsafe_public_plaintext": True},
+            },
+            "scimSecret": {"existingSecret": "idp"},
+            "public": {"enabled": True},
+        },
+        "config.scim.groups: two groups stand for one role",
+    ),
+    "a confirmation that says nothing": (
+        {"config": {"messaging": {"replies": {"confirm": {"signature": "s"}}}}},
+        "config.messaging.replies.confirm needs zh or en",
+    ),
     "a provider without its secret": (
         {"config": {"messaging": {"providers": {"line": {"kind": "twilio", "processor": "p"}}}}},
         "config.messaging.providers.line needs providerSecrets.line",
@@ -872,6 +1011,22 @@ OUTSIDE_THE_SCHEMA: dict[str, Object] = {
         "config": {"messaging": {"providers": {"line": {"kind": "http", "endpoint": "http://h/"}}}}
     },
     "links over plain HTTP": {"config": {"server": {"public_url": "http://example.com"}}},
+    "console over plain HTTP": {"config": {"console": {"url": "http://example.com"}}},
+    "console below a path": {"config": {"console": {"url": "https://example.com/gate"}}},
+    "session that lasts for days": {"config": {"console": {"session_minutes": 1440}}},
+    "secret of a client in a ConfigMap": {
+        "config": {"console": {"oidc": {"issuer": "https://i", "client_id": "c", "client_secret": "s"}}}
+    },
+    "sign-in at a provider over plain HTTP": {
+        "config": {"console": {"oidc": {"issuer": "http://i", "client_id": "c"}}}
+    },
+    "password of a receiver in a ConfigMap": {"config": {"notify": {"url": "https://u:p@example.com"}}},
+    "secret file of webhooks that is not a Secret": {"config": {"notify": {"secret_file": "/tmp/s"}}},
+    "token of an identity provider in a ConfigMap": {
+        "config": {"scim": {"principal": "idp", "token": "t"}}
+    },
+    "identity provider that is nobody": {"config": {"scim": {"groups": {}}}},
+    "end of a person that is neither": {"config": {"scim": {"principal": "idp", "inactive": "delete"}}},
     "stop that closes nothing": {"config": {"messaging": {"replies": {"purposes": []}}}},
     "key that no ledger can do without": {"keys": {"ids": {"ledger_index": ""}}},
     "budget of no pod": {"podDisruptionBudget": {"maxUnavailable": 0}},
@@ -954,11 +1109,12 @@ def test_config_offers_exactly_the_settings_of_the_server() -> None:
     }
     assert (
         schema()["properties"]["keys"]["properties"]["ids"]["properties"].keys()
-        == settings.Keys.model_fields.keys()
+        == keysection.Keys.model_fields.keys()
     )
 
 
 _SHADOWS = {"policy.shadow", "policy.shadow_bundle"}
+_OF_PEOPLE = {"console.oidc.client_secret_file", "notify.secret_file", "scim.token_file"}
 
 
 @each_variant
@@ -973,9 +1129,9 @@ def test_the_chart_sets_what_it_does_not_offer(render: Render, variant: Path) ->
         *_SHADOWS,
         *({"server.tls"} if is_plain else ()),
     }
-    left_out |= {key for key in DERIVED if key.startswith("messaging.")} | (
-        set() if is_public(objects) else {"server.public_listen"}
-    )
+    left_out |= {key for key in DERIVED if key.startswith("messaging.")}
+    left_out |= {f"server.{name}_listen" for name in {"public", "console"} - web_ports(objects)}
+    left_out |= set() if variant == PEOPLE else _OF_PEOPLE
     left_out |= {"policy.paths"} if is_signed else {"policy.token_file", "policy.state_dir"}
     for key in DERIVED.keys() - left_out:
         value: Any = config
@@ -1005,6 +1161,14 @@ def test_algorithms_are_those_that_the_server_accepts() -> None:
 def test_the_image_has_the_drivers_of_every_database_that_a_store_may_be_on() -> None:
     locked = (ROOT / "requirements-runtime.lock").read_text("utf-8")
     assert {"asyncpg", "pymysql"} <= set(re.findall(r"^([a-z0-9-]+)==", locked, re.MULTILINE))
+
+
+def test_the_image_has_every_extra_that_a_setting_of_the_chart_needs() -> None:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    (resolved,) = [line for line in makefile.splitlines() if line.endswith("-o requirements-runtime.lock")]
+    meanings = " ".join(row.meaning for row in rows(settings.Settings))
+    needed = set(re.findall(r"the extra `(\w+)`", meanings))
+    assert {"console", "scim"} <= needed <= set(re.findall(r"--extra (\w+)", resolved))
 
 
 def test_every_value_says_what_it_is_for() -> None:

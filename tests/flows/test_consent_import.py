@@ -190,6 +190,9 @@ class Away:
 
     fetch_many = search = fetch
 
+    def scan(self, *_: object) -> Any:
+        raise StoreError(code="STORE_TIMEOUT")
+
 
 def without_store(house: House) -> tuple[House, Away]:
     away = Away()

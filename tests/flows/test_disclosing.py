@@ -73,6 +73,8 @@ async def test_only_what_was_released_counts_on_the_day_that_the_customer_had(ho
         entry(EntryKind.ADMISSION, "lookup", "s1"),
         entry(EntryKind.DECISION, "consent.read", "s1"),
         entry(EntryKind.DECISION, "lookup", "s1", at=late),
+        entry(EntryKind.RELEASE, "export", "s4", "s5"),
+        entry(EntryKind.OUTCOME, "export"),
     ):
         await house.log.append(leaf_bytes(each))
     log = await signed(house)
@@ -82,6 +84,7 @@ async def test_only_what_was_released_counts_on_the_day_that_the_customer_had(ho
         ("2026-11-20", "send", "marketing", 1),
     ]
     assert await disclosed(house, "s2") == []
+    assert await disclosed(house, "s4") == [("2026-11-20", "export", "marketing", 1)]
     assert await disclosed(house, "s1", "s3") == await disclosed(
         house, "s1"
     )  # one person: no message twice

@@ -7,7 +7,7 @@ them. Every method is called with generated requests; the answers must be the sa
 import asyncio
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from fujie.flows.lookup import lookup
 from fujie.flows.reply import ConsentReply, LookupReply, PrincipalReply
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import FujieError
+from fujie.model.export import Export, ExportChunk, Format, Lease, Opening
 from fujie.model.principal import Credential, Principal
 from fujie.model.processor import Processor
 from fujie.model.request import RequestContext
@@ -37,6 +38,7 @@ from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import export_service_pb2 as export_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
@@ -83,7 +85,9 @@ records = st.builds(
     type=st.sampled_from([consent_v1.CONSENT_EVENT_TYPE_GIVEN, consent_v1.CONSENT_EVENT_TYPE_REFUSED]),
 )
 CAMPAIGN = "c" * 32
+EXPORT = "e" * 32
 """A campaign of the gate full of traces."""
+exports = st.sampled_from([f"exports/{EXPORT}", "exports/" + "0" * 32, "x"])
 campaigns = st.sampled_from([f"campaigns/{CAMPAIGN}", "campaigns/" + "0" * 32, "x"])
 categories = st.sampled_from([messaging_v1.MESSAGE_CATEGORY_MARKETING, 0, 9])
 texts = st.sampled_from(["hello", "hello {name}", ""])
@@ -93,6 +97,7 @@ drafts = st.builds(
     category=categories, signature=st.just("fujie"), text=texts, provider=providers,
 )  # fmt: skip
 customer_requests = st.sampled_from([REQUEST, "0" * 32, ""])
+customer_replies = st.sampled_from(["replies/" + "0" * 32, "replies/x", ""])
 processors = st.builds(
     processor_v1.Processor,
     id=st.sampled_from(["carrier", ""]), valid_from=st.just("2026-01-01"), region=st.just("CN"),
@@ -103,6 +108,11 @@ look_ups = st.builds(
     customer=refs, store=st.sampled_from(["", "crm", "none"]), context=contexts, read_mask=masks,
     strict=st.booleans(),
 )  # fmt: skip
+
+
+def handing_over(parties: Any) -> directory_v1.TransferCustomersRequest:
+    return directory_v1.TransferCustomersRequest(**parties)  # `from` is a word of Python
+
 
 REQUESTS: dict[str, st.SearchStrategy[Any]] = {
     "LookupCustomer": look_ups,
@@ -143,6 +153,11 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
     "ListConsentEvents": st.builds(
         consent_v1.ListConsentEventsRequest, customer=refs, context=contexts, purpose=purposes, **pages
     ),
+    "ListExpiringConsents": st.builds(
+        consent_v1.ListExpiringConsentsRequest,
+        context=contexts, purpose=purposes, within_days=st.sampled_from([0, 1, 400]),
+        store=st.sampled_from(["", "none"]), **pages,
+    ),
     "ExportConsentEvidence": st.builds(
         consent_v1.ExportConsentEvidenceRequest, customer=refs, context=contexts, purpose=purposes
     ),
@@ -169,6 +184,15 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
     "GetPrincipal": st.builds(directory_v1.GetPrincipalRequest, id=principals, context=contexts),
     "ListPrincipals": st.builds(directory_v1.ListPrincipalsRequest, context=contexts, **pages),
     "OffboardPrincipal": st.builds(directory_v1.OffboardPrincipalRequest, id=principals, context=contexts),
+    "SuspendPrincipal": st.builds(directory_v1.SuspendPrincipalRequest, id=principals, context=contexts),
+    "ReinstatePrincipal": st.builds(directory_v1.ReinstatePrincipalRequest, id=principals, context=contexts),
+    "TransferCustomers": st.fixed_dictionaries(
+        {"from": principals, "to": principals, "context": contexts}
+    ).map(handing_over),
+    "GetOffboarding": st.builds(directory_v1.GetOffboardingRequest, id=principals, context=contexts),
+    "AcknowledgeOrder": st.builds(
+        directory_v1.AcknowledgeOrderRequest, order=principals, context=contexts
+    ),
     "Explain": st.builds(
         policy_v1.ExplainRequest, lookup=look_ups, principal=principals, context=contexts
     ),
@@ -195,6 +219,12 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         messaging_v1.AddRecipientsRequest,
         name=campaigns, context=contexts,
         recipients=st.lists(st.builds(messaging_v1.Recipient, customer=refs), max_size=3),
+        query=st.none()
+        | st.builds(
+            messaging_v1.StoreQuery,
+            store=st.sampled_from(["crm", "none", ""]), filter=st.sampled_from(["", "gender = F", "("]),
+            max_rows=st.sampled_from([0, 1, 20]), resume_token=st.sampled_from(["", "x"]),
+        ),
     ),
     "StartCampaign": st.builds(
         messaging_v1.StartCampaignRequest, name=campaigns, context=contexts, validate_only=st.booleans()
@@ -209,6 +239,20 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
         customer_ids=st.lists(st.sampled_from(["C00001", "C99999"]), max_size=2),
         phones=st.lists(st.sampled_from(["13800131234", "x"]), max_size=2),
     ),
+    "ExportCustomers": st.builds(
+        customer_v1.ExportCustomersRequest,
+        store=st.sampled_from(["crm", "none", ""]), context=contexts, max_rows=st.sampled_from([0, 1, 20]),
+        format=st.sampled_from([0, customer_v1.EXPORT_FORMAT_CSV]), filter=st.sampled_from(["", "name:*", "("]),
+        read_mask=st.sampled_from([FieldMask(), FieldMask(paths=["name"])]), strict=st.booleans(),
+    ),
+    "GetExport": st.builds(export_v1.GetExportRequest, name=exports, context=contexts),
+    "ListExports": st.builds(
+        export_v1.ListExportsRequest,
+        context=contexts, requester=principals, state=st.sampled_from([0, 1, 2]), **pages,
+    ),
+    "OpenExport": st.builds(export_v1.OpenExportRequest, name=exports, context=contexts),
+    "RevokeExport": st.builds(export_v1.RevokeExportRequest, name=exports, context=contexts),
+    "TraceCustomer": st.builds(export_v1.TraceCustomerRequest, customer=refs, context=contexts, **pages),
     "UpsertProcessor": st.builds(
         processor_v1.UpsertProcessorRequest, processor=processors, context=contexts
     ),
@@ -227,6 +271,16 @@ REQUESTS: dict[str, st.SearchStrategy[Any]] = {
     ),
     "ListDisclosures": st.builds(
         request_v1.ListDisclosuresRequest, customer=refs, context=contexts, **pages
+    ),
+    "ListReplies": st.builds(
+        request_v1.ListRepliesRequest, context=contexts, with_reviewed=st.booleans(), **pages
+    ),
+    "GetReply": st.builds(
+        request_v1.GetReplyRequest, name=customer_replies, context=contexts, whole=st.booleans()
+    ),
+    "MarkReply": st.builds(
+        request_v1.MarkReplyRequest,
+        name=customer_replies, outcome=st.sampled_from([0, 1, 2]), context=contexts,
     ),
 }  # fmt: skip
 
@@ -321,6 +375,7 @@ async def leave_traces(house: House) -> None:
         Processor("carrier", "Carrier", "c-7", date(2026, 1, 1), date(2027, 1, 1)), house.hands.now()
     )
     await of_a_customer(house)
+    await an_export(house)
     extra = Principal("only-here", roles=frozenset({"support"}), department="east")
     assert isinstance(await upsert_principal(house.gate, ADMIN, RequestContext(), extra), PrincipalReply)
 
@@ -333,6 +388,21 @@ async def of_a_customer(house: House) -> None:
     assert await rights.requests.open_request(asked) == asked
     counts = {(sid, now.date(), "lookup", "after_sales"): 3}
     await rights.disclosures.add(Indexed("test/w7", 0, 3, counts))
+
+
+async def an_export(house: House) -> None:
+    """A leased file with a customer in it, opened once."""
+    now, exports = house.hands.now(), house.gate.exports
+    sid = (await house.ledger.enrol([StoreKey("crm", "C00001")], now)).sid
+    lease = Lease(expires_at=now + timedelta(days=90), opens_left=9)
+    await exports.begin_export(
+        Export(
+            id=EXPORT, requester="marketer", caller="marketer", store="crm", purpose="marketing", basis="consent",
+            steps={"name": "reveal"}, request_digest="", bundle="", started_at=now, format=Format.CSV, lease=lease,
+        )
+    )  # fmt: skip
+    await exports.add_chunk(ExportChunk(EXPORT, 0, (sid,), b"key"))
+    await exports.open_lease(EXPORT, Opening("marketer", now))
 
 
 async def hire(house: House) -> None:

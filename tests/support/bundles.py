@@ -11,6 +11,7 @@ from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import (
     AGREEMENT,
     APPROVED,
+    BREAK_GLASS,
     BUILT_IN_FACTS,
     EXHAUSTED,
     EXPIRED,
@@ -134,11 +135,15 @@ CATALOGUE = (
 """Purposes marketing and care, three fields, four attributes."""
 
 
-APPROVAL: Mapping[str, object] = {
-    "outcome": "approval",
-    "approval": {"roles": ["officer", "lead"], "count": 2, "valid_for": "24h"},
-}
+_TERMS: Mapping[str, object] = {"roles": ["officer", "lead"], "count": 2, "valid_for": "24h"}
+APPROVAL: Mapping[str, object] = {"outcome": "approval", "approval": _TERMS}
 """What makes a validation ask for the approval of two."""
+
+BREAKABLE: Mapping[str, object] = {
+    "outcome": "approval",
+    "approval": {**_TERMS, "break_glass": {"roles": ["agent"], "review_within": "24h"}},
+}
+"""The same, and an agent may go ahead in an emergency."""
 
 
 DEFER: Mapping[str, object] = {"outcome": "defer"}
@@ -196,9 +201,10 @@ def guard(
     approvable: Sequence[int] = (),
     defers: Sequence[int] = (),
     frequency: Mapping[str, int] | None = None,
+    breakable: Sequence[int] = (),
 ) -> str:
-    """Return a Guard whose validations are `rules`; those at the places `approvable` ask for `APPROVAL`, those at
-    `defers` refuse for now."""
+    """Return a Guard whose validations are `rules`; those at the places `approvable` ask for `APPROVAL`, those of
+    them that are `breakable` for `BREAKABLE`, those at `defers` refuse for now."""
     spec: dict[str, object] = {"match": {"actions": ["lookup", "export"], **(match or {})}}
     if conditions:
         spec["matchConditions"] = [{"name": f"c{i}", "expression": e} for i, e in enumerate(conditions)]
@@ -207,7 +213,13 @@ def guard(
             {
                 "name": f"v{i}",
                 "expression": e,
-                **(APPROVAL if i in approvable else DEFER if i in defers else {}),
+                **(
+                    (BREAKABLE if i in breakable else APPROVAL)
+                    if i in approvable
+                    else DEFER
+                    if i in defers
+                    else {}
+                ),
             }
             for i, e in enumerate(rules)
         ]
@@ -311,6 +323,7 @@ def guards(draw: st.DrawFn, name: str = "guard", modes: Sequence[str] = ("Deny",
     return guard(
         name, *rules, conditions=conditions, fields=fields, mode=mode, match=match, limits=most,
         approvable=tuple(asking),
+        breakable=tuple(draw(st.sets(st.sampled_from(sorted(asking))))) if asking else (),
         defers=tuple(draw(st.sets(st.integers(0, 2)))) if is_enforced and is_send else (),
         frequency=draw(st.sampled_from((None, {"per_day": 2}))) if is_send else None,
     )  # fmt: skip
@@ -405,7 +418,8 @@ def facts(draw: st.DrawFn, *, active: bool = True) -> Facts:
         )
     if not isinstance(found[AGREEMENT], Unknown) and draw(st.integers(0, 3)):
         found[AGREEMENT] = State.VALID
-    for path, names in ((EXPIRED, EXPIRABLE), (APPROVED, APPROVABLE), (FREQUENT, LIMITED)):
+    listed = ((EXPIRED, EXPIRABLE), (APPROVED, APPROVABLE), (BREAK_GLASS, APPROVABLE), (FREQUENT, LIMITED))
+    for path, names in listed:
         if not isinstance(found[path], Unknown):
             found[path] = tuple(sorted(draw(st.just(set()) | st.sets(st.sampled_from(names)))))
     if not isinstance(found[ROWS], Unknown):

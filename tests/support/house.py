@@ -78,6 +78,8 @@ class Counted:
     stages: list[str] = field(default_factory=list)
     submissions: list[tuple[str, str]] = field(default_factory=list)
     arrivals: list[tuple[str, str]] = field(default_factory=list)
+    exports: list[tuple[str, int, int]] = field(default_factory=list)
+    glass: list[str] = field(default_factory=list)
 
     def decided(self, action: str, effect: str, reason: str) -> None:
         self.decisions.append((action, effect, reason))
@@ -87,6 +89,12 @@ class Counted:
 
     def submitted(self, provider: str, what: str) -> None:
         self.submissions.append((provider, what))
+
+    def exported(self, end: str, released: int, withheld: int) -> None:
+        self.exports.append((end, released, withheld))
+
+    def broke_glass(self, action: str) -> None:
+        self.glass.append(action)
 
     def received(self, provider: str, what: str) -> None:
         self.arrivals.append((provider, what))
@@ -213,6 +221,7 @@ async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) 
         IndexKey("k1", shared.secret),
         ids,
         lambda sid: wrap_key(os.urandom(32), seal, sid, os.urandom(12)),
+        clock=hands,
     )
     log = TileLog(
         open_log(tmp_path / "log", Signer(origin_of("test", shared.slot), os.urandom(32))),
@@ -240,8 +249,10 @@ async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) 
         seal_key=seal,
         zone=ZoneInfo("Asia/Shanghai"),
         rights=Rights(ledger.requests, ledger.disclosures),
+        exports=ledger.exports,
         admins=frozenset({BOOTSTRAP.subject}),
         controller="Test Ltd.",
+        notifications=ledger.notifications,
     )
     for name, role in ROLES.items() if shared.slot == 0 else ():
         principal = Principal(name, roles=frozenset({role}), department="east", training=State.VALID)

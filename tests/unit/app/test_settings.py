@@ -132,6 +132,34 @@ REFUSED: dict[str, tuple[dict[str, Any], set[tuple[str, str]]]] = {
         policy(bundle=None, url="https://u:p@example.com/x"),
         {("SETTING_INVALID", "policy.url")},
     ),
+    "webhooks that nobody signs": (
+        {"notify": {"url": "https://h.example.com/x"}},
+        {("SETTING_MISSING", "notify")},
+    ),
+    "a secret for no webhook": ({"notify": {"secret_file": "s"}}, {("SETTING_MISSING", "notify")}),
+    "webhooks in plain text": (
+        {"notify": {"url": "http://h.example.com/x", "secret_file": "s"}},
+        {("SETTING_INVALID", "notify")},
+    ),
+    "webhooks to somewhere else than it looks": (
+        {"notify": {"url": "https://good@bad.example.com/x", "secret_file": "s"}},
+        {("SETTING_INVALID", "notify.url")},
+    ),
+    "webhooks to a file": (
+        {"notify": {"url": "file:///etc/passwd", "secret_file": "s"}},
+        {("SETTING_INVALID", "notify.url")},
+    ),
+    "SCIM without a port": (
+        {"scim": {"principal": "idp", "token_file": "t"}},
+        {("SETTING_MISSING", "server.public_listen")},
+    ),
+    "two groups of one role": (
+        {
+            "scim": {"principal": "idp", "token_file": "t", "groups": {"A": "a", "B": "a"}},
+            "server": {"public_listen": "127.0.0.1:0", "public_url": "https://f.example.com"},
+        },
+        {("SETTING_INVALID", "scim")},
+    ),
     "a token for a file": (policy(token_file="t"), {("SETTING_INVALID", "policy")}),
     "unknown section": ({"sever": {}}, {("UNKNOWN_SETTING", "sever")}),
     "unknown key": ({"server": {"drain": 1}}, {("UNKNOWN_SETTING", "server.drain")}),
@@ -494,6 +522,7 @@ def test_unsafe_settings_are_named(load: Load) -> None:
         "server.unsafe_plaintext": True,
         "server.unsafe_public_plaintext": False,
         "ledger.unsafe_plaintext": True,
+        "notify.unsafe_plaintext": False,
         "policy.unsafe_downgrade": False,
         "identity.unsafe_static_tokens": True,
         "stores.crm.unsafe_plaintext": True,

@@ -45,7 +45,7 @@ spec:
 def planned(policy: str, request: Request = REQUEST) -> tuple[Plan, Facts]:
     decider = Decider(bundle_of({"sends.yaml": policy.encode()}))
     principal = Principal("m", roles=ROLES, training=State.VALID)
-    plan = admission(decider.plan(request, ROLES), request.purpose, ROLES)
+    plan = admission(decider.plan(request, ROLES), request, ROLES)
     facts = derive(plan.bundle, request, Raw(principal), NOW, ZoneInfo("Asia/Shanghai"))
     return plan, Facts({**facts.values, **ANY_PROVIDER})
 
@@ -63,7 +63,7 @@ def test_another_purpose_and_other_roles_open_nothing() -> None:
     other = Request(Action.SEND, "after_sales", "contract", has_basis_evidence=True)
     assert not is_granted(*planned(grant(), other))
     plan, facts = planned(grant())
-    nobody = admission(plan, "marketing", frozenset({"nothing"}))
+    nobody = admission(plan, Request(Action.SEND, "marketing"), frozenset({"nothing"}))
     assert not is_granted(nobody, facts)
 
 

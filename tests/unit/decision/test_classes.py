@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fujie.decision.classes import cleaned, normal_form
+from fujie.decision.classes import PLAIN_FORMS, cleaned, is_normal, normal_form
 from fujie.model.data_class import DataClass
 
 WIDE = str.maketrans("0123456789", "０１２３４５６７８９")
@@ -122,3 +122,13 @@ def test_separators_never_matter_between_digits(
         spelled = spelled[:place] + separator + spelled[place:]
     normalise = normal_form(DataClass(data_class))
     assert core == normalise(cleaned(spelled)) == normalise(cleaned(spelled.translate(WIDE)))
+
+
+@pytest.mark.parametrize("data_class", PLAIN_FORMS)
+@given(sampled=st.data())
+def test_what_is_told_to_be_normal_at_once_is_its_own_normal_form(
+    data_class: DataClass, sampled: st.DataObject
+) -> None:
+    text = sampled.draw(st.from_regex(PLAIN_FORMS[data_class], fullmatch=True))
+    assert normal_form(data_class)(cleaned(text)) == text
+    assert is_normal(data_class)(text)

@@ -13,6 +13,7 @@ from fujie.model.decision import Decision
 from fujie.model.facts import (
     AGREEMENT,
     APPROVED,
+    BREAK_GLASS,
     CUSTOMER_ROOTS,
     EXHAUSTED,
     EXPIRED,
@@ -57,7 +58,7 @@ def assert_not_wider(narrow: Decision, wide: Decision) -> None:
     """Assert that `narrow` opens nothing that `wide` does not, field by field."""
     assert OPEN.index(narrow.effect) <= OPEN.index(wide.effect)
     if narrow.effect is not Effect.ALLOW:
-        assert (narrow.fields, narrow.charges, narrow.uses) == ({}, (), ())
+        assert (narrow.fields, narrow.charges, narrow.uses, narrow.breaks) == ({}, (), (), ())
         return
     for name, found in narrow.fields.items():
         ladder = LADDERS[name]
@@ -81,6 +82,7 @@ def test_adding_a_guard_never_widens(
         assert set(after.needs) >= set(before.needs)
     if after.effect is Effect.ALLOW:
         assert set(after.uses) >= set(before.uses)
+        assert set(after.breaks) >= set(before.breaks)
 
 
 @FEW
@@ -333,7 +335,7 @@ def test_a_grant_that_is_out_of_its_validity_is_like_one_that_was_removed(
         for bundle in (compiled(*documents), compiled(*left))
     )
     names = (
-        "effect", "reasons", "fields", "grants", "warnings", "shadow", "needs", "uses", "charges", "deferrable",
+        "effect", "reasons", "fields", "grants", "warnings", "shadow", "needs", "uses", "breaks", "charges", "deferrable",
     )  # fmt: skip
     assert {n: getattr(expired, n) for n in names} == {n: getattr(removed, n) for n in names}
     early, never = (
@@ -352,7 +354,8 @@ def test_approving_opens_exactly_what_was_left_to_approve(
     plan = Planner(compiled(*documents)).plan(request, roles)
 
     def approved(keys: set[str]) -> Decision:
-        return decide(plan, request, Facts({**given_facts.values, APPROVED: tuple(sorted(keys))}))
+        told = {APPROVED: tuple(sorted(keys)), BREAK_GLASS: ()}
+        return decide(plan, request, Facts({**given_facts.values, **told}))
 
     nothing, partly = approved(set()), approved(some)
     assert_not_wider(nothing, partly)
@@ -372,6 +375,39 @@ def test_approving_opens_exactly_what_was_left_to_approve(
 
 
 @FEW
+@given(rule_documents(), requests(), ROLES, facts(), st.sets(st.sampled_from(APPROVABLE)))
+def test_breaking_the_glass_opens_exactly_what_was_left_to_approve_and_warns(
+    documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts, some: set[str]
+) -> None:
+    """All of `needs`, by a role that each of them lets, and nothing else: never a DENY, and never a part."""
+    plan = Planner(compiled(*documents)).plan(request, roles)
+    closed, broken = (
+        decide(plan, request, Facts({**given_facts.values, BREAK_GLASS: keys}))
+        for keys in ((), tuple(sorted(some)))
+    )
+    assert closed.breaks == ()
+    assert_not_wider(closed, broken)
+    told = given_facts.get("principal.roles")
+    may = isinstance(told, tuple) and "agent" in told
+    is_open = may and all(need.break_glass and need.key in some for need in closed.needs)
+    if closed.effect is not Effect.APPROVAL_REQUIRED or not is_open:
+        assert replace(broken, read={}) == replace(closed, read={}), "byte for byte (promise 9)"
+        return
+    assert (broken.effect, broken.breaks, broken.needs, broken.reasons) == (
+        Effect.ALLOW,
+        closed.needs,
+        (),
+        (),
+    )
+    warned = [hit for hit in broken.warnings if hit.code == "BREAK_GLASS_USED"]
+    assert {(hit.guard, hit.validation) for hit in warned} == {
+        (n.guard, n.validation) for n in closed.needs
+    }
+    assert set(broken.warnings) - set(warned) == set(closed.warnings)
+    assert BREAK_GLASS in broken.read
+
+
+@FEW
 @given(rule_documents(), requests(), ROLES, facts())
 def test_an_approval_is_asked_for_only_where_the_same_rules_would_refuse(
     documents: list[str], request: Request, roles: frozenset[str], given_facts: Facts
@@ -384,7 +420,7 @@ def test_an_approval_is_asked_for_only_where_the_same_rules_would_refuse(
         ]}}) if content["kind"] == "Guard" else text
         for text in documents for content in [json.loads(text)]
     ]  # fmt: skip
-    nothing = Facts({**given_facts.values, APPROVED: ()})
+    nothing = Facts({**given_facts.values, APPROVED: (), BREAK_GLASS: ()})
     asking, refusing = (
         decide(Planner(bundle).plan(request, roles), request, nothing)
         for bundle in (compiled(*documents), compiled(*strict))

@@ -177,7 +177,11 @@ def test_the_check_before_the_recipient_does_not_wait_for_the_message() -> None:
 def test_an_explanation_shows_caps() -> None:
     bundle = compiled(OPEN, guard("g", frequency={"per_day": 1}, match=SENDS))
     plan = Planner(bundle).plan(SEND, frozenset({"agent"}))
-    for used_up, word in (((), "within its caps"), (("guard:g",), "cap used up")):
+    for used_up, word in (
+        ((), "within its caps"),
+        (("guard:g",), "cap used up"),
+        (Unknown(UnknownWhy.NOT_FETCHED), "not known"),
+    ):
         traced = explain(plan, SEND, Facts({**KNOWN, FREQUENT: used_up})).rules
         assert [rule.outcome for rule in traced if rule.name == "g"] == [word]
 

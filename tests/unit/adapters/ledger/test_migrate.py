@@ -121,7 +121,13 @@ def test_every_table_that_somebody_follows_has_a_unique_change_seq() -> None:
     of_use = {"usage_count", "usage_customer", "usage_trace", "approval_role"}
     of_sending = {"message", "campaign_count"}
     of_the_log = {"disclosure", "disclosure_position"}  # made from the log, asked by hand
-    assert without == {"change_counter", *of_use, *of_sending, *of_the_log}
+    of_exports = {
+        "export",
+        "export_chunk",
+        "export_member",
+        "export_opening",
+    }  # a row for each customer that leaves
+    assert without == {"change_counter", *of_use, *of_sending, *of_the_log, *of_exports}
 
 
 async def test_migrations_go_down_to_nothing_and_up_again(url: str) -> None:
@@ -154,6 +160,21 @@ async def test_opt_outs_of_an_earlier_build_stay_and_claim_no_entry(url: str) ->
     await within(url, lambda connection: command.downgrade(migration_config(connection), "0002"))
     for table in tables:
         assert await within(url, execute(f"SELECT suppression_id FROM {table}")) == [("o1",)]
+
+
+async def test_who_goes_back_to_a_build_without_exports_loses_no_customer(url: str) -> None:
+    await upgrade(url)
+    rows = (
+        "INSERT INTO subject (sid, created_at, is_linked, change_seq) VALUES ('s1', 1, false, 1)",
+        "INSERT INTO export_member (sid, export_id, number) VALUES ('s1', 'e1', 0)",
+    )
+    for row in rows:
+        await within(url, execute(row))
+    await within(url, lambda connection: command.downgrade(migration_config(connection), "0006"))
+    assert not {name for name in await within(url, schema) if name.startswith("export")}
+    assert await within(url, execute("SELECT sid FROM subject")) == [("s1",)]
+    await upgrade(url)
+    assert await within(url, execute("SELECT * FROM export_member")) == []
 
 
 async def test_a_current_ledger_keeps_its_counter(url: str) -> None:

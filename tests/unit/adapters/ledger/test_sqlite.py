@@ -447,3 +447,33 @@ def test_a_ledger_that_is_not_one_file_is_refused(url: str) -> None:
         file_of(url)
     assert refused.value.code == "LEDGER_UNSUPPORTED"
     assert "secret" not in str(refused.value)
+
+
+async def test_what_was_overwritten_lies_in_no_file_as_soon_as_nobody_reads(path: Path) -> None:
+    """A page as it was stays in the write-ahead log until that is emptied, which a reader elsewhere holds up."""
+    ledger = await opened(path)
+    secret = b"a key that nobody must find again, 70 bytes of it, as long as they are"
+
+    def keep(connection: Connection) -> None:
+        row = {"sid": "s1", "wrapped_key": secret, "created_at": 1, "is_linked": False, "change_seq": 1}
+        connection.execute(sa.insert(metadata.tables["subject"]), row)
+
+    def destroy(connection: Connection) -> None:
+        connection.execute(sa.text("UPDATE subject SET wrapped_key = NULL WHERE sid = 's1'"))
+
+    def left() -> list[str]:
+        return [file.name for file in path.parent.iterdir() if secret in file.read_bytes()]
+
+    await ledger.database.transact(keep)
+    reader = sqlite3.connect(path)
+    reader.execute("BEGIN")
+    reader.execute("SELECT wrapped_key FROM subject").fetchall()
+    await ledger.database.transact(destroy)
+    assert not await ledger.database.overwrite_deleted()
+    assert "ledger.db-wal" in left()
+    reader.close()
+    assert await ledger.database.overwrite_deleted()
+    assert left() == []
+    await ledger.close()
+    with pytest.raises(LedgerError, match="closed"):
+        await ledger.database.overwrite_deleted()

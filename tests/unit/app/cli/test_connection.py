@@ -21,6 +21,9 @@ REMOTE = {
     "send", "campaign create", "campaign add", "campaign start", "campaign watch", "campaign pause", "campaign cancel",
     "campaign report", "consent import", "processor upsert", "processor show", "processor list",
     "request list", "request show", "request resolve", "request disclosures",
+    "principal suspend", "principal reinstate", "principal transfer", "principal offboarding",
+    "notifications acknowledge", "export", "open", "trace", "exports list", "exports show", "exports revoke",
+    "consent expiring", "replies list", "replies show", "replies mark",
 }  # fmt: skip
 
 

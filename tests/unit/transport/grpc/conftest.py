@@ -13,8 +13,9 @@ import pytest
 from fujie.adapters.identity.static import UnsafeStaticTokens
 from fujie.flows.gate import Gate
 from fujie.transport.grpc.edge import Edge, Incident
+from fujie.transport.grpc.flows import Flows
 from fujie.transport.grpc.server import GrpcServer, Listen, build_server
-from fujie.transport.grpc.services import Flows, Front
+from fujie.transport.grpc.services import Front
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 TOKEN = "a-token-for-tests"
@@ -47,7 +48,7 @@ class CountingIds:
         return bytes(12)
 
 
-STREAMED = {"watch_campaign", "screen_recipients"}
+STREAMED = {"watch_campaign", "screen_recipients", "export_customers", "open_export"}
 """Flows that answer more than once."""
 
 

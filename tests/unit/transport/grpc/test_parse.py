@@ -12,7 +12,7 @@ from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import State
-from fujie.transport.grpc import parse
+from fujie.transport.grpc import exports, parse
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -358,3 +358,26 @@ class TestPrincipal:
 
     def test_an_id_must_be_named(self) -> None:
         assert refused(parse.principal_id, directory_v1.OffboardPrincipalRequest())[1] == "id"
+
+
+class TestBreakGlass:
+    URGENT = types_v1.RequestContext(break_glass=True, ticket="T-1")
+
+    def test_one_look_up_may_be_urgent_with_a_ticket_and_without_an_approval(self) -> None:
+        assert parse.lookup(asked(context=self.URGENT)).context.break_glass
+        for changes, field in (
+            ({"ticket": ""}, "ticket"),
+            ({"approval": "approvals/" + "0" * 32}, "approval"),
+        ):
+            context = types_v1.RequestContext(break_glass=True, **{"ticket": "T-1", **changes})
+            assert refused(parse.lookup, asked(context=context)) == ("ARGUMENT_INVALID", f"context.{field}")
+
+    def test_nothing_else_may_and_no_leased_file(self) -> None:
+        assert refused(parse.context, self.URGENT) == ("ARGUMENT_INVALID", "context.break_glass")
+        request = policy_v1.ExplainRequest(lookup=asked(context=self.URGENT))
+        assert refused(parse.explained, request) == ("ARGUMENT_INVALID", "lookup.context.break_glass")
+        export = customer_v1.ExportCustomersRequest(store="crm", context=self.URGENT, max_rows=9, format=1)
+        export.read_mask.paths.append("phone")
+        assert exports.exported(export).context.break_glass
+        export.lease.seconds, export.lease.opens = 60, 1
+        assert refused(exports.exported, export) == ("ARGUMENT_INVALID", "context.break_glass")

@@ -36,7 +36,7 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
 @pytest.mark.parametrize(
     "path",
     [
-        "/fujie.v1.CustomerDataService/ExportCustomers",
+        "/fujie.v1.CustomerDataService/ExportCustomer",
         "/fujie.v1.CustomerDataService/lookupcustomer",
         "/fujie.v1.NoService/Get",
         "/grpc.health.v1.Health/List",

@@ -13,6 +13,8 @@ from google.rpc import error_details_pb2, status_pb2
 from fujie.decision.wording import Finding
 from fujie.flows.campaign_review import Reviewed
 from fujie.flows.campaigns import DraftReply
+from fujie.flows.consent_ends import EndingReply
+from fujie.flows.export_reply import ExportHead
 from fujie.flows.reply import (
     ApprovalReply,
     ApprovalsReply,
@@ -20,6 +22,7 @@ from fujie.flows.reply import (
     BundleDocument,
     BundleReply,
     CampaignReply,
+    ChecklistReply,
     ConsentEventsReply,
     ConsentReply,
     ConsentStateReply,
@@ -27,9 +30,13 @@ from fujie.flows.reply import (
     DisclosuresReply,
     EvidenceReply,
     ExplainReply,
+    ExportReply,
+    ExportsReply,
     ImportReply,
+    KeysReply,
     LookupReply,
     MessageReply,
+    NotificationReply,
     PrincipalReply,
     PrincipalsReply,
     ProcessorReply,
@@ -43,31 +50,41 @@ from fujie.flows.reply import (
     Summary,
     SuppressionReply,
     SuppressionsReply,
+    TracesReply,
+    TransferReply,
 )
+from fujie.flows.reply_queue import HeardRepliesReply, HeardReply
 from fujie.model.approval import Approval, Ballot, Requirement, Vote
 from fujie.model.campaign import Campaign, CampaignState, Tally
-from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.consent import ConsentEvent, ConsentEventType, Ending
 from fujie.model.customer import StoreKey
-from fujie.model.decision import Decision, Explanation, ReasonHit
+from fujie.model.decision import Decision, Explanation, FieldOutcome, ReasonHit
 from fujie.model.errors import LedgerError, RequestError
-from fujie.model.message import Category, Draft, MessageState
+from fujie.model.export import Export, ExportState, Format, Lease, Opening, Trace
+from fujie.model.message import Category, Draft, MessageState, ReplyOutcome
 from fujie.model.message import Message as Sent
+from fujie.model.notification import Notification
+from fujie.model.offboarding import Checklist, Item, ItemKind, ItemState
 from fujie.model.page import Page
 from fujie.model.principal import Credential, Principal
 from fujie.model.processor import Processor
 from fujie.model.reasons import BUILT_IN_REASONS
+from fujie.model.step import Step
 from fujie.model.subject_request import Disclosure, RequestKind, SubjectRequest
 from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
 from fujie.policy.bundle import Severity
+from fujie.ports.messaging import KeptReply
 from fujie.transport.grpc import status
+from fujie.transport.grpc.flows import Flows
 from fujie.transport.grpc.methods import METHODS as UNARY
 from fujie.transport.grpc.methods import STREAMS
-from fujie.transport.grpc.services import GRACE_S, Flows
+from fujie.transport.grpc.services import GRACE_S
 from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
+from fujie.v1 import export_service_pb2 as export_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import processor_service_pb2 as processor_v1
@@ -101,6 +118,15 @@ PRINCIPAL = directory_v1.Principal(
     employment=directory_v1.EMPLOYMENT_ACTIVE,
     training=directory_v1.TRAINING_NONE,
 )
+HAND_OVER: Any = {"from": "li.na", "to": "wu.di"}  # `from` is a word of Python
+ORDER = Notification(
+    id="1" * 32,
+    kind="customers.transfer",
+    subject="li.na",
+    payload={},
+    created_at=datetime(2026, 3, 1, tzinfo=UTC),
+    due_at=datetime(2026, 3, 4, tzinfo=UTC),
+)
 KNOWN = PrincipalReply(ALLOWED, Principal("li.na"))
 RECORD = consent_v1.ConsentRecord(purpose="marketing", type=consent_v1.CONSENT_EVENT_TYPE_GIVEN)
 DECISION = Decision(Effect.DENY, "sha256:0", NO_GRANT.reasons)
@@ -120,6 +146,12 @@ CAMPAIGN = Campaign(
     Tally({MessageState.DELIVERED: 2, MessageState.REFUSED: 1}, {"CONSENT_MISSING": 1}),
 )  # fmt: skip
 RUN = CampaignReply(ALLOWED, CAMPAIGN)
+EXPORT = Export(
+    id="0" * 32, requester="anna", caller="crm", store="crm", purpose="marketing", basis="consent",
+    steps={"name": "reveal"}, request_digest="d", bundle="b", started_at=WHEN, format=Format.CSV, rows=8,
+    state=ExportState.STOPPED, reason="EXPORT_REVOKED", lease=Lease(expires_at=WHEN, opens_left=2), closed_at=WHEN,
+)  # fmt: skip
+EXPORTED = ExportReply(ALLOWED, EXPORT)
 SENT = MessageReply(
     ALLOWED,
     Sent("0" * 32, MessageState.SUBMITTED, "anna", "marketing", Category.MARKETING, WHEN, WHEN, segments=2),
@@ -133,7 +165,27 @@ ASKED = SubjectRequestReply(
     ALLOWED, SubjectRequest("f" * 32, "s", RequestKind.COMPLAINT, b"", WHEN, WHEN), "no answer"
 )
 
+HEARD = HeardReply(
+    ALLOWED, KeptReply("f" * 32, "wire", "s", b"", WHEN, WHEN, "anna", ReplyOutcome.NONE), "no thanks"
+)
+
 CALLS: dict[str, tuple[str, Message, Any]] = {
+    "ListReplies": (
+        "list_replies",
+        request_v1.ListRepliesRequest(),
+        HeardRepliesReply(ALLOWED, Page((HEARD.reply,), "next")),
+    ),
+    "GetReply": ("get_reply", request_v1.GetReplyRequest(name="replies/" + "f" * 32), HEARD),
+    "MarkReply": (
+        "mark_reply",
+        request_v1.MarkReplyRequest(name="replies/" + "f" * 32, outcome=request_v1.REPLY_OUTCOME_NONE),
+        HEARD,
+    ),
+    "ListExpiringConsents": (
+        "list_expiring_consents",
+        consent_v1.ListExpiringConsentsRequest(purpose="marketing", within_days=30),
+        EndingReply(ALLOWED, (Ending(StoreKey("crm", "C00001"), WHEN),), 0, "next"),
+    ),
     "GetRequest": ("get_request", request_v1.GetRequestRequest(id="f" * 32), ASKED),
     "ListRequests": (
         "list_requests",
@@ -179,6 +231,30 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
         "screen_recipients",
         messaging_v1.ScreenRecipientsRequest(draft=DRAFT, store="crm", customer_ids=["C1"]),
         ScreenReply(ALLOWED, (DECISION,), (0,)),
+    ),
+    "ExportCustomers": (
+        "export_customers",
+        customer_v1.ExportCustomersRequest(
+            store="crm", read_mask={"paths": ["name"]}, max_rows=1, format=customer_v1.EXPORT_FORMAT_CSV
+        ),
+        ExportHead(ALLOWED, EXPORT, {"name": FieldOutcome(Step("reveal"))}, b"name"),
+    ),
+    "GetExport": ("get_export", export_v1.GetExportRequest(name=EXPORT.name), EXPORTED),
+    "ListExports": (
+        "list_exports",
+        export_v1.ListExportsRequest(requester="anna", state=export_v1.EXPORT_STATE_STOPPED),
+        ExportsReply(ALLOWED, Page((EXPORT,), "next")),
+    ),
+    "RevokeExport": ("revoke_export", export_v1.RevokeExportRequest(name=EXPORT.name), EXPORTED),
+    "OpenExport": (
+        "open_export",
+        export_v1.OpenExportRequest(name=EXPORT.name),
+        KeysReply(ALLOWED, EXPORT, ((0, b"k" * 32), (1, None))),
+    ),
+    "TraceCustomer": (
+        "trace_customer",
+        export_v1.TraceCustomerRequest(customer=KEY),
+        TracesReply(ALLOWED, Page((Trace(EXPORT, (0, 7), (Opening("li.na", WHEN),)),))),
     ),
     "UpsertProcessor": (
         "upsert_processor",
@@ -273,6 +349,30 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
     ),
     "GetPrincipal": ("get_principal", directory_v1.GetPrincipalRequest(id="li.na"), KNOWN),
     "OffboardPrincipal": ("offboard_principal", directory_v1.OffboardPrincipalRequest(id="li.na"), KNOWN),
+    "SuspendPrincipal": ("suspend_principal", directory_v1.SuspendPrincipalRequest(id="li.na"), KNOWN),
+    "ReinstatePrincipal": (
+        "reinstate_principal",
+        directory_v1.ReinstatePrincipalRequest(id="li.na"),
+        KNOWN,
+    ),
+    "TransferCustomers": (
+        "transfer_customers",
+        directory_v1.TransferCustomersRequest(**HAND_OVER),
+        TransferReply(ALLOWED, ORDER, ("0" * 32,), 1),
+    ),
+    "GetOffboarding": (
+        "get_offboarding",
+        directory_v1.GetOffboardingRequest(id="li.na"),
+        ChecklistReply(
+            ALLOWED,
+            Checklist(Principal("li.na"), (Item(kind=ItemKind.ACCESS, state=ItemState.NOT_DUE),)),
+        ),
+    ),
+    "AcknowledgeOrder": (
+        "acknowledge_order",
+        directory_v1.AcknowledgeOrderRequest(order=ORDER.id),
+        NotificationReply(ALLOWED, ORDER),
+    ),
     "Explain": (
         "explain",
         policy_v1.ExplainRequest(lookup=ASK, principal="li.na"),
@@ -309,7 +409,7 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
 def test_every_rpc_of_the_package_is_one_row_of_its_types() -> None:
     files = (
         customer_v1, consent_v1, directory_v1, policy_v1, approval_v1, messaging_v1, processor_v1,
-        request_v1,
+        request_v1, export_v1,
     )  # fmt: skip
     declared = {
         (service.full_name, method.name, method.input_type.full_name)
@@ -329,7 +429,28 @@ def test_every_row_has_an_action_of_its_own_which_is_the_one_that_the_proto_docu
 
 
 def test_every_flow_is_called_by_a_method_or_by_bad_input() -> None:
-    assert {f.name for f in fields(Flows)} == {flow for flow, _, _ in CALLS.values()} | {"refuse_input"}
+    others = {"refuse_input", "add_from_store", "left"}
+    assert {f.name for f in fields(Flows)} == {flow for flow, _, _ in CALLS.values()} | others
+
+
+async def test_recipients_from_a_store_are_a_flow_of_their_own_and_stand_alone(serve: Any) -> None:
+    path = "/fujie.v1.MessagingService/AddRecipients"
+    query = messaging_v1.StoreQuery(store="crm", filter="gender = F", max_rows=7, resume_token="t-1")
+    good = messaging_v1.AddRecipientsRequest(name=CAMPAIGN.name, query=query)
+    async with serve({"add_from_store": RecipientsReply(ALLOWED, 7, 0, {}, "t-2")}) as served:
+        call = served.channel.unary_unary(path)(good.SerializeToString(), metadata=served.authorized)
+        assert messaging_v1.AddRecipientsResponse.FromString(await call).resume_token == "t-2"
+        ((name, (_, asked, *_)),) = served.script.calls
+        assert (name, asked.store, asked.filter, asked.max_rows) == (
+            "add_from_store", "crm", "gender = F", 7,
+        )  # fmt: skip
+        for wrong in ({"max_rows": 0}, {"max_rows": 1_000_001}, {"store": ""}, {"filter": "a" * 4_001}):
+            bad = messaging_v1.AddRecipientsRequest(name=CAMPAIGN.name)
+            bad.query.CopyFrom(query)
+            for field, value in wrong.items():
+                setattr(bad.query, field, value)
+            await served.failure(path, bad.SerializeToString())
+            assert served.script.calls[-1][0] == "refuse_input"
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda m: m.name)

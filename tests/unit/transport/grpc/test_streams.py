@@ -8,12 +8,14 @@ from typing import Any
 import grpc
 import pytest
 
+from fujie.flows.export_reply import ExportPart
 from fujie.flows.reply import Refusal, ScreenReply, Summary
 from fujie.model.decision import Decision, ReasonHit
 from fujie.model.errors import RequestError
 from fujie.model.vocabulary import Effect
 from fujie.transport.grpc import openstreams, streams
 from fujie.transport.grpc.services import GRACE_S
+from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import messaging_service_pb2 as messaging_v1
 
 SCREEN = "/fujie.v1.MessagingService/ScreenRecipients"
@@ -252,3 +254,64 @@ async def test_a_watch_takes_one_message_and_answers_many(serve: Any) -> None:
         )
         assert await call.read() is grpc.aio.EOF
         assert await call.code() is grpc.StatusCode.OK
+
+
+EXPORT = "/fujie.v1.CustomerDataService/ExportCustomers"
+ASKED = customer_v1.ExportCustomersRequest(
+    store="crm", read_mask={"paths": ["name"]}, max_rows=1, format=customer_v1.EXPORT_FORMAT_CSV
+).SerializeToString()
+
+
+def exporting(served: Any) -> Any:
+    return served.channel.unary_stream(EXPORT)(ASKED, metadata=served.authorized, timeout=60)
+
+
+async def test_who_takes_no_more_of_an_export_and_may_not_any_more_is_let_go(serve: Any) -> None:
+    """The flow waits behind a message that nobody takes, so it can not look at the asker; its rows leave no later."""
+    ended, looked = asyncio.Event(), 0
+
+    async def flow(*_: Any) -> AsyncIterator[Any]:
+        try:
+            while True:
+                yield ExportPart(SUMMARY, 0, bytes(1 << 20), 0, "")
+        finally:
+            ended.set()
+
+    async def left(*_: Any) -> Refusal | None:
+        nonlocal looked
+        looked += 1
+        return REFUSED if looked == 2 else None
+
+    async with serve() as served:
+        object.__setattr__(served.front.flows, "export_customers", flow)
+        object.__setattr__(served.front.flows, "left", left)
+        call = exporting(served)
+        await call.read()
+        await asyncio.wait_for(ended.wait(), 20)
+        assert await status_of(call) is grpc.StatusCode.PERMISSION_DENIED
+    assert looked == 2
+
+
+async def test_nobody_takes_all_exports_and_a_workload_asks_for_many(serve: Any) -> None:
+    limited = Refusal(SUMMARY, (ReasonHit("LIMIT_EXCEEDED", 1),))
+    gone = asyncio.Event()
+
+    async def flow(*_: Any) -> AsyncIterator[Any]:
+        yield ExportPart(SUMMARY, 0, b"x", 1, "")
+        await gone.wait()
+
+    async with serve({"refuse_input": limited}) as served:
+        object.__setattr__(served.front.flows, "export_customers", flow)
+        calls = [exporting(served) for _ in range(openstreams.MOST_EXPORTS)]
+        for call in calls:
+            await call.read()
+        assert await status_of(exporting(served)) is grpc.StatusCode.RESOURCE_EXHAUSTED
+        raw = customer_v1.ExportCustomersRequest.FromString(ASKED)
+        raw.context.on_behalf_of = "li.na"
+        other = served.channel.unary_stream(EXPORT)(raw.SerializeToString(), metadata=served.authorized)
+        assert await other.read()
+        gone.set()
+        for call in calls:
+            assert await status_of(call) is grpc.StatusCode.OK
+        again = exporting(served)
+        assert await again.read()
