@@ -170,7 +170,7 @@ async def test_principals_are_listed_by_every_part_of_the_filter(ledger: SQLLedg
     for department, kind, employment in product(
         ("", "east"), (None, State.SERVICE), (None, State.SUSPENDED, State.OFFBOARDED)
     ):
-        asked = PrincipalFilter("r", department, employment, kind)
+        asked = PrincipalFilter("", department, employment, kind)  # who left has no role
         rows = await all_pages(lambda part, asked=asked: directory.page(asked, part), 2, nothing)  # type: ignore[misc]  # bound now
         assert {each.id for each in rows} == {
             each.id

@@ -153,8 +153,8 @@ class Meanwhile:
 
 
 def during(house: House, port: str, call: str, act: Any) -> House:
-    inner: Any = getattr(house.gate, port)
-    return replace(house, gate=replace(house.gate, **{port: Meanwhile(inner, call, act)}))
+    changed: Any = {port: Meanwhile(getattr(house.gate, port), call, act)}
+    return replace(house, gate=replace(house.gate, **changed))
 
 
 async def test_who_may_goes_ahead_once_warned_on_record_and_told_at_once(glass: House) -> None:

@@ -15,6 +15,7 @@ from openpyxl import load_workbook
 
 from fujie.app.cli.export_files import Kept, Sheet
 from fujie.app.cli.sheets import BadFile
+from fujie.decision.mask import Shown
 from fujie.flows.export_file import closing, harmless, lines, opening
 from fujie.model.export import Export, Format
 
@@ -92,7 +93,8 @@ def test_a_text_of_blanks_takes_time_in_proportion_to_its_length() -> None:
 
 
 def test_no_nul_ends_a_line_for_readers_in_c() -> None:
-    for values in (["x\0y"], ["x\0y", 5], ["\0=1"]):
+    columns: tuple[list[Shown], ...] = (["x\0y"], ["x\0y", 5], ["\0=1"])
+    for values in columns:
         assert b"\0" not in lines(Format.CSV, ("a",), [{"a": value} for value in values])
 
 

@@ -136,13 +136,19 @@ async def test_who_approved_and_left_while_it_was_used_up_has_not_approved(house
 
 
 async def test_a_reader_who_leaves_leaves_nothing_running(house: House, ten: None) -> None:
-    house = lists(house)
+    hanging = asyncio.Event()
+
+    async def act(batch: int) -> None:
+        if batch == 3:
+            hanging.set()
+            await asyncio.Event().wait()
+
+    house, _ = through(lists(house), act)
     before = asyncio.all_tasks()
-    answers = cast("Any", export(house.gate, wanting()))
-    async for answer in answers:
-        if isinstance(answer, ExportPart):
-            break
-    await answers.aclose()
+    reading = asyncio.ensure_future(exported(house.gate, wanting()))
+    await hanging.wait()
+    reading.cancel()
+    await asyncio.wait({reading})
     assert {task for task in asyncio.all_tasks() - before if "Filling" in repr(task)} == set()
 
 
@@ -282,7 +288,7 @@ async def test_a_call_that_is_cancelled_twice_leaves_an_outcome_all_the_same(
     task.cancel()
     await asyncio.wait({task})
     goes_on.set()
-    await written.wait()
+    await asyncio.wait_for(written.wait(), 20)
     assert last(house)["export.end"] == "CANCELLED"
 
 

@@ -261,7 +261,9 @@ async def test_the_earlier_time_holds_and_the_past_is_now(house: House) -> None:
 async def test_nobody_writes_a_set_time_away_and_a_reinstatement_calls_it_off(house: House) -> None:
     at = house.hands.time + DAY
     await leave(house, at, "support-agent")
-    record = Principal("support-agent", roles=frozenset({"support"}), department="east", training=State.VALID)
+    record = Principal(
+        "support-agent", roles=frozenset({"support"}), department="east", training=State.VALID
+    )
     await upsert_principal(house.gate, ADMIN, NOTHING, record)
     found = await house.gate.directory.get("support-agent")
     assert found is not None
@@ -306,7 +308,9 @@ async def test_a_suspension_stops_everything_and_a_reinstatement_brings_the_role
     reply = await suspend_principal(gate, ADMIN, NOTHING, "marketer")
     assert isinstance(reply, PrincipalReply)
     assert gate.sending is not None
-    assert [state for _, state in await gate.sending.outbox.unfinished_of("marketer")] == [CampaignState.PAUSED]
+    assert [state for _, state in await gate.sending.outbox.unfinished_of("marketer")] == [
+        CampaignState.PAUSED
+    ]
     await work_off(gate)
     assert code(await reinstate_principal(gate, ME, NOTHING, "marketer")) == "PRINCIPAL_SUSPENDED"
     back = await reinstate_principal(gate, ADMIN, NOTHING, "marketer")

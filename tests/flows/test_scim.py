@@ -324,7 +324,7 @@ async def test_the_last_administrator_stays_one_whatever_it_says(house: House, t
     )  # who is to leave is no other administrator
     assert (await port.ask("DELETE", last)).json()["detail"] == "LAST_ADMINISTRATOR"
     found = await port.found(ADMIN.subject)
-    assert (found.employment, found.roles) == (State.ACTIVE, {ADMINISTRATOR})
+    assert (found.employment, found.roles) == (State.ACTIVE, frozenset({ADMINISTRATOR}))
 
 
 async def test_it_calls_no_set_time_off(port: Port) -> None:

@@ -13,6 +13,7 @@ whoever could open it knows its keys.
 """
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -35,6 +36,10 @@ MOST_PART: Final = 16 * 1024 * 1024
 _TAG_BYTES: Final = 16
 _HEAD_BYTES: Final = 13
 _KINDS: Final = {1: False, 2: True}
+_FORMATS: Final = frozenset({"csv", "json_lines"})
+_is_name = re.compile(r"exports/[0-9a-f]{32}").fullmatch
+_is_time = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z").fullmatch
+_is_field = re.compile(r"[a-z][a-z0-9_]{0,62}").fullmatch
 _SHAPE: Final = {"export": str, "expires": str, "fields": dict, "format": str}
 
 Read = Callable[[int], bytes]
@@ -125,13 +130,24 @@ def read_header(read: Read) -> Header:
         is_one = {name: type(value) for name, value in said.items()} == _SHAPE and canonical(said) == text
     except (ValueError, AttributeError, TypeError):
         is_one = False
-    if (
-        not is_one
-        or len(text) != length
-        or not all(isinstance(step, str) for step in said["fields"].values())
-    ):
+    if not is_one or len(text) != length or not _is_ours(said):
         raise ContainerInvalid("the header was altered")
     return Header(**said)
+
+
+def _is_ours(said: Mapping[str, Any]) -> bool:
+    """Tell whether a header of the right shape could be of fujie. What it says is shown to who opens the file, and stands in
+    it as the heading, also where no part is there that would prove it: so nothing in it steers a terminal or a spreadsheet."""
+    return (
+        _is_name(said["export"]) is not None
+        and _is_time(said["expires"]) is not None
+        and said["format"] in _FORMATS
+        and all(_is_field(name) for name in said["fields"])
+        and all(
+            isinstance(step, str) and step.isascii() and step.isprintable()
+            for step in said["fields"].values()
+        )
+    )
 
 
 def parts(read: Read) -> Iterator[Part]:

@@ -69,7 +69,9 @@ class Masking:
     __slots__ = ("_masks", "needs_customer")
 
     def __init__(self, treatments: Mapping[str, FieldTreatment]) -> None:
-        self._masks = tuple((name, _mask_for(each.step, each.data_class)) for name, each in treatments.items())
+        self._masks = tuple(
+            (name, _mask_for(each.step, each.data_class)) for name, each in treatments.items()
+        )
         self.needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
         """Whether the tokeniser must be that of the record's customer."""
 

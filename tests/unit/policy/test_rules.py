@@ -23,6 +23,7 @@ CLOSING: Mapping[str, object] = {
 
 
 AGREED: Mapping[str, object] = {"roles": ["officer"], "count": 1, "valid_for": "24h"}
+GLASS = {"roles": ["on_call"], "review_within": "24h"}
 
 
 def validation(**more: object) -> dict[str, object]:
@@ -106,6 +107,7 @@ GRANTS: list[tuple[Mapping[str, object], list[str]]] = [
     ({"valid_from": "2026-01-02T00:00:00Z", "valid_until": "2026-01-01T00:00:00Z"}, ["NEVER_VALID"]),
     ({"condition": "'own' in grants.expired"}, ["FACT_REFUSED"]),
     ({"condition": "approvals.granted.size() > 0"}, ["FACT_REFUSED"]),
+    ({"condition": "approvals.break_glass.size() > 0"}, ["FACT_REFUSED"]),
     ({"condition": "params.x"}, ["EXPRESSION_INVALID"]),
     ({"params": {}}, ["UNKNOWN_KEY"]),
     ({"validUntil": "2026-01-01"}, ["UNKNOWN_KEY"]),
@@ -194,6 +196,31 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
     ),
     (validation(outcome="approval", approval={}), ["MISSING_KEY", "MISSING_KEY"]),
     (validation(outcome="approval"), ["MISSING_KEY"]),
+    (
+        validation(outcome="approval", approval={**AGREED, "break_glass": {}}),
+        ["MISSING_KEY", "MISSING_KEY"],
+    ),
+    (
+        validation(
+            outcome="approval", approval={**AGREED, "break_glass": {**GLASS, "review_within": "8d"}}
+        ),
+        ["DURATION_INVALID"],
+    ),
+    (
+        validation(outcome="approval", approval={**AGREED, "break_glass": {**GLASS, "roles": []}}),
+        ["EMPTY_LIST"],
+    ),
+    (
+        validation(outcome="approval", approval={**AGREED, "break_glass": {**GLASS, "x": "y"}}),
+        ["UNKNOWN_KEY"],
+    ),
+    (
+        {
+            **validation(outcome="approval", approval={**AGREED, "break_glass": GLASS}),
+            "validationActions": ["Warn"],
+        },
+        ["NOT_APPLICABLE"],
+    ),
     (validation(outcome="deny", approval=AGREED), ["NOT_APPLICABLE"]),
     (validation(approval=AGREED), ["NOT_APPLICABLE"]),
     (validation(outcome="allow"), ["UNKNOWN_OUTCOME"]),
@@ -203,7 +230,10 @@ GUARDS: list[tuple[Mapping[str, object], list[str]]] = [
         ["NOT_APPLICABLE"],
     ),
     (
-        {**validation(outcome="approval", approval=AGREED), "validationActions": ["Audit"]},
+        {
+            **validation(outcome="approval", approval={**AGREED, "break_glass": GLASS}),
+            "validationActions": ["Audit"],
+        },
         ["NOT_APPLICABLE"],
     ),
     *(

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 
 import grpc
@@ -44,7 +44,7 @@ Words = tuple[str, str]
 """What happens, in English and in Chinese."""
 
 
-def scenes(site: Site, tampered: Path, watching: Watching = unwatched) -> Iterator[Scene]:
+def scenes(site: Site, tampered: Path, watching: Watching = unwatched) -> Generator[Scene, None, None]:
     """Play the story against the server of `site`, which must be running and able to send (`campaign.let_send`).
 
     `tampered` is where a copy of the log may go; `watching` shows how far the campaign is.

@@ -365,18 +365,18 @@ class TestBreakGlass:
 
     def test_one_look_up_may_be_urgent_with_a_ticket_and_without_an_approval(self) -> None:
         assert parse.lookup(asked(context=self.URGENT)).context.break_glass
-        for changes, field in (
-            ({"ticket": ""}, "ticket"),
-            ({"approval": "approvals/" + "0" * 32}, "approval"),
-        ):
-            context = types_v1.RequestContext(break_glass=True, **{"ticket": "T-1", **changes})
+        silent = types_v1.RequestContext(break_glass=True)
+        both = types_v1.RequestContext(break_glass=True, ticket="T-1", approval="approvals/" + "0" * 32)
+        for context, field in ((silent, "ticket"), (both, "approval")):
             assert refused(parse.lookup, asked(context=context)) == ("ARGUMENT_INVALID", f"context.{field}")
 
     def test_nothing_else_may_and_no_leased_file(self) -> None:
         assert refused(parse.context, self.URGENT) == ("ARGUMENT_INVALID", "context.break_glass")
         request = policy_v1.ExplainRequest(lookup=asked(context=self.URGENT))
         assert refused(parse.explained, request) == ("ARGUMENT_INVALID", "lookup.context.break_glass")
-        export = customer_v1.ExportCustomersRequest(store="crm", context=self.URGENT, max_rows=9, format=1)
+        export = customer_v1.ExportCustomersRequest(
+            store="crm", context=self.URGENT, max_rows=9, format="EXPORT_FORMAT_CSV"
+        )
         export.read_mask.paths.append("phone")
         assert exports.exported(export).context.break_glass
         export.lease.seconds, export.lease.opens = 60, 1
