@@ -31,7 +31,7 @@ from fujie.flows.export_file import closing, lines, opening
 from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
 from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail
 from fujie.flows.export_resume import check_open, token_of
-from fujie.flows.export_rows import OUTSIDE, Matter, look_of, renewed
+from fujie.flows.export_rows import OUTSIDE, SLICE, Matter, look_of, renewed
 from fujie.flows.export_start import Start, begun, decided, request_of, told
 from fujie.flows.gate import Gate, open_case
 from fujie.flows.leasing import open_file, seal_chunk, seal_end
@@ -58,6 +58,9 @@ PIECE = 1 << 20
 SCAN_S = 60.0
 """How long one reading of a store goes on before the next begins behind it: a reader may take hours, and neither his turn nor
 the database's snapshot of rows, which others have changed since, may last as long."""
+
+SLICE_BYTES = 1 << 18
+"""Bytes of rows that are written in one step: some 10 ms of CSV."""
 
 FEWEST_TOLD = 10
 """Rows below which a count of withheld ones is not told, and to a multiple of which others are rounded down: a small group
@@ -253,7 +256,7 @@ class _Run:
         gate, number = self._case.gate, self._chunks
         sids = tuple(row.judged.recalled.identity.sid for row in leaving)
         asked = self._start.asked
-        data = lines(asked.format, asked.fields, [row.shown for row in leaving])
+        data = await self._lines(leaving)
         chunk = ExportChunk(self._export.id, number, sids)
         if asked.lease:
             heading = self._heading() if number == 0 else b""
@@ -268,6 +271,18 @@ class _Run:
         place = replace(self._place, after=leaving[-1].judged.row.key.customer_id)
         token = "" if asked.lease else token_of(self._case, self._start.digest, place)
         return ExportPart(self._summary, number, data, len(leaving), token)
+
+    async def _lines(self, leaving: Sequence[Row]) -> bytes:
+        """Return rows as lines, few at a time where they are long: between them others have their turn."""
+        asked, written = self._start.asked, list[bytes]()
+        at, size = 0, 8
+        while at < len(leaving):
+            rows = [row.shown for row in leaving[at : at + size]]
+            written.append(lines(asked.format, asked.fields, rows))
+            at += size
+            size = max(1, min(SLICE, SLICE_BYTES * len(rows) // len(written[-1])))
+            await asyncio.sleep(0)
+        return b"".join(written)
 
     async def _recorded(self, leaving: Sequence[Row]) -> None:
         """Write the release entry: one for all rows whose decisions rest on the same open facts. Personal facts are left

@@ -111,7 +111,6 @@ def test_nothing_that_a_decision_reads_of_a_request_is_forgotten_in_the_key() ->
         "purpose": "", "basis": "", "store": "", "key_kind": "", "channel": "email", "brand": "x", "fields": (),
         "strict": True, "has_basis_evidence": True, "has_ticket": True, "delegated": True, "has_prompt": True, "rows": 2,
         "terms": "x",
-        "terms": "x",
     }  # fmt: skip
     assert changes.keys() | {"action"} == {each.name for each in dataclass_fields(Request)}
     bundle, told = compiled(grant(fields={"phone": "reveal"}), asks, *notices), set()
