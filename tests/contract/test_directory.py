@@ -4,7 +4,8 @@ import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 
 import pytest
@@ -13,7 +14,8 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
 from fujie.model.errors import LedgerError, RequestError
-from fujie.model.principal import Principal
+from fujie.model.page import Slice
+from fujie.model.principal import Expected, Principal, PrincipalFilter
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Directory
 from support.postgresql import ledger_url
@@ -199,3 +201,49 @@ async def test_an_id_that_cannot_be_stored_is_an_error_of_the_ledger(directory: 
         await directory.get("\udfff")
     with pytest.raises(LedgerError):
         await directory.upsert(Principal("\udfff"), NOW)
+
+
+async def test_whose_a_suspension_is_is_remembered_until_it_ends(
+    directory: Directory, reopen: Open
+) -> None:
+    await directory.upsert(ALICE, NOW)
+    other = await reopen()
+    for by in ("officer", "idp"):
+        suspended = replace(ALICE, employment=State.SUSPENDED, suspended_by=by)
+        assert await directory.employ("alice", State.SUSPENDED, NOW, by) == suspended
+        assert await other.get("alice") == suspended
+        page = await other.page(PrincipalFilter(employment=State.SUSPENDED), Slice("", 10))
+        assert page.rows == (suspended,)
+    assert await directory.employ("alice", State.ACTIVE, NOW, "officer") == ALICE
+    assert await other.get("alice") == ALICE
+    assert await directory.upsert(suspended, NOW) == suspended
+    assert await other.get("alice") == suspended
+
+
+@pytest.mark.parametrize("way", ["now", "by the clock", "written"])
+async def test_who_was_suspended_and_leaves_is_suspended_by_nobody(directory: Directory, way: str) -> None:
+    suspended = replace(ALICE, employment=State.SUSPENDED, suspended_by="officer")
+    await directory.upsert(suspended, NOW)
+    if way == "written":
+        await directory.upsert(replace(suspended, employment=State.OFFBOARDED), NOW)
+    elif way == "now":
+        assert await directory.offboard("alice", NOW) == await directory.get("alice")
+    else:  # nothing but a read of the clock ends it
+        before = datetime(2020, 1, 1, tzinfo=UTC)
+        await directory.offboard("alice", before, before + timedelta(days=1))
+    found = await directory.get("alice")
+    assert found is not None
+    assert (found.employment, found.suspended_by) == (State.OFFBOARDED, "")
+
+
+async def test_a_record_that_was_read_under_another_suspension_is_not_written_over(
+    directory: Directory,
+) -> None:
+    """Else a provider would lift what an officer suspended since."""
+    read = replace(ALICE, employment=State.SUSPENDED, suspended_by="idp")
+    await directory.upsert(read, NOW)
+    await directory.employ("alice", State.SUSPENDED, NOW, "officer")
+    with pytest.raises(RequestError) as refused:
+        await directory.upsert(ALICE, NOW, Expected(read))
+    assert refused.value.code == "PRINCIPAL_CHANGED"
+    assert await directory.get("alice") == replace(read, suspended_by="officer")

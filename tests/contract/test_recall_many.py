@@ -170,6 +170,85 @@ def test_the_odd_ones_are_the_same_too() -> None:
         run(kind, steps, last)
 
 
+async def looked(url: str, steps: Sequence[tuple[str, Any]], last: Any) -> None:
+    """Look at each, and hold it against what is told of him once he is enrolled."""
+    ids = Counted()
+    ledger = await opened(url, ids)
+    outbox, twins = ledger.outbox, Twins(ledger, ledger)
+    try:
+        for name, refs in steps:
+            if name == "enrol":
+                await outbox.recall_many(refs, "marketing", NOW)
+            elif name in ("consent", "suppress"):
+                sid = (await ledger.enrol(refs, NOW)).sid
+                if name == "consent":
+                    await ledger.record_consent(
+                        consent_event(sid, ConsentEventType.GIVEN, NOW, NOW), "", ""
+                    )
+                else:
+                    await ledger.add_suppression(opt_out(sid, NOW), "", "")
+            elif name == "speak":
+                given = opt_out((await ledger.number(refs[0], NOW)).sid, NOW)
+                await ledger.add_suppression(given, "", "")
+            else:
+                await getattr(twins, name)(*refs)
+        for purpose in ("marketing", ""):
+            before = await outbox.recall_many(last, purpose, NOW, enrol=False)
+            again = await outbox.recall_many(last, purpose, NOW, enrol=False)
+            assert before.marker == again.marker, "nothing was written"
+            alone = [
+                (await outbox.recall_many([refs], purpose, NOW, enrol=False)).customers[0] for refs in last
+            ]
+            assert plain(before.customers) == plain(alone)
+        for refs in last:
+            [seen] = (await outbox.recall_many([refs], "marketing", NOW, enrol=False)).customers
+            count_before = ids.count
+            [then] = (await outbox.recall_many([refs], "marketing", NOW)).customers
+            is_new = int(then.identity.sid.removeprefix("sid_"), 16) > count_before
+            assert (seen.identity.sid == "") is is_new
+            assert seen.identity.sid in ("", then.identity.sid)
+            assert seen.identity.is_shared == then.identity.is_shared
+            assert set(seen.identity.others) == set(then.identity.others)
+            assert list(seen.events) == list(then.events)
+            assert {each.suppression_id for each in seen.suppressions} == {
+                each.suppression_id for each in then.suppressions
+            }
+            assert list(seen.sent) == list(then.sent)
+    finally:
+        await ledger.close()
+
+
+def look(kind: str, steps: Sequence[tuple[str, Any]], last: Any) -> None:
+    with pytest.MonkeyPatch.context() as patch, URLS[kind]() as url:
+        patch.setattr(aliases, "MOST_SHARERS", 2)
+        patch.setattr(enrolment, "MOST_TOGETHER", 3)
+        asyncio.run(looked(url, steps, last))
+
+
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+@given(steps=STEPS, last=CUSTOMERS)
+def test_who_is_looked_at_is_who_he_is_once_he_is_enrolled_and_nothing_is_written(
+    steps: Sequence[tuple[str, Any]], last: Any
+) -> None:
+    look("sqlite", steps, last)
+
+
+def test_so_are_the_odd_ones() -> None:
+    """New customers with numbers that spoke, that are full, that a merged customer has, or one with a consent."""
+    steps = [
+        ("enrol", [[KEYS[0], PHONES[0]], [KEYS[1], PHONES[0]], [KEYS[2], PHONES[1]]]),
+        ("consent", [KEYS[0]]),
+        ("suppress", [KEYS[1]]),
+        ("consent", [KEYS[2]]),
+        ("merge", [KEYS[2], KEYS[1]]),
+        ("speak", [PHONES[0]]),
+        ("speak", [PHONES[2]]),
+    ]
+    last = [[KEYS[3], each] for each in PHONES] + [[KEYS[4], PHONES[1]], [KEYS[4]], [KEYS[2], PHONES[2]]]
+    for kind in URLS:
+        look(kind, steps, last)
+
+
 @pytest.mark.parametrize("kind", URLS)
 async def test_many_at_once_by_several_processes_make_nobody_twice(kind: str) -> None:
     with URLS[kind]() as url:

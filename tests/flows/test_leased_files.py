@@ -346,7 +346,9 @@ async def test_keys_stop_for_who_leaves_in_between(
     got: list[KeysReply | Refusal] = []
     async for reply in open_export(house.gate, COLLEAGUE, WHY, export.id):
         got.append(reply)
-        await house.ledger.directory.employ(COLLEAGUE.subject, State.SUSPENDED, house.hands.now())
+        await house.ledger.directory.employ(
+            COLLEAGUE.subject, State.SUSPENDED, house.hands.now(), ADMIN.subject
+        )
     assert [type(each).__name__ for each in got] == ["KeysReply", "Refusal"]
     assert house.entries[-1].facts["export.keys"] == 2
 

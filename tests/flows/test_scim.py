@@ -15,7 +15,7 @@ from scim2_tester import Status, check_server
 from fujie.app.provisioning import read_token, scim_routes
 from fujie.app.scimsection import SCIM
 from fujie.flows.directory import offboard_principal, upsert_principal
-from fujie.flows.offboarding import suspend_principal
+from fujie.flows.offboarding import reinstate_principal, suspend_principal
 from fujie.flows.reply import PrincipalReply
 from fujie.model.errors import StartError
 from fujie.model.principal import Principal
@@ -511,8 +511,133 @@ async def test_who_says_nothing_of_active_reinstates_nobody(port: Port) -> None:
     assert (await port.patch(user("li.na"), move)).json()["active"] is False
     found = await port.found("li.na")
     assert (found.employment, found.department) == (State.SUSPENDED, "south")
-    await port.ask("PUT", user("li.na"), {**put, "Active": True})
-    assert (await port.found("li.na")).employment is State.ACTIVE
+
+
+async def say(port: Port, way: str, *, active: bool, department: str = "") -> httpx.Response:
+    """Say `active` as a full sync does (PUT), as Okta (PATCH without a path) or as Entra (PATCH with one, as a text)."""
+    work = {WORK: {"department": department}} if department else {}
+    if way == "PUT":
+        return await port.ask(
+            "PUT", user("li.na"), {"schemas": [USER], "userName": "li.na", "active": active, **work}
+        )
+    operations: list[dict[str, Any]] = [
+        {"op": "replace", "value": {"active": active}}
+        if way == "Okta"
+        else {"op": "Replace", "path": "active", "value": str(active)}
+    ]
+    if department:
+        operations.append({"op": "replace", "path": f"{WORK}:department", "value": department})
+    return await port.patch(user("li.na"), *operations)
+
+
+async def suspended_by(port: Port) -> tuple[State, str]:
+    found = await port.found("li.na")
+    return found.employment, found.suspended_by
+
+
+WAYS = pytest.mark.parametrize("way", ["PUT", "Okta", "Entra"])
+
+
+@WAYS
+async def test_no_sync_reinstates_whom_an_officer_suspended_and_the_rest_of_it_is_done(
+    port: Port, way: str
+) -> None:
+    await port.hire("li.na", **{WORK: {"department": "east"}})
+    await suspend_principal(port.house.gate, ADMIN, NOTHING, "li.na")
+    entries = len(port.house.entries)
+    for department in ("west", "south"):
+        answer = await say(port, way, active=True, department=department)
+        told = answer.json()
+        assert (answer.status_code, told["active"], told[WORK]) == (200, False, {"department": department})
+    again = await say(port, way, active=True)
+    assert (again.status_code, again.json()["active"]) == (200, False)
+    assert await suspended_by(port) == (State.SUSPENDED, ADMIN.subject)
+    assert (await port.ask("GET", user("li.na"))).json()["active"] is False
+    written = [
+        each.facts["target.employment"] for each in port.house.entries[entries:] if each.kind == "admission"
+    ]
+    assert set(written) == {"SUSPENDED"}
+    join = {"op": "add", "path": "members", "value": [{"value": id_of("li.na")}]}
+    await port.patch(GROUP, join)
+    assert await suspended_by(port) == (State.SUSPENDED, ADMIN.subject)
+    await reinstate_principal(port.house.gate, ADMIN, NOTHING, "li.na")
+    assert await suspended_by(port) == (State.ACTIVE, "")
+    assert (await port.found("li.na")).roles == {"support"}
+
+
+@WAYS
+async def test_the_providers_own_suspension_is_lifted_by_it_and_by_a_person(port: Port, way: str) -> None:
+    await port.hire("li.na", active=False)
+    for _ in range(2):
+        assert await suspended_by(port) == (State.SUSPENDED, "idp")
+        moved = await say(
+            port, way, active=False, department="west"
+        )  # what else changes takes it over from nobody
+        assert moved.json()["active"] is False
+        assert await suspended_by(port) == (State.SUSPENDED, "idp")
+        assert (await say(port, way, active=True)).json()["active"] is True
+        assert await suspended_by(port) == (State.ACTIVE, "")
+        await say(port, way, active=False)
+    await reinstate_principal(port.house.gate, ADMIN, NOTHING, "li.na")
+    assert await suspended_by(port) == (State.ACTIVE, "")
+
+
+@pytest.mark.parametrize("officer_first", [True, False])
+@pytest.mark.parametrize("writes_record", [True, False])
+async def test_of_two_suspensions_the_officers_counts_in_either_order(
+    port: Port, *, officer_first: bool, writes_record: bool
+) -> None:
+    gate = port.house.gate
+    await port.hire("li.na")
+
+    async def officer() -> None:
+        record = Principal("li.na", employment=State.SUSPENDED, suspended_by="idp")  # believed by nobody
+        if writes_record:
+            await upsert_principal(gate, ADMIN, NOTHING, record)
+        else:
+            await suspend_principal(gate, ADMIN, NOTHING, "li.na")
+
+    for way in ("PUT", "Okta", "Entra"):
+        if officer_first:
+            await officer()
+        await say(port, way, active=False)
+        if not officer_first:
+            await officer()
+        assert (await say(port, way, active=True)).json()["active"] is False
+        assert await suspended_by(port) == (State.SUSPENDED, ADMIN.subject)
+        await reinstate_principal(gate, ADMIN, NOTHING, "li.na")
+
+
+async def test_nobody_knows_whose_suspension_and_no_other_providers_is_lifted(port: Port) -> None:
+    await port.hire("li.na")
+    for whose in ("", "another-idp", "IDP"):
+        suspended = Principal("li.na", employment=State.SUSPENDED, suspended_by=whose)
+        await port.house.gate.directory.upsert(suspended, port.house.hands.now())
+        assert (await say(port, "PUT", active=True, department="west")).json()["active"] is False
+        assert await suspended_by(port) == (State.SUSPENDED, whose)
+    await upsert_principal(port.house.gate, ADMIN, NOTHING, Principal("li.na"))
+    assert await suspended_by(port) == (State.ACTIVE, "")
+
+
+async def test_an_officer_who_suspends_between_reading_and_writing_is_not_overtaken(
+    port: Port, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await port.hire("li.na", active=False)
+    directory = port.house.gate.directory
+    inner: Callable[..., Any] = directory.upsert
+    came: list[bool] = []
+
+    async def overtaken(principal: Principal, now: Any, expected: Any = None) -> Principal:
+        if not came:
+            came.append(True)
+            await suspend_principal(port.house.gate, ADMIN, NOTHING, "li.na")
+        written: Principal = await inner(principal, now, expected)
+        return written
+
+    monkeypatch.setattr(directory, "upsert", overtaken)
+    assert (await say(port, "PUT", active=True)).json()["active"] is False
+    assert came == [True]
+    assert await suspended_by(port) == (State.SUSPENDED, ADMIN.subject)
 
 
 @pytest.mark.parametrize("is_put", [False, True])

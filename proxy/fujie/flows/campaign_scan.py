@@ -20,7 +20,7 @@ from fujie.decision.rowfilter import row_filter
 from fujie.flows.campaigns import CAMPAIGN_ID, Opened
 from fujie.flows.evidence import Subject, record
 from fujie.flows.export_resume import Place
-from fujie.flows.export_rows import OUTSIDE, judge_rows, shown_rows
+from fujie.flows.export_rows import OUTSIDE, Judge, judge_leaving, judge_rows, shown_rows
 from fujie.flows.export_start import Start
 from fujie.flows.recipients import planned, sending_of
 from fujie.flows.refuse import gone, standing
@@ -88,9 +88,9 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class _Chosen:
-    """A customer who becomes a recipient, and what the filter's decision charges for that."""
+    """A customer who becomes a recipient, and what the filter's decision charges for that (`sid` "": not enrolled yet)."""
 
-    key: StoreKey
+    row: Fetched
     charges: tuple[Charge, ...] = ()
     sid: str = ""
 
@@ -216,30 +216,33 @@ class Run:
         """
         chosen = await self._chosen(batch)
         room = self._begun.asked.max_rows - self.place.rows
+        while self._begun.filtered is not None and not all(each.sid for each in chosen[:room]):
+            first = await self._chosen([each.row for each in chosen[:room]], judge_leaving)
+            chosen = [*first, *chosen[room:]]
         self.is_over = len(chosen) >= room
         chosen = chosen[:room]
         start, taken = self._begun.filtered, len(chosen)
         if start is not None:
             taken = await start.matter.meter.take_rows([(each.charges, each.sid) for each in chosen])
             start.matter.meter.watched_rows(taken)
-        await self._plan([each.key for each in chosen[:taken]])
+        await self._plan([each.row.key for each in chosen[:taken]])
         self.place = replace(self.place, after=batch[-1].key.customer_id, rows=self.place.rows + taken)
         if taken < len(chosen):
             raise Stopped(refuse(self._case.decider.bundle.digest, "LIMIT_EXCEEDED"))
 
-    async def _chosen(self, batch: Sequence[Fetched]) -> list[_Chosen]:
+    async def _chosen(self, batch: Sequence[Fetched], judge: Judge = judge_rows) -> list[_Chosen]:
         start, openings = self._begun.filtered, self._openings
         if start is None:
-            chosen = [_Chosen(row.key) for row in batch if openings.may_open(row)]
+            chosen = [_Chosen(row) for row in batch if openings.may_open(row)]
             self._left_out[OUTSIDE] += len(batch) - len(chosen)
             return chosen
-        judged = await judge_rows(start.matter, batch)
+        judged = await judge(start.matter, batch)
         chosen = []
         for each, shown in zip(judged, await shown_rows(start.matter, judged, start.wanted), strict=True):
             if shown is None:
                 self._left_out[_FILTERED if each.is_allowed else each.decision.primary] += 1
             elif openings.may_open(each.row):
-                chosen.append(_Chosen(each.row.key, each.decision.charges, each.recalled.identity.sid))
+                chosen.append(_Chosen(each.row, each.decision.charges, each.recalled.identity.sid))
             else:
                 self._left_out[OUTSIDE] += 1
         return chosen

@@ -1,6 +1,7 @@
 """Who is employed, and in which roles: write, read, offboard."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from fujie.audit.entry import EntryKind
@@ -33,6 +34,9 @@ async def upsert_principal(
     """Write the whole record of a principal. Nobody writes his own, with whatever roles (promise 11).
     Who changes a record that he has read says what he has read (`expected`), so that nothing comes back that another took.
 
+    A suspension is of who wrote it last. Who changes a record that he has read leaves a suspension that he found to whom it
+    belongs; `suspended_by` of what is written is never believed.
+
     Who was offboarded stays so (OFFBOARDED_STAYS): a returner gets a new id, since an old token or an old
     grant by id must not come back to life with the person.
     """
@@ -59,7 +63,8 @@ async def upsert_principal(
             "target.training": principal.training.value,
         }
         summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
-        written = await gate.directory.upsert(principal, case.now, expected)
+        owned = replace(principal, suspended_by=_suspended_by(principal, expected, case.asker))
+        written = await gate.directory.upsert(owned, case.now, expected)
         if written.employment is State.OFFBOARDED:
             written = await gate.directory.offboard(principal.id, case.now) or written
             facts |= await _ended(case, written)
@@ -155,6 +160,14 @@ async def get_principal(
         return PrincipalReply(summary, principal)
 
     return await guarded(case, steps)
+
+
+def _suspended_by(principal: Principal, expected: Expected | None, asker: str) -> str:
+    """Return whose suspension a record holds that `asker` writes."""
+    if principal.employment is not State.SUSPENDED:
+        return ""
+    read = expected.record if expected else None
+    return read.suspended_by if read and read.employment is State.SUSPENDED else asker
 
 
 def _check_attribute(declared: FactType | None, value: AttributeValue) -> None:

@@ -161,11 +161,11 @@ class _Run:
         until = clock.monotonic() + SCAN_S
         coming = asyncio.ensure_future(filling.chunk())
         try:
-            while (ready := await self._next(coming, matter)) is not None:
+            while (ready := await self._next(filling, coming, matter)) is not None:
                 if filling.is_stale(ready):  # behind a slow reader
                     filling.give_back(ready)
                     coming = asyncio.ensure_future(filling.chunk())
-                    if (ready := await self._next(coming, matter)) is None:
+                    if (ready := await self._next(filling, coming, matter)) is None:
                         return
                 coming = asyncio.ensure_future(filling.chunk())
                 looked = clock.monotonic()
@@ -180,11 +180,15 @@ class _Run:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)
 
-    async def _next(self, coming: "asyncio.Future[Ready | None]", matter: Matter) -> Ready | None:
-        """Return what comes, once the asker was looked at; None where nothing does, or the store is to be read anew."""
+    async def _next(
+        self, filling: Filling, coming: "asyncio.Future[Ready | None]", matter: Matter
+    ) -> Ready | None:
+        """Return what comes, enrolled, once the asker was looked at; None where nothing does, or the store is to be read
+        anew."""
         while not (await asyncio.wait({coming}, timeout=TICK_S))[0]:
             await self._renew()
-        ready = coming.result()
+        if (ready := coming.result()) is not None:
+            ready = await filling.enrolled(ready, self._start.asked.max_rows - self._place.rows)
         await self._renew()
         self._is_over = self._is_whole = ready is None
         return ready if matter.decides_like(self._matter) else None

@@ -5,13 +5,15 @@ every chunk but the last holds as many rows as a chunk does, whoever was left ou
 `SEARCH_S`, what was found leaves: how far a search comes in a second depends on the load, and waiting for ever is no answer.
 
 Rows that waited are asked about again in the ledger before they leave; who does not leave then makes room for others.
+Nobody is enrolled to look at him: only who is about to leave is, and is decided on once more behind that.
 """
 
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fujie.decision.mask import Shown
-from fujie.flows.export_rows import Judged, Matter, judge_rows, shown_rows
+from fujie.flows.export_rows import Judge, Judged, Matter, judge_leaving, judge_rows, shown_rows
 from fujie.model.predicate import Predicate
 from fujie.model.record import Fetched
 
@@ -101,44 +103,46 @@ class Filling:
         self._left_out = [*ready.left_out, *(replace(e, before=e.before + taken) for e in self._left_out)]
         self._rows = [*ready.rows, *self._rows]
 
+    async def enrolled(self, ready: Ready, room: int) -> Ready:
+        """Return the chunk with its first `room` rows enrolled, and without those who may not leave any more.
+
+        Raises:
+            LedgerError: somebody could not be enrolled, or not be decided on.
+
+        """
+        while not all(row.judged.is_enrolled for row in ready.rows[:room]):
+            first = await self._seen([row.judged.row for row in ready.rows[:room]], judge_leaving)
+            rows, left_out = _merged([*first, *ready.rows[room:]], ready.left_out)
+            ready = replace(ready, rows=rows, left_out=left_out)
+        return ready
+
     async def _add(self, batch: Sequence[Fetched]) -> None:
-        judged, shown, at = await self._seen(batch)
-        for each, values in zip(judged, shown, strict=True):
-            self._put(each, values, at)
+        for seen in await self._seen(batch, judge_rows):
+            if isinstance(seen, Row):
+                self._rows.append(seen)
+            else:
+                self._left_out.append(LeftOut(len(self._rows), seen))
         self._after = batch[-1].key.customer_id if batch else self._after
 
     async def _renew(self) -> None:
         """Ask the ledger again about the rows that waited."""
         if not self._has_old(self._rows):
             return
-        rows, left_out = self._rows, self._left_out
-        judged, shown, at = await self._seen([row.judged.row for row in rows])
-        self._rows, self._left_out = [], []
-        places = iter(left_out)
-        waiting = next(places, None)
-        for number, (each, values) in enumerate(zip(judged, shown, strict=True)):
-            while waiting is not None and waiting.before <= number:
-                self._left_out.append(replace(waiting, before=len(self._rows)))
-                waiting = next(places, None)
-            self._put(each, values, at)
-        while waiting is not None:
-            self._left_out.append(replace(waiting, before=len(self._rows)))
-            waiting = next(places, None)
+        seen = await self._seen([row.judged.row for row in self._rows], judge_rows)
+        self._rows, self._left_out = _merged(seen, self._left_out)
 
-    async def _seen(
-        self, rows: Sequence[Fetched]
-    ) -> tuple[Sequence[Judged], Sequence[Mapping[str, Shown] | None], float]:
+    async def _seen(self, rows: Sequence[Fetched], judge: Judge) -> list[Row | str]:
+        """Return each row as it leaves, or the reason why it does not."""
         matter = self._matter()
         at = matter.case.gate.clock.monotonic()
-        judged = await judge_rows(matter, rows)
-        return judged, await shown_rows(matter, judged, self._wanted), at
-
-    def _put(self, judged: Judged, shown: Mapping[str, Shown] | None, at: float) -> None:
-        if shown is not None:
-            self._rows.append(Row(judged, shown, at))
-        else:
-            reason = FILTERED if judged.is_allowed else judged.decision.primary
-            self._left_out.append(LeftOut(len(self._rows), reason))
+        judged = await judge(matter, rows)
+        shown = await shown_rows(matter, judged, self._wanted)
+        return [
+            (FILTERED if each.is_allowed else each.decision.primary)
+            if values is None
+            else Row(each, values, at)
+            for each, values in zip(judged, shown, strict=True)
+        ]
 
     def _cut(self) -> Ready:
         """Take a chunk off what was gathered. Behind the last row of a full one nothing counts yet: it is not known whether
@@ -158,3 +162,16 @@ class Filling:
     def _has_old(self, rows: Sequence[Row]) -> bool:
         """Tell whether the ledger was asked about any of them too long ago: the first one has waited longest."""
         return bool(rows) and self._matter().case.gate.clock.monotonic() - rows[0].at > STALE_S
+
+
+def _merged(seen: Sequence[Row | str], left_out: Sequence[LeftOut]) -> tuple[list[Row], list[LeftOut]]:
+    """Return the rows of which some do not leave any more, and with these who was left out between them."""
+    rows, out, waiting = list[Row](), list[LeftOut](), deque(left_out)
+    for number, each in enumerate(seen):
+        while waiting and waiting[0].before <= number:
+            out.append(replace(waiting.popleft(), before=len(rows)))
+        if isinstance(each, Row):
+            rows.append(each)
+        else:
+            out.append(LeftOut(len(rows), each))
+    return rows, out + [replace(each, before=len(rows)) for each in waiting]

@@ -2,14 +2,15 @@
 
 1. What is one for all rows: the plan, the asker with the facts that are known of him now. `matter_of`.
 2. Identities, consents and opt-outs of all customers of a batch, by few statements.
-3. For each row its facts and the decision; customers of whom the facts say the same are decided once.
+3. For each row its facts and the decision; customers of whom the facts say the same are decided once. To look enrols
+   nobody; who is about to leave is enrolled and judged again.
 4. What an allowed row shows; whether it passes the filter, which sees that and nothing else.
 
 The work is cut into slices, between which others have their turn.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -59,6 +60,11 @@ class Judged(NamedTuple):
     def is_allowed(self) -> bool:
         """Tell whether it may leave."""
         return self.decision.effect is Effect.ALLOW
+
+    @property
+    def is_enrolled(self) -> bool:
+        """Tell whether the ledger has its customer: before that it may not leave."""
+        return self.recalled.identity.sid != ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +145,35 @@ def renewed(before: Matter, case: Case, principal: Principal) -> Matter | Decisi
     return closed or Matter(case, plan, principal, asker, meter)
 
 
+Judge = Callable[[Matter, Sequence[Fetched]], Awaitable[list[Judged]]]
+"""`judge_rows` or `judge_leaving`."""
+
+
 async def judge_rows(matter: Matter, rows: Sequence[Fetched]) -> list[Judged]:
-    """Decide on at most 1,000 rows of the store, in their order; nothing is taken from any limit.
+    """Decide on at most 1,000 rows of the store, in their order; nothing is taken from any limit, and nobody is enrolled:
+    to look through a store leaves no trace of its customers. Who is not known to the ledger yet has the sid "".
 
     Raises:
         LedgerError: what the decision needs could not be read.
 
     """
+    return await _decided(matter, rows, enrol=False)
+
+
+async def judge_leaving(matter: Matter, rows: Sequence[Fetched]) -> list[Judged]:
+    """Do what `judge_rows` does for rows that are about to leave: their customers are enrolled first.
+
+    Raises:
+        LedgerError: what the decision needs could not be read, or nobody be enrolled.
+
+    """
+    return await _decided(matter, rows, enrol=True)
+
+
+async def _decided(matter: Matter, rows: Sequence[Fetched], *, enrol: bool) -> list[Judged]:
     case = matter.case
-    outbox = sending_of(case.gate).outbox
-    told = await outbox.recall_many(
-        [refs_of(row) for row in rows], case.request.purpose, case.gate.clock.now()
-    )
+    outbox, refs = sending_of(case.gate).outbox, [refs_of(row) for row in rows]
+    told = await outbox.recall_many(refs, case.request.purpose, case.gate.clock.now(), enrol=enrol)
     case.watch.lap("ledger")
     judged: list[Judged] = []
     for at in range(0, len(rows), SLICE):
@@ -166,7 +189,8 @@ async def shown_rows(
     """Return what each row shows; None for one that was refused, or does not pass the filter `wanted`.
 
     A filter never sees what the asker does not: it is evaluated on what is shown, and a row whose own decision does not
-    reveal all that it reads does not pass.
+    reveal all that it reads does not pass. So no sid moves it. Dates of who is not enrolled are shifted as nobody's: what
+    is shown of him is good for the filter alone.
     """
     tokeniser = matter.case.gate.tokeniser
     reads = fields_of(wanted)

@@ -67,7 +67,7 @@ async def _employed(
         await known_principal(gate, principal_id, "id")
         facts: dict[str, Known] = {"target.principal": principal_id, "target.employment": employment.value}
         summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
-        principal = await gate.directory.employ(principal_id, employment, case.now)
+        principal = await gate.directory.employ(principal_id, employment, case.now, case.asker)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
         if not opens:

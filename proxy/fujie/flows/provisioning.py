@@ -2,7 +2,8 @@
 
 Whoever provisions is a service of the directory: its roles and grants decide, its entries tell, and SELF_PROMOTION,
 LAST_ADMINISTRATOR and OFFBOARDED_STAYS hold for it too. It sees and changes employees alone, never services. The only roles
-that it gives and takes are those that `scim.groups` maps; every other role of somebody stays.
+that it gives and takes are those that `scim.groups` maps; every other role of somebody stays. It reinstates only whom it has
+suspended itself: providers say `active: true` of everybody in every full sync, whatever a security officer decided.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -79,13 +80,14 @@ class Provisioner:
 
     async def change(self, principal_id: str, change: Change, *, is_inactive: bool = False) -> Principal:
         """Change the record of an employee as it is then: of what others change at the same time, nothing is lost. Who is
-        said to be inactive leaves where the settings say so, also who is suspended already."""
+        said to be inactive leaves where the settings say so, also who is suspended already. Whom another suspended stays so, and
+        the record that is returned says it."""
         for _ in range(_TRIES):
             known = await self.person(principal_id)
             if is_inactive and self._settings.offboards:
                 await self.leave(principal_id)
-                return replace(known, employment=State.OFFBOARDED, roles=frozenset())
-            changed = change(known)
+                return replace(known, employment=State.OFFBOARDED, roles=frozenset(), suspended_by="")
+            changed = self._still_suspended(known, change(known))
             if changed == known:
                 return known
             try:
@@ -94,6 +96,13 @@ class Provisioner:
                 if error.code != "PRINCIPAL_CHANGED":
                     raise
         raise RequestError(code="PRINCIPAL_CHANGED", field="id")
+
+    def _still_suspended(self, known: Principal, changed: Principal) -> Principal:
+        """Return a change without the end of a suspension that is another's, or nobody knows whose."""
+        is_own = known.suspended_by == self._settings.principal
+        if known.employment is State.SUSPENDED and not is_own:
+            return replace(changed, employment=State.SUSPENDED)
+        return changed
 
     async def leave(self, principal_id: str) -> None:
         """Offboard an employee."""

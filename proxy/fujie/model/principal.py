@@ -19,6 +19,9 @@ class Principal:
 
     A VALID training is LAPSED from `training_until` on, and who is to leave is OFFBOARDED from `offboard_at` on (or was then):
     `as_of` says so, by the clock alone. `devices` are ids of managed devices, which must be wiped then.
+
+    `suspended_by` is the principal who suspended this one: empty when it is not SUSPENDED, and for a suspension that is older
+    than the field (migration 0012), which counts as a person's.
     """
 
     id: str
@@ -31,12 +34,13 @@ class Principal:
     training_until: datetime | None = None
     offboard_at: datetime | None = None
     devices: tuple[str, ...] = ()
+    suspended_by: str = ""
 
     def as_of(self, now: datetime) -> "Principal":
         """Return who this is at `now`: without roles from the very moment of an offboarding, and with a lapsed training."""
         found = self
         if self.offboard_at is not None and now >= self.offboard_at:
-            found = replace(found, employment=State.OFFBOARDED, roles=frozenset())
+            found = replace(found, employment=State.OFFBOARDED, roles=frozenset(), suspended_by="")
         if self.training is State.VALID and self.training_until is not None and now >= self.training_until:
             found = replace(found, training=State.LAPSED)
         return found

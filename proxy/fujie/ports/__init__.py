@@ -329,9 +329,11 @@ class Directory(Protocol):
         """
         ...
 
-    async def employ(self, principal_id: str, employment: State, now: datetime) -> Principal | None:
-        """Set employment to SUSPENDED, or to ACTIVE, which also calls off an offboarding that is not due yet; None when
-        unknown. Raises like `upsert`."""
+    async def employ(
+        self, principal_id: str, employment: State, now: datetime, by: str
+    ) -> Principal | None:
+        """Set employment to SUSPENDED `by` that principal, or to ACTIVE, which also calls off an offboarding that is not due
+        yet; None when unknown. Raises like `upsert`."""
         ...
 
     async def leaving(self, now: datetime) -> Principal | None:

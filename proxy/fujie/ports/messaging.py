@@ -149,10 +149,11 @@ class Outbox(Protocol):
         ...
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
     ) -> Recollection:
         """Return for each customer, given by all of their refs, what `Ledger.recall`, `Ledger.suppressions` and the
-        messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known."""
+        messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known. Unless
+        it may `enrol`, it writes nothing, and tells of each what it would if it enrolled him alone, under the sid ""."""
         ...
 
     async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:

@@ -78,7 +78,7 @@ OFFBOARDING_STATE_OUTSTANDING: OffboardingState
 OFFBOARDING_STATE_OVERDUE: OffboardingState
 
 class Principal(_message.Message):
-    __slots__ = ("id", "kind", "roles", "department", "employment", "training", "attributes", "training_until", "offboard_at", "devices")
+    __slots__ = ("id", "kind", "roles", "department", "employment", "training", "attributes", "training_until", "offboard_at", "devices", "suspended_by")
     ID_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,7 @@ class Principal(_message.Message):
     TRAINING_UNTIL_FIELD_NUMBER: _ClassVar[int]
     OFFBOARD_AT_FIELD_NUMBER: _ClassVar[int]
     DEVICES_FIELD_NUMBER: _ClassVar[int]
+    SUSPENDED_BY_FIELD_NUMBER: _ClassVar[int]
     id: str
     kind: PrincipalKind
     roles: _containers.RepeatedScalarFieldContainer[str]
@@ -99,7 +100,8 @@ class Principal(_message.Message):
     training_until: _timestamp_pb2.Timestamp
     offboard_at: _timestamp_pb2.Timestamp
     devices: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., roles: _Optional[_Iterable[str]] = ..., department: _Optional[str] = ..., employment: _Optional[_Union[Employment, str]] = ..., training: _Optional[_Union[Training, str]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., training_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offboard_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., devices: _Optional[_Iterable[str]] = ...) -> None: ...
+    suspended_by: str
+    def __init__(self, id: _Optional[str] = ..., kind: _Optional[_Union[PrincipalKind, str]] = ..., roles: _Optional[_Iterable[str]] = ..., department: _Optional[str] = ..., employment: _Optional[_Union[Employment, str]] = ..., training: _Optional[_Union[Training, str]] = ..., attributes: _Optional[_Union[_struct_pb2.Struct, _Mapping]] = ..., training_until: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., offboard_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., devices: _Optional[_Iterable[str]] = ..., suspended_by: _Optional[str] = ...) -> None: ...
 
 class UpsertPrincipalRequest(_message.Message):
     __slots__ = ("principal", "context")

@@ -137,8 +137,15 @@ class Enrolment:
             plain = await self._plain(customers, digests, every)
             odd = {n: self._aliases(customers[n]) for n, identity in enumerate(plain) if identity is None}
             links = await self._links(list({digest for each in odd.values() for digest in each}))
-        found = dict(zip(odd, await self._whole(list(odd.values()), links), strict=True))
+        whole = await self._whole([(each, _links_of(each, links)) for each in odd.values()])
+        found = dict(zip(odd, whole, strict=True))
         return Group(marker, [each or found[n] for n, each in enumerate(plain)], digests, bool(lacking))
+
+    async def look(self, customers: Sequence[Sequence[CustomerRef]]) -> list[Identity]:
+        """Return who each would be if it were enrolled, without writing; who is not known yet has the sid ""."""
+        people = [self._aliases(refs) for refs in customers]
+        links = await self._links(list({digest for each in people for digest in each}))
+        return await self._whole([(each, _expected(each, _links_of(each, links))) for each in people])
 
     async def marker(self) -> int:
         """Return the last change. Read before all else: what is written between the two is higher, and is seen or not."""
@@ -207,13 +214,11 @@ class Enrolment:
         # Here and not in the statement, where it would invite the scan of all aliases of the key.
         return {pair: start for version, pair, start in rows if version == self._subjects.key_version}
 
-    async def _whole(
-        self, customers: Sequence[Mapping[bytes, Alias]], links: Mapping[bytes, list[_Row]]
-    ) -> list[Identity]:
-        """Return who they are, with everybody who counts for them."""
+    async def _whole(self, customers: Sequence[tuple[Mapping[bytes, Alias], list[Link]]]) -> list[Identity]:
+        """Return who they are by their aliases and the links of these, with everybody who counts for them."""
         found = []
-        for aliases in customers:
-            one = identity_of(list(aliases), _links_of(aliases, links))
+        for aliases, links in customers:
+            one = identity_of(list(aliases), links)
             if one is None:
                 raise LedgerError("a customer that was enrolled is not there")
             found.append(one)
@@ -276,6 +281,17 @@ def _links_of(aliases: Iterable[bytes], links: Mapping[bytes, list[_Row]]) -> li
     """Return the links of some references in the order in which they were made."""
     rows = sorted((row for digest in aliases for row in links.get(digest, ())), key=lambda row: row[5])
     return [Link(bytes(row[0]), row[1], row[2], row[3], bool(row[4])) for row in rows]
+
+
+def _expected(aliases: Mapping[bytes, Alias], links: list[Link]) -> list[Link]:
+    """Return the links as they would be behind an enrolment: of somebody new with those that he would get.
+
+    Else a number would lead to who has it already, and what that one agreed to would count for the new one.
+    """
+    if people_of(next(iter(aliases)), links):
+        return links
+    new = [entry for entry in joining(aliases.values(), "", links) if not is_full(entry, links)]
+    return links + [Link(each.digest, "", each.kind, None, has_number(each.digest, links)) for each in new]
 
 
 def _with(identity: Identity, more: Mapping[str, set[tuple[int, str]]]) -> Identity:

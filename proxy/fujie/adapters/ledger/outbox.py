@@ -49,10 +49,10 @@ class SQLOutbox:
         return (await self._enrolment.enrol([(ref,) for ref in refs], now)).identities
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
-        return await self._recollections.recall_many(customers, purpose, now)
+        return await self._recollections.recall_many(customers, purpose, now, enrol=enrol)
 
     async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:
         """See `ports.messaging.Outbox.create_campaign`."""

@@ -39,6 +39,7 @@ def _decoded(row: tuple[Any, ...]) -> Principal:
         training_until=_moment(row[7]),
         offboard_at=_moment(row[8]),
         devices=tuple(json.loads(row[9])),
+        suspended_by=row[10],
     )
 
 
@@ -82,12 +83,13 @@ def _values(principal: Principal) -> dict[str, object]:
         "training_until": _micros(principal.training_until),
         "offboard_at": _micros(principal.offboard_at),
         "devices": json.dumps(principal.devices),
+        "suspended_by": principal.suspended_by,
     }
 
 
 _COLUMNS = (
     table.c.id, table.c.kind, table.c.roles, table.c.department, table.c.employment, table.c.training, table.c.attributes,
-    table.c.training_until, table.c.offboard_at, table.c.devices,
+    table.c.training_until, table.c.offboard_at, table.c.devices, table.c.suspended_by,
 )  # fmt: skip
 _BY_ID = Query(sa.select(*_COLUMNS).where(table.c.id == sa.bindparam("id")), _principal)
 
@@ -205,7 +207,9 @@ class Principals:
 
         return await self._database.write(work)
 
-    async def employ(self, principal_id: str, employment: State, now: datetime) -> Principal | None:
+    async def employ(
+        self, principal_id: str, employment: State, now: datetime, by: str
+    ) -> Principal | None:
         """See `ports.Directory.employ`."""
 
         def work(connection: Connection) -> Principal | None:
@@ -213,7 +217,8 @@ class Principals:
                 if known.as_of(now).employment is State.OFFBOARDED:
                     raise RequestError(code="OFFBOARDED_STAYS", field="id")
                 ends = None if employment is State.ACTIVE else known.offboard_at
-                changed = replace(known, employment=employment, offboard_at=ends)
+                whose = by if employment is State.SUSPENDED else ""
+                changed = replace(known, employment=employment, offboard_at=ends, suspended_by=whose)
                 _write(connection, changed, now, is_leaving=ends is not None)
                 return changed.as_of(now)
             return None
@@ -232,9 +237,8 @@ class Principals:
                     leaves = replace(known, offboard_at=ends)
                 else:
                     since = known.offboard_at if known.offboard_at and known.offboard_at <= now else now
-                    leaves = replace(
-                        known, employment=State.OFFBOARDED, roles=frozenset(), offboard_at=since
-                    )
+                    gone = replace(known, employment=State.OFFBOARDED, roles=frozenset())
+                    leaves = replace(gone, offboard_at=since, suspended_by="")
                 _write(connection, leaves, now, is_leaving=True)
                 return leaves
             return None

@@ -18,7 +18,7 @@ from fujie.adapters.ledger.database import Database, Query, members, one_of, pad
 from fujie.adapters.ledger.enrolment import MOST_TOGETHER, Enrolment
 from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.outbox_tables import IS_ASKING, message
-from fujie.adapters.ledger.plain import Asked, plain
+from fujie.adapters.ledger.plain import Asked, Plain, plain
 from fujie.adapters.ledger.suppressions import standing
 from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
@@ -61,7 +61,7 @@ class Recollections:
         self._enrolment = enrolment
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
         since = to_micros(now - LATELY)
@@ -73,20 +73,35 @@ class Recollections:
             odd = [place for place in range(len(customers)) if place not in found.known]
             if not odd:
                 break
-            group = await self._enrolment.enrol([customers[place] for place in odd], now)
+            unknown = [customers[place] for place in odd]
+            if not enrol:
+                others = dict(zip(odd, await self._enrolment.look(unknown), strict=True))
+                break
+            group = await self._enrolment.enrol(unknown, now)
             others = dict(zip(odd, group.identities, strict=True))
             if not group.is_new:
                 break  # else we wrote behind the marker ourselves
+        return Recollection(marker, await self._told(customers, found, others, purpose, since))
+
+    async def _told(
+        self,
+        customers: Sequence[Sequence[CustomerRef]],
+        found: Plain,
+        others: Mapping[int, Identity],
+        purpose: str,
+        since: int,
+    ) -> list[Recalled]:
+        """Return what is known of all: of the plain ones, and of `others`, by place."""
         known = found.known
         said = await self._said(others, purpose)
-        known.update({place: Recalled(others[place], said[place], (), ()) for place in odd})
-        closed = await self._closed({place: known[place].identity for place in [*found.closed, *odd]})
-        reached = {place: known[place].identity for place in [*found.reached, *odd]}
+        known.update({place: Recalled(others[place], said[place], (), ()) for place in others})
+        closed = await self._closed({place: known[place].identity for place in [*found.closed, *others]})
+        reached = {place: known[place].identity for place in [*found.reached, *others]}
         got = await self._got(reached, customers, since)
         for place in closed.keys() | got.keys():
             suppressions, sent = closed.get(place, ()), got.get(place, ())
             known[place] = known[place]._replace(suppressions=suppressions, sent=sent)
-        return Recollection(marker, [known[place] for place in range(len(customers))])
+        return [known[place] for place in range(len(customers))]
 
     def _plainly_named(self, customers: Sequence[Sequence[CustomerRef]]) -> Iterator[Asked]:
         """Yield those given by a store key and, perhaps, a number: nearly all who have a row."""

@@ -251,6 +251,7 @@ principal = sa.Table(
     instant("offboard_at", nullable=True),
     sa.Column("devices", sa.Text, nullable=False, server_default="[]"),
     sa.Column("is_leaving", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("suspended_by", sa.Text, nullable=False, server_default=""),
 )
 """`is_administrator` follows from `roles` at every write, so that promise 11 is one index probe. From `offboard_at` on somebody
 is OFFBOARDED whatever `employment` says; `training_until` ends a VALID training likewise. `is_leaving` holds from when an

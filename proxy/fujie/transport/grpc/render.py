@@ -274,6 +274,7 @@ def directory_record(given: Principal) -> directory_v1.Principal:
         training_until=stamp(given.training_until) if given.training_until else None,
         offboard_at=stamp(given.offboard_at) if given.offboard_at else None,
         devices=given.devices,
+        suspended_by=given.suspended_by,
     )
 
 

@@ -177,6 +177,22 @@ async def test_who_goes_back_to_a_build_without_exports_loses_no_customer(url: s
     assert await within(url, execute("SELECT * FROM export_member")) == []
 
 
+async def test_who_was_suspended_by_an_earlier_build_is_suspended_by_nobody_in_particular(url: str) -> None:
+    """No provisioner finds its own id there, so that only a person lifts it."""
+    await within(url, lambda connection: command.upgrade(migration_config(connection), "0011"))
+    row = """INSERT INTO principal (id, kind, roles, department, employment, training, attributes, is_administrator, updated_at,
+        change_seq) VALUES ('li.na', 'EMPLOYEE', '["support"]', '', 'SUSPENDED', 'NONE', '{}', false, 1, 1)"""
+    await within(url, execute(row))
+    await upgrade(url)
+    read = "SELECT id, employment, suspended_by FROM principal"
+    assert await within(url, execute(read)) == [("li.na", "SUSPENDED", "")]
+    await within(url, execute("UPDATE principal SET suspended_by = 'idp'"))
+    await within(url, lambda connection: command.downgrade(migration_config(connection), "0011"))
+    assert await within(url, execute("SELECT id, employment FROM principal")) == [("li.na", "SUSPENDED")]
+    await upgrade(url)
+    assert await within(url, execute(read)) == [("li.na", "SUSPENDED", "")]
+
+
 async def test_a_current_ledger_keeps_its_counter(url: str) -> None:
     await upgrade(url)
     await within(url, execute("UPDATE change_counter SET value = 41"))

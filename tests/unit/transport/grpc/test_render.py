@@ -23,6 +23,7 @@ from fujie.model.vocabulary import (
     PRINCIPAL_KINDS,
     TRAINING_STATES,
     Effect,
+    State,
 )
 from fujie.transport.grpc import parse, render
 from fujie.v1 import consent_service_pb2 as consent_v1
@@ -134,6 +135,15 @@ def test_a_principal_parses_back_to_itself(kind: str, employment: str, training:
     wire = render.upserted(PrincipalReply(ALLOWED, known)).principal
     assert list(wire.roles) == ["a", "b"]
     assert known == parse.upserted(directory_v1.UpsertPrincipalRequest(principal=wire))[1]
+
+
+def test_who_suspended_is_told_and_never_believed() -> None:
+    known = Principal("li.na", employment=State.SUSPENDED, suspended_by="officer")
+    for answer in (render.principal, render.upserted, render.offboarded):
+        assert answer(PrincipalReply(ALLOWED, known)).principal.suspended_by == "officer"
+    wire = render.directory_record(known)
+    read = parse.upserted(directory_v1.UpsertPrincipalRequest(principal=wire))[1]
+    assert (read.employment, read.suspended_by) == (State.SUSPENDED, "")
 
 
 def test_an_explanation_carries_every_rule_and_clause() -> None:
