@@ -23,6 +23,7 @@ from google.protobuf.message import Message
 
 from abuse.methods import METHODS, ON_THE_WIRE, about
 from abuse.target import (
+    ACKNOWLEDGE,
     ADD_RECIPIENTS,
     ADD_SUPPRESSION,
     APPROVALS,
@@ -39,13 +40,16 @@ from abuse.target import (
     GET_EXPORT,
     GET_MESSAGE,
     GET_PROCESSOR,
+    GET_REPLY,
     GET_REQUEST,
     LOOKUP,
+    MARK_REPLY,
     MERGE,
     OFFBOARD,
     OPEN_EXPORT,
     PAUSE,
     RECORD,
+    REINSTATE,
     REJECT,
     REMOVE_SUPPRESSION,
     RESOLVE,
@@ -58,8 +62,10 @@ from abuse.target import (
     SPLIT,
     START,
     SUPPRESSIONS,
+    SUSPEND,
     TEXT,
     TRACE,
+    TRANSFER,
     UPSERT,
     UPSERT_PROCESSOR,
     WATCH,
@@ -390,6 +396,12 @@ def leave_no_room(told: Told) -> None:
         told.secrets += [str(value) for value in dict(shown).values()]
         told.call("hastier", BATCH, batch(by_id(name)))
     told.call("hastier", BATCH, batch(*map(by_id, CUSTOMERS)))
+    told.call("chief", SUSPEND, directory_v1.SuspendPrincipalRequest(id="hastier"))
+    told.call("chief", REINSTATE, directory_v1.ReinstatePrincipalRequest(id="hastier"))
+    hand_over: Any = {"from": "hastier", "to": "agent"}
+    raw = told.call("chief", TRANSFER, directory_v1.TransferCustomersRequest(**hand_over))
+    order = directory_v1.TransferCustomersResponse.FromString(raw).order
+    told.call("chief", ACKNOWLEDGE, directory_v1.AcknowledgeOrderRequest(order=order))
 
 
 def misfortunes(told: Told) -> None:
@@ -528,7 +540,8 @@ def test_every_method_and_every_misfortune_was_part_of_the_search(
     searched: tuple[Told, dict[str, bytes]],
 ) -> None:
     told, found = searched
-    assert told.allowed == ON_THE_WIRE
+    # A reply comes by a provider's callback, which this site has none of; test_reply_queue.py looks for its words.
+    assert told.allowed == ON_THE_WIRE - {GET_REPLY, MARK_REPLY}
     assert {
         "NO_GRANT", "CONSENT_MISSING", "CUSTOMER_OPTED_OUT", "LIMIT_EXCEEDED", "PHONE_INVALID", "ARGUMENT_INVALID",
         "UNKNOWN_PURPOSE", "UNKNOWN_STORE", "UNKNOWN_FIELD", "CUSTOMER_NOT_FOUND", "PROMPT_INVALID", "TEXT_INVALID",

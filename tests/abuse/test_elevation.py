@@ -26,11 +26,14 @@ from abuse.target import (
     EVENTS,
     EXPIRING,
     EXPLAIN,
+    EXPORT,
     EXPORT_EVIDENCE,
+    EXPORTS,
     GET_APPROVAL,
     GET_BUNDLE,
     GET_CAMPAIGN,
     GET_CONSENT,
+    GET_EXPORT,
     GET_MESSAGE,
     GET_OFFBOARDING,
     GET_PRINCIPAL,
@@ -43,6 +46,7 @@ from abuse.target import (
     MARK_REPLY,
     MERGE,
     OFFBOARD,
+    OPEN_EXPORT,
     PAUSE,
     PROCESSORS,
     RECORD,
@@ -53,6 +57,7 @@ from abuse.target import (
     REQUESTS,
     RESOLVE,
     REVOKE,
+    REVOKE_EXPORT,
     SCREEN,
     SEARCH,
     SEND,
@@ -62,6 +67,7 @@ from abuse.target import (
     START,
     SUPPRESSIONS,
     SUSPEND,
+    TRACE,
     TRANSFER,
     UPSERT,
     UPSERT_PROCESSOR,
@@ -190,19 +196,25 @@ MAY: dict[str, set[str]] = {
         UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE, SUSPEND, REINSTATE, TRANSFER, GET_OFFBOARDING,
         ACKNOWLEDGE,
     },
-    "agent": {LOOKUP, BATCH} | OF_CAMPAIGNS,
+    # A small list of one's own customers is granted; the honest request for one is for another purpose than a marketer's.
+    "agent": {LOOKUP, BATCH, EXPORT, OPEN_EXPORT} | OF_CAMPAIGNS,
     # Look-ups for marketing, and by id; the honest ones are for another purpose.
-    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN} | OF_CAMPAIGNS,
+    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN, OPEN_EXPORT} | OF_CAMPAIGNS,
     "desk": OFFICERS,
     "officer": OFFICERS
-    | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS}
+    | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS, GET_OFFBOARDING}
     | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES, REPLIES, GET_REPLY, MARK_REPLY},
     "searcher": {SEARCH},
-    "compliance": {GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
+    "compliance": {
+        GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS,
+        GET_EXPORT, EXPORTS, REVOKE_EXPORT,
+    },
     "sender": {
         SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN,
     },
     "registrar": {UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
+    "exporter": {EXPORT, OPEN_EXPORT},
+    "auditor": {TRACE, EXPLAIN, GET_BUNDLE},
     "nobody": set(),
 }  # fmt: skip
 

@@ -503,6 +503,7 @@ async def test_a_text_with_variables_and_a_store_that_nobody_configured_are_refu
     assert code(await query(house.gate, await drafted(house.gate), store="other")) == "UNKNOWN_STORE"
 
 
+@pytest.mark.soak
 async def test_twenty_thousand_rows_are_read_in_constant_memory(house: House, tmp_path: Path) -> None:
     create_store(tmp_path / "large.db", 20_000)
     house = able(house, SENDS_TO_EAST)

@@ -55,7 +55,7 @@ def test_an_ordinary_message_has_every_fact_but_whether_it_is_in_a_campaign() ->
         "message.links": State.LISTED, "message.findings": (), "message.concerns": (), "message.personal_data": (),
         "message.variables_fit": True,
     }  # fmt: skip
-    assert {*found.facts, "message.in_campaign"} == {
+    assert {*found.facts, "message.in_campaign", "message.asks"} == {
         name for name in BUILT_IN_FACTS if name.startswith("message.")
     }
 

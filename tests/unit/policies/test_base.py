@@ -18,7 +18,7 @@ from fujie.decision.facts import Raw, derive
 from fujie.decision.plan import Plan, Planner, rule_set, rules_of
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.decision import Decision
-from fujie.model.facts import EXHAUSTED, Facts, Unknown, UnknownWhy
+from fujie.model.facts import APPROVED, EXHAUSTED, USAGE, Facts, Unknown, UnknownWhy
 from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.suppression import Suppression, SuppressionScope
@@ -32,6 +32,7 @@ NOW = datetime(2026, 11, 20, 10, tzinfo=ZONE)
 NIGHT = NOW.replace(hour=3)
 SID = "sid-1"
 NOT_KNOWN = Unknown(UnknownWhy.NULL)
+AS_USUAL = dict.fromkeys(USAGE, State.WITHIN)
 
 EAST = Principal("agent", roles=frozenset({"support"}), department="east", training=State.VALID)
 WEST = replace(EAST, department="west")
@@ -72,6 +73,18 @@ def marketing(*fields: str, **more: object) -> Request:
     return ask("marketing", "consent", *fields, **more)
 
 
+def call_backs(*fields: str, **more: object) -> Request:
+    return care(*fields, action=Action.EXPORT, rows=24, **more)
+
+
+def audience(*fields: str, **more: object) -> Request:
+    return marketing(*fields, action=Action.EXPORT, rows=24, **more)
+
+
+def cases(*fields: str, rows: int = 24, **more: object) -> Request:
+    return ask("fraud_prevention", "legal_duty", *fields, action=Action.EXPORT, rows=rows, **more)
+
+
 def consent(kind: str, *, explicit: bool = True, separate: bool = False, days_ago: int = 1) -> ConsentEvent:
     when = NOW - timedelta(days=days_ago)
     return ConsentEvent(
@@ -89,7 +102,10 @@ def consent(kind: str, *, explicit: bool = True, separate: bool = False, days_ag
 
 @dataclass(frozen=True)
 class Case:
-    """`steps` is field to step or `withheld`; it is empty when the outcome is a refusal. `gap` lists facts made Unknown."""
+    """`steps` is field to step or `withheld`; it is empty when the outcome is a refusal. `gap` lists facts made Unknown.
+
+    `unusual` lists the facts of usage that are EXCEEDED; the others are WITHIN.
+    """
 
     claim: str
     who: Principal
@@ -102,6 +118,7 @@ class Case:
     at: datetime = NOW
     gap: tuple[str, ...] = ()
     opt_outs: tuple[SuppressionScope, ...] = ()
+    unusual: tuple[str, ...] = ()
 
 
 GIVEN = (consent("given"),)
@@ -197,14 +214,51 @@ CASES = (
     Case("finance sees the end of a card", FINANCE, ask("payment", "contract", "name", "bank_card"), (),
          {"name": "keep(1,0)", "bank_card": "keep(0,4)"}),
     Case("finance has no other purpose", FINANCE, care("phone"), ("NO_GRANT",)),
-    # Exports: decided, not served yet.
+    # Exports: each job's own list shows less than its look-up, and more eyes the more leaves.
     Case("a short list", EXPORTER, deliveries(24), (), {"phone": "keep(3,2)"}),
     Case("a longer one needs a second person", EXPORTER, deliveries(25), ("X_EXPORT_NEEDS_APPROVAL",)),
     Case("a long one needs two", EXPORTER, deliveries(250), ("X_EXPORT_NEEDS_APPROVAL",)),
     Case("nobody takes everybody", EXPORTER, deliveries(2500), ("X_EXPORT_TOO_LARGE",)),
-    Case("a size that is not known", EXPORTER, deliveries(1), ("FACT_MISSING",) * 3, gap=("request.rows",)),
+    Case("a size that is not known", EXPORTER, deliveries(1), ("FACT_MISSING",) * 6, gap=("request.rows",)),
     Case("exporter looks nobody up", EXPORTER, ask("order_fulfilment", "contract", "phone"), ("NO_GRANT",)),
-    Case("agent exports nothing", EAST, deliveries(1), ("NO_GRANT",)),
+    Case("agent lists no deliveries", EAST, deliveries(1), ("NO_GRANT",)),
+    Case("agent lists own customers, showing less", EAST, call_backs("name", "phone", "address", "email"), (),
+         PHONE | {"name": "keep(1,0)", "address": "withheld", "email": "withheld"}),
+    Case("agent lists no customers of others", WEST, call_backs("phone"), ("NO_GRANT",)),
+    Case("no ticket opens a list of others' customers", WEST, call_backs("phone", has_ticket=True), ("NO_GRANT",)),
+    Case("whose customer is not known is on no list", EAST, call_backs("phone"), ("NO_GRANT",), customer={"minor": 0}),
+    Case("agent lists by no phone", EAST, call_backs("phone", key_kind="phone"), ("NO_GRANT",)),
+    Case("untrained agent lists nothing", UNTRAINED, call_backs("phone"), ("X_TRAINING_MISSING",)),
+    Case("marketer lists who agreed", MARKETER, audience("name", "phone", "address", "birthday"), (),
+         {"name": "keep(1,0)", "phone": "keep(3,2)", "address": "region(city)", "birthday": "withheld"}, consent=GIVEN),
+    Case("marketer lists nobody who did not agree", MARKETER, audience("phone"), ("CONSENT_MISSING",)),
+    Case("marketer lists nobody who withdrew", MARKETER, audience("phone"), ("CONSENT_WITHDRAWN",), consent=WITHDRAWN),
+    Case("marketer lists nobody who opted out", MARKETER, audience("phone"), ("CUSTOMER_OPTED_OUT",), consent=GIVEN,
+         opt_outs=(SuppressionScope("marketing"),)),
+    Case("marketer lists by no phone", MARKETER, audience("phone", key_kind="phone"), ("NO_GRANT",), consent=GIVEN),
+    Case("marketer lists for marketing alone", MARKETER, call_backs("phone"), ("NO_GRANT",)),
+    Case("analyst lists cases as tokens", ANALYST, cases("name", "phone", "email"), (),
+         {"name": "withheld", "phone": "token", "email": "token"}),
+    Case("analyst lists by no phone", ANALYST, cases("phone", key_kind="phone"), ("NO_GRANT",)),
+    Case("analyst lists cases alone", ANALYST, call_backs("phone"), ("NO_GRANT",)),
+    Case("sensitive fields leave in no list alone", ANALYST, cases("phone", "bank_card"), ("X_EXPORT_SENSITIVE",)),
+    Case("many sensitive ones need more eyes, and the size too", ANALYST, cases("id_card", rows=25),
+         ("X_EXPORT_SENSITIVE", "X_EXPORT_NEEDS_APPROVAL")),
+    Case("sensitive ones of a size that is not known", ANALYST, cases("bank_card"), ("FACT_MISSING",) * 8,
+         gap=("request.rows",)),
+    Case("a list of fields that are not known", ANALYST, cases("phone"), ("FACT_MISSING",) * 3,
+         gap=("request.fields",)),
+    Case("more than on other days stands out", EXPORTER, deliveries(24), ("X_EXPORT_STANDS_OUT",), unusual=("usage.volume",)),
+    Case("more than others take stands out", EXPORTER, deliveries(24), ("X_EXPORT_STANDS_OUT",), unusual=("usage.peers",)),
+    Case("an hour of no other day stands out", EXPORTER, deliveries(24), ("X_EXPORT_STANDS_OUT",), unusual=("usage.hour",)),
+    Case("rows one after the other are what a list is", EXPORTER, deliveries(24), (), {"phone": "keep(3,2)"},
+         unusual=("usage.sequence",)),
+    Case("what a second person sees anyway asks him once", EXPORTER, deliveries(25), ("X_EXPORT_NEEDS_APPROVAL",),
+         unusual=("usage.volume", "usage.peers", "usage.hour")),
+    Case("a habit that is not known", EXPORTER, deliveries(24), ("FACT_MISSING",), gap=("usage.volume",)),
+    Case("peers that are not known", EXPORTER, deliveries(24), ("FACT_MISSING",), gap=("usage.peers",)),
+    Case("hours that are not known", EXPORTER, deliveries(24), ("FACT_MISSING",), gap=("usage.hour",)),
+    Case("a look-up reads no habit", EAST, care("phone"), (), PHONE, unusual=tuple(sorted(USAGE))),
     # Sensitive fields.
     Case("analyst links by token", ANALYST, ask("fraud_prevention", "legal_duty", "id_card", "bank_card", "phone"), (),
          PHONE | {"id_card": "token", "bank_card": "token"}),
@@ -257,7 +311,8 @@ def settled(case: Case) -> tuple[Plan, Facts]:
     opt_outs = [Suppression("s-1", SID, scope, NOW, NOW, "desk") for scope in case.opt_outs]
     raw = Raw(case.who, case.consent, SID, case.customer, opt_outs)
     facts = derive(bundle(), case.asks, raw, case.at, ZONE)
-    return plan, Facts({**facts.values, EXHAUSTED: (), **dict.fromkeys(case.gap, NOT_KNOWN)})
+    usage = AS_USUAL | dict.fromkeys(case.unusual, State.EXCEEDED)
+    return plan, Facts({**facts.values, **usage, EXHAUSTED: (), **dict.fromkeys(case.gap, NOT_KNOWN)})
 
 
 def decided(case: Case) -> Decision:
@@ -381,15 +436,17 @@ def test_marketing_refusal_names_article_and_remedy_in_both_languages() -> None:
 
 @pytest.mark.parametrize("action", [Action.EXPORT, Action.SEND, Action.ERASE, Action.CORRECT])
 @pytest.mark.parametrize("role", ADMINISTRATION)
-def test_nobody_exports_erases_or_corrects_for_marketing_and_marketers_alone_send(
+def test_nobody_erases_or_corrects_for_marketing_and_marketers_alone_export_and_send(
     role: str, action: Action
 ) -> None:
     request = replace(marketing("phone"), action=action)
     decision = decided(Case("", replace(EAST, roles=frozenset({role})), request, consent=GIVEN))
-    sends = (role, action) == ("marketer", Action.SEND)
     # Nobody has reviewed a message here: the guards on messages refuse what the grant opens.
-    assert decision.grants == (("sends-marketing",) if sends else ())
-    assert decision.primary == ("PROCESSOR_NOT_VALID" if sends else "NO_GRANT")
+    opened = {
+        ("marketer", Action.SEND): (("sends-marketing",), "PROCESSOR_NOT_VALID"),
+        ("marketer", Action.EXPORT): (("marketing-lists",), ""),
+    }
+    assert (decision.grants, decision.primary) == opened.get((role, action), ((), "NO_GRANT"))
 
 
 EXPORT_GRANT = b"""
@@ -411,23 +468,37 @@ spec:
         (MARKETER, WITHDRAWN, ADULT, "CONSENT_WITHDRAWN"),
         (MARKETER, GIVEN, MINOR, "X_MINOR_MARKETING"),
         (replace(MARKETER, training=State.LAPSED), GIVEN, ADULT, "X_TRAINING_MISSING"),
-        (MARKETER, GIVEN, ADULT, ""),
+        (MARKETER, GIVEN, ADULT, "X_EXPORT_SENSITIVE"),
     ],
 )
 def test_a_careless_export_grant_meets_the_guards(
     who: Principal, consented: tuple[ConsentEvent, ...], customer: Mapping[str, object], primary: str
 ) -> None:
+    assert carelessly_exported(who, consented, customer).primary == primary
+
+
+def test_a_careless_export_grant_shows_no_more_when_everything_is_approved() -> None:
+    needs = carelessly_exported(MARKETER, GIVEN, ADULT).needs
+    decision = carelessly_exported(MARKETER, GIVEN, ADULT, tuple(need.key for need in needs))
+    assert "careless-export" in decision.grants
+    assert decision.effect == "ALLOW"
+    assert str(decision.fields["phone"].step) == "keep(3,2)"
+    assert decision.fields["bank_card"].withheld
+
+
+def carelessly_exported(
+    who: Principal,
+    consented: tuple[ConsentEvent, ...],
+    customer: Mapping[str, object],
+    approved: tuple[str, ...] = (),
+) -> Decision:
     loose = compiled(
         {path.name: path.read_bytes() for path in BASE.glob("*.yaml")} | {"own.yaml": EXPORT_GRANT}
     )
-    request = replace(marketing("name", "phone", "bank_card"), action=Action.EXPORT)
+    request = audience("name", "phone", "bank_card")
     plan = Planner(loose).plan(request, ("marketer",))
     facts = derive(loose, request, Raw(who, consented, SID, customer, ()), NOW, ZONE)
-    decision = decide(plan, request, Facts({**facts.values, EXHAUSTED: ()}))
-    assert decision.primary == primary
-    if not primary:
-        assert str(decision.fields["phone"].step) == "keep(3,2)"
-        assert decision.fields["bank_card"].withheld
+    return decide(plan, request, Facts({**facts.values, **AS_USUAL, EXHAUSTED: (), APPROVED: approved}))
 
 
 def test_no_grant_names_a_store() -> None:

@@ -85,6 +85,7 @@ EQUIVALENT = {
     "exports-need-four-eyes: clause validations.2.expression * || false":
         "what not-everybody refuses asks for no approval",
     "sends-codes: drop match.keys": NO_SEARCH,
+    "compliance-officer: add action processor.write": ALSO_OPEN,
     "register-of-processors: add action approval.*": ALSO_OPEN,
     "service-is-no-marketing: drop match.purposes.[2-7] *": NO_GRANT,
     "notices-not-too-often: * matchConditions.0.expression true": WIDER_CAPS,
