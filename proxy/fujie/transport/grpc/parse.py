@@ -253,6 +253,8 @@ def consent_query(request: consent_v1.GetConsentRequest) -> ConsentQuery:
 def upserted(request: directory_v1.UpsertPrincipalRequest) -> tuple[RequestContext, Principal]:
     """Return the whole record of a principal; nothing of it has a default, so nothing opens by omission."""
     given = request.principal
+    # The directory says who suspended; what a client sends back is looked at like any text, and not kept.
+    text.clean(given.suspended_by, "principal.suspended_by", text.IDENTITY)
     return context(request.context), Principal(
         id=text.named(given.id, "principal.id", text.IDENTITY),
         kind=one_of(KINDS, given.kind, "principal.kind"),
