@@ -1,9 +1,8 @@
 """What every directory must do (`ports.Directory`), run against each adapter."""
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -18,6 +17,7 @@ from fujie.model.page import Slice
 from fujie.model.principal import Expected, Principal, PrincipalFilter
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Directory
+from support.ledgers import sqlite_url
 from support.postgresql import ledger_url
 
 Open = Callable[[], Awaitable[Directory]]
@@ -33,12 +33,6 @@ ALICE = Principal(
         {"region": "east", "level": 3, "remote": False, "teams": ("a", "b"), "none": ()}
     ),
 )
-
-
-@contextmanager
-def sqlite_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        yield f"sqlite:///{directory}/ledger.db"
 
 
 @pytest.fixture(params=[sqlite_url, ledger_url], ids=["sqlite", "postgresql"])

@@ -5,7 +5,6 @@ ledger again, as another process or the next start would.
 """
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
@@ -28,8 +27,8 @@ from fujie.model.notice import PrivacyNotice
 from fujie.model.reason import LocalizedText
 from fujie.model.vocabulary import State
 from fujie.ports import Ledger
+from support.ledgers import sqlite_url
 from support.postgresql import ledger_url
-from support.scratch import memory
 
 Open = Callable[[], Awaitable[SQLLedger]]
 
@@ -46,8 +45,8 @@ def opener(url: str) -> Open:
 
 @contextmanager
 def sqlite() -> Iterator[Open]:
-    with tempfile.TemporaryDirectory(dir=memory()) as directory:
-        yield opener(f"sqlite:///{directory}/ledger.db")
+    with sqlite_url() as url:
+        yield opener(url)
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 
@@ -14,6 +12,7 @@ from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, SQLLedger, open_ledger
 from fujie.adapters.ledger.notifications import SQLNotifications, Waiting
 from fujie.model.notification import Notification
+from support.ledgers import sqlite_url
 from support.postgresql import ledger_url
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -29,12 +28,8 @@ def order(n: int, **more: object) -> Notification:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    @contextmanager
-    def sqlite() -> Iterator[str]:
-        yield f"sqlite:///{tmp_path / 'ledger.db'}"
-
-    with sqlite() if request.param == "sqlite" else ledger_url() as found:
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    with sqlite_url() if request.param == "sqlite" else ledger_url() as found:
         yield found
 
 

@@ -7,9 +7,8 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError
 from fujie.model.limit import Charge, Limit, Reservation, Rows, bucket_of, in_window
 from fujie.model.usage import Habits, Look
+from support.ledgers import sqlite_url
 from support.postgresql import ledger_url, server
 
 Open = Callable[[], Awaitable[SQLLedger]]
@@ -44,12 +44,6 @@ MONTHLY = Charge("guard:b", Limit.DISTINCT_CUSTOMERS_PER_MONTH, 3)
 async def opened(url: str) -> SQLLedger:
     identifiers = SystemIdentifiers(SystemClock())
     return await open_ledger(url, IndexKey("i", b"\x01" * 32), identifiers, str.encode)
-
-
-@contextmanager
-def sqlite_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as directory:
-        yield f"sqlite:///{directory}/ledger.db"
 
 
 URLS: Mapping[str, Callable[[], AbstractContextManager[str]]] = {

@@ -22,6 +22,7 @@ from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import State
 from support import postgresql, racing
 from support.house import ADMIN, House, Shared, caller, opened_house
+from support.ledgers import ledger_file
 from support.sending import CountingProvider, agree, campaign_to, keys, leases, phone_of, sending, states
 
 DESK = caller("consent-desk")
@@ -158,7 +159,7 @@ async def test_a_gate_that_sends_nothing_waits_for_nothing(house: House) -> None
 @contextmanager
 def _ledger(kind: str, directory: Path) -> Iterator[str]:
     if kind == "sqlite":
-        yield f"sqlite:///{directory / 'ledger.db'}"
+        yield ledger_file(directory / "ledger.db")
     else:
         with postgresql.ledger_url() as url:
             yield url

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -38,6 +39,7 @@ from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
 from fujie.ports import EvidenceLog
 from fujie.ports.requests import Rights
+from support.ledgers import ledger_file
 
 BOOTSTRAP = Credential("bootstrap-admin", "test")
 ADMIN = Credential("administrator", "test")
@@ -56,18 +58,22 @@ FIELDS = {
 
 
 class Hands:
-    """A clock whose hands the test moves; monotonic time is real, `ahead` of it by what the test says."""
+    """A clock whose hands the test moves; monotonic time is real, `ahead` of it by what the test says.
+
+    While it `stands`, nobody is given time back because the machine is slow: for tests of who comes too often.
+    """
 
     def __init__(self) -> None:
         self.time = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)  # ten in the morning in Shanghai
         self.ahead = 0.0
+        self.stands = False
 
     def now(self) -> datetime:
         self.time += timedelta(microseconds=1)
         return self.time
 
     def monotonic(self) -> float:
-        return monotonic() + self.ahead
+        return self.ahead + (0.0 if self.stands else monotonic())
 
 
 @dataclass(slots=True)
@@ -165,8 +171,14 @@ class House:
 
 
 def bundle_of(extra: Mapping[str, bytes] | None = None) -> Bundle:
+    return _compiled(tuple(sorted((extra or {}).items())))
+
+
+@lru_cache(64)
+def _compiled(extra: tuple[tuple[str, bytes], ...]) -> Bundle:
+    """Bundles are values: a thousand tests share that of the shipped policies."""
     files = {path.name: path.read_bytes() for path in sorted((shipped_policies() / "base").glob("*.yaml"))}
-    bundle = compile_bundle(files | dict(extra or {}))
+    bundle = compile_bundle(files | dict(extra))
     assert isinstance(bundle, Bundle), "\n".join(map(str, bundle))
     return bundle
 
@@ -213,7 +225,7 @@ class Shared:
 async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) -> AsyncIterator[House]:
     """Build the gate; a test that needs two of them gives each a directory of its own, or a slot of what they share."""
     hands, counted = Hands(), Counted()
-    shared = shared or Shared(f"sqlite:///{tmp_path / 'ledger.db'}", os.urandom(32))
+    shared = shared or Shared(ledger_file(tmp_path / "ledger.db"), os.urandom(32))
     seal = SealKey("k1", shared.secret)
     ids = SystemIdentifiers(hands)
     ledger = await open_ledger(
@@ -250,6 +262,7 @@ async def opened_house(tmp_path: Path, crm: Path, shared: Shared | None = None) 
         zone=ZoneInfo("Asia/Shanghai"),
         rights=Rights(ledger.requests, ledger.disclosures),
         exports=ledger.exports,
+        sessions=ledger.sessions,
         admins=frozenset({BOOTSTRAP.subject}),
         controller="Test Ltd.",
         notifications=ledger.notifications,

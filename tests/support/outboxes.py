@@ -1,14 +1,11 @@
 """Campaigns, messages and claims made by rule, and ledgers to keep them in."""
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from functools import cache
-from pathlib import Path
 
-from fujie.adapters.ledger import IndexKey, SQLLedger, upgrade
+from fujie.adapters.ledger import IndexKey, SQLLedger
 from fujie.adapters.ledger.database import Database
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
 from fujie.adapters.ledger.server import URL_ALONE, is_server, server_of
@@ -18,28 +15,11 @@ from fujie.model.customer import Phone, StoreKey
 from fujie.model.message import Category, Claim, Draft, Planned
 from fujie.ports import Identifiers
 from support.identities import IDENTIFIERS
-from support.postgresql import apart, ledger_url
-from support.scratch import memory
+from support.ledgers import sqlite_url
+from support.postgresql import ledger_url
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 INDEX = IndexKey("index-1", b"\x01" * 32)
-
-
-@cache
-def _migrated() -> bytes:
-    """Return the file of a ledger in which nothing was written: to make one by migration takes half a second."""
-    with tempfile.TemporaryDirectory(dir=memory()) as directory:
-        path = Path(directory) / "ledger.db"
-        apart(lambda: upgrade(f"sqlite:///{path}"))
-        return path.read_bytes()
-
-
-@contextmanager
-def sqlite_url() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(dir=memory()) as directory:
-        path = Path(directory) / "ledger.db"
-        path.write_bytes(_migrated())
-        yield f"sqlite:///{path}"
 
 
 URLS: Mapping[str, Callable[[], AbstractContextManager[str]]] = {

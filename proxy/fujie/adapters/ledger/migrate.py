@@ -2,12 +2,9 @@
 
 import sqlite3
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -15,6 +12,12 @@ from fujie.adapters.ledger import postgresql
 from fujie.adapters.ledger.server import URL_ALONE, Server, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import error_name, file_of, writing_engine
 from fujie.model.errors import StartError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+HEAD: Final = "0013"
+"""The newest of `migrations`. A ledger that has it is told by one SELECT: Alembic is not even imported."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
@@ -25,8 +28,10 @@ _SESSION: Final = {**postgresql.SESSION, "statement_timeout": "0", "lock_timeout
 """A migration may take long, and who starts meanwhile waits for it a minute."""
 
 
-def migration_config(connection: Connection) -> Config:
+def migration_config(connection: Connection) -> "Config":
     """Return an Alembic configuration that runs in the transaction of `connection`."""
+    from alembic.config import Config  # see HEAD
+
     config = Config()
     config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
@@ -45,17 +50,10 @@ async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
             LEDGER_UNAVAILABLE, or LEDGER_NEWER when a later build wrote it.
 
     """
-    try:
-        if is_server(url):
-            await _upgrade_server(server_of(url, access))
-        else:
-            _upgrade_file(file_of(url))
-    except CommandError:
-        raise StartError(
-            "LEDGER_NEWER",
-            "the ledger has a schema that this build does not know",
-            "Run the build that wrote it, or a later one.",
-        ) from None
+    if is_server(url):
+        await _upgrade_server(server_of(url, access))
+    else:
+        _upgrade_file(file_of(url))
 
 
 def _upgrade_file(path: Path) -> None:
@@ -85,4 +83,23 @@ async def _upgrade_server(server: Server) -> None:
 
 
 def _to_head(connection: Connection) -> None:
-    command.upgrade(migration_config(connection), "head")
+    if _revisions(connection) == [HEAD]:
+        return
+    from alembic import command  # see HEAD
+    from alembic.util.exc import CommandError
+
+    try:
+        command.upgrade(migration_config(connection), "head")
+    except CommandError:
+        raise StartError(
+            "LEDGER_NEWER",
+            "the ledger has a schema that this build does not know",
+            "Run the build that wrote it, or a later one.",
+        ) from None
+
+
+def _revisions(connection: Connection) -> list[str]:
+    """Return what Alembic wrote down as the state of the schema: nothing of a ledger that is new."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return []
+    return list(connection.scalars(sa.text("SELECT version_num FROM alembic_version")))

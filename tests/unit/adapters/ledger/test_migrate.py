@@ -13,10 +13,11 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger import ServerAccess, postgresql
-from fujie.adapters.ledger.migrate import migration_config, upgrade
+from fujie.adapters.ledger.migrate import HEAD, migration_config, upgrade
 from fujie.adapters.ledger.server import is_server, server_of
 from fujie.adapters.ledger.sqlite import file_of, writing_engine
 from fujie.adapters.ledger.tables import metadata
@@ -75,6 +76,13 @@ def execute(statement: str) -> Callable[[Connection], list[Any]]:
 def condition(index: Mapping[str, Any]) -> str:
     options = index.get("dialect_options", {})
     return str([str(options[name]) for name in ("sqlite_where", "postgresql_where") if name in options])
+
+
+def test_the_head_that_a_current_ledger_is_told_by_is_that_of_the_scripts() -> None:
+    engine = sa.create_engine("sqlite://")
+    with engine.connect() as connection:
+        assert ScriptDirectory.from_config(migration_config(connection)).get_heads() == [HEAD]
+    engine.dispose()
 
 
 def schema(connection: Connection) -> dict[str, Any]:
