@@ -150,7 +150,8 @@ def test_sigterm_drains_what_runs_and_signs_the_last_checkpoint(site: Site, serv
         assert answer.result(30)["phone"].endswith("****1234")
         health.cancel()
         assert served.process.wait(30) == 0
-    assert [event["event"] for event in served.events()][-3:] == ["signal", "draining", "stopped"]
+    ending = ("signal", "draining", "stopped")  # the worker may say `not_serving` between them, if its watch looks then
+    assert [event["event"] for event in served.events() if event["event"] in ending] == [*ending]
     verified = json.loads(site.command("audit", "verify", str(site.log), "--output", "json").stdout)
     assert verified["logs"][0]["signed"] == verified["logs"][0]["entries"] == 3
 

@@ -210,7 +210,7 @@ async def test_nobody_agrees_to_his_own_request_through_the_page(office: House, 
     assert await browser.form(approval_id) == ""  # the page offers none
     from fujie.flows.console import form_of, session_of
 
-    session = session_of(office.gate, browser.session)
+    session = await session_of(office.gate, browser.session)
     assert session is not None
     form = form_of(office.gate, session, approval_id)
     answer = await browser.post(
@@ -279,6 +279,28 @@ async def test_a_planted_cookie_is_not_the_session_of_who_signs_in(desk: Desk) -
     assert "compliance-2" in (await attacker.get("/console?lang=en")).text
 
 
+async def test_to_sign_out_ends_every_session_of_that_person_also_a_stolen_one(
+    office: House, desk: Desk
+) -> None:
+    """On every worker, and whoever has the cookie; nobody else's, and none that begins behind it."""
+    approval_id = await waiting(office)
+    own, thief = await signed_in(desk), Browser(desk_of(office.gate, fixed_tokens()))
+    elsewhere, colleague = await signed_in(desk), await signed_in(desk, "token-2")
+    thief.jar[COOKIE] = own.session
+    form = {"form": await thief.form(approval_id), "act": "approve", "comment": ""}
+    office.hands.time -= timedelta(seconds=5)  # the clock of the host that is signed out at is behind
+    await own.post("/console/logout", {})
+    assert (await thief.get("/console")).status_code == 303
+    office.hands.time += timedelta(seconds=6)
+    await (again := await signed_in(desk)).post("/console/logout", {})
+    for browser in (thief, elsewhere, again):
+        assert (await browser.get("/console")).status_code == 303
+    assert (await thief.post(f"/console/approvals/{approval_id}", form)).status_code == 303
+    assert await state(office, approval_id) == ("PENDING", 0)
+    assert (await colleague.get("/console")).status_code == 200
+    assert (await (await signed_in(desk)).get("/console")).status_code == 200
+
+
 async def test_a_session_ends_by_itself_whatever_was_done_in_it(office: House, desk: Desk) -> None:
     from datetime import timedelta
 
@@ -299,7 +321,8 @@ async def test_wrong_tokens_open_nothing_and_are_reported_without_them(desk: Des
     assert "nonsense" not in repr(desk.incidents)
 
 
-async def test_tries_to_sign_in_are_few(desk: Desk) -> None:
+async def test_tries_to_sign_in_are_few(office: House, desk: Desk) -> None:
+    office.hands.stands = True
     browser = Browser(desk)
     codes = [(await browser.sign_in("nonsense")).status_code for _ in range(40)]
     assert 429 in codes
