@@ -20,7 +20,7 @@ demo: $(STAMP) ## set up and run the main job
 	@$(BIN)/fujie demo
 
 test: $(STAMP) ## set up and run all tests
-	@$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 soak: $(STAMP) ## the crash tests that take minutes: 1,000 kills, a fault in every call
 	@$(BIN)/python -m pytest -m soak $(ARGS)
