@@ -96,10 +96,10 @@ def create_audience(root: Path, customers: int, ledger: str = "") -> Audience:
     return Audience(site, customers)
 
 
-async def open_site(site: Site) -> OpenGate:
-    """Open the gate of a site in this process."""
+async def open_site(site: Site, slot: int = 0) -> OpenGate:
+    """Open the gate of a site in this process, which is the worker `slot`."""
     settings = load_settings(site.config, os.environ)
-    return await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), 0)
+    return await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), slot)
 
 
 async def _fill(site: Site, customers: int) -> None:

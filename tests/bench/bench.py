@@ -10,6 +10,7 @@
 - `campaign`: a whole campaign to a stand-in; by name only (`campaign`).
 - `export`: a masked, decided, audited export beside the same rows streamed as they are; `leave`: how long the stream of an
   offboarded principal goes on; both by name only (`exporting`).
+- `stop`: how long an opt-out takes until nothing more is sent, while four processes send; by name only (`stopping`).
 
 Prints Markdown; docs/performance.md holds a run with the machine's size. Needs Go for all but `parts`, and for
 Cerbos its binary (npm package `cerbos`; $CERBOS names it).
@@ -34,6 +35,7 @@ from bench.load import CONNECTIONS, STREAMS, Calls, Load
 from bench.parts import parts
 from bench.screening import screen
 from bench.servers import METHOD, Shape
+from bench.stopping import stopping
 from fujie.app.demo.server import get
 from fujie.app.demo.site import Site
 
@@ -54,10 +56,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="rounds of all servers in turn (default 5)")
     parser.add_argument("--requests", type=int, default=6_000, help="requests a round (default 6000)")
     parser.add_argument("--most", type=int, default=1_000_000, help="customers of the largest store")
-    parser.add_argument("--customers", type=int, default=100_000, help="of `screen` and `campaign`")
+    parser.add_argument("--customers", type=int, default=100_000, help="of `screen`, `campaign`, `stop`")
     parser.add_argument("--batch", type=int, default=500, help="customers of one message of `screen`")
     parser.add_argument("--streams", type=int, default=4, help="streams of `screen` at a time")
-    parser.add_argument("--postgresql", action="store_true", help="the ledger of `campaign` in PostgreSQL")
+    parser.add_argument(
+        "--postgresql", action="store_true", help="the ledger of `campaign` and `stop` in PostgreSQL"
+    )
     parser.add_argument("--rows", type=int, default=100_000, help="customers of `export` and `leave`")
     parser.add_argument("--ledger", default="sqlite", choices=["sqlite", "postgresql"], help="of `export`")
     parser.add_argument(
@@ -230,9 +234,10 @@ _SECTIONS: dict[str, Callable[[Path, argparse.Namespace], None]] = {
     "campaign": campaign,
     "export": exporting,
     "leave": leave,
+    "stop": stopping,
 }
 
-_ALL = [name for name in _SECTIONS if name not in {"campaign", "export", "leave"}]
+_ALL = [name for name in _SECTIONS if name not in {"campaign", "export", "leave", "stop"}]
 
 
 if __name__ == "__main__":

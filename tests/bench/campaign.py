@@ -82,7 +82,7 @@ async def _run(audience: Audience) -> None:
     outbox = sending_of(gate).outbox
     before = _peak_mb()
     started = perf_counter()
-    made = await _planned(gate, audience)
+    made = await plan_campaign(gate, audience)
     _told("planned", audience.customers, started)
     logged, started = _bytes(audience.site.log), perf_counter()
     await outbox.move_campaign(made.id, CampaignState.RUNNING, gate.clock.now())
@@ -105,7 +105,8 @@ async def _run(audience: Audience) -> None:
     print(f"- most memory: {_peak_mb():,.0f} MB, {before:,.0f} MB before it was planned")
 
 
-async def _planned(gate: Gate, audience: Audience) -> Campaign:
+async def plan_campaign(gate: Gate, audience: Audience) -> Campaign:
+    """Plan a campaign to everybody of the audience, by the ids of the store."""
     outbox = sending_of(gate).outbox
     draft, request = (
         Draft(Category.MARKETING, SIGNATURE, TEXT),
