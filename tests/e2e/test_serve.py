@@ -150,7 +150,8 @@ def test_sigterm_drains_what_runs_and_signs_the_last_checkpoint(site: Site, serv
         assert answer.result(30)["phone"].endswith("****1234")
         health.cancel()
         assert served.process.wait(30) == 0
-    ending = ("signal", "draining", "stopped")  # the worker may say `not_serving` between them, if its watch looks then
+    # Between them the worker may say `not_serving`, if its watch looks then.
+    ending = ("signal", "draining", "stopped")
     assert [event["event"] for event in served.events() if event["event"] in ending] == [*ending]
     verified = json.loads(site.command("audit", "verify", str(site.log), "--output", "json").stdout)
     assert verified["logs"][0]["signed"] == verified["logs"][0]["entries"] == 3
@@ -249,6 +250,7 @@ def test_a_bad_configuration_is_refused_with_all_its_problems(site: Site) -> Non
 
 
 def test_everything_that_is_only_read_is_reported_together(site: Site) -> None:
+    (site.root / "ledger.db").unlink()
     (site.root / "keys" / "token.key").unlink()
     (site.root / "keys" / "log.key").write_text("c2hvcnQ=\n", "utf-8")
     (site.root / "jwks.json").write_text("[]", "utf-8")
@@ -463,11 +465,11 @@ def test_health_follows_the_ledger_there_and_back(site: Site, served: Server) ->
     wait(lambda: served.metric("fujie_log_checkpoint_age_seconds") == 0)
     with closing(sqlite3.connect(site.root / "ledger.db")) as ledger:
         with ledger:
-            ledger.execute("ALTER TABLE checkpoint RENAME TO gone")
+            ledger.execute("ALTER TABLE change_counter RENAME TO gone")
         assert served.wait_for("not_serving")["state"] == "ledger"
         assert served.get("http", "/readyz") == (503, "not ready: ledger\n")
         with ledger:
-            ledger.execute("ALTER TABLE gone RENAME TO checkpoint")
+            ledger.execute("ALTER TABLE gone RENAME TO change_counter")
         served.wait_for("serving")
     assert served.get("http", "/readyz")[0] == 200
 

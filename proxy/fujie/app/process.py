@@ -34,6 +34,8 @@ class WorkerProcess:
         self.are_policies_refused = False
         self.entries = 0
         """Durable entries of its log when it became ready."""
+        self.change = 0
+        """The last change of a shared ledger that it, or who was here before, has seen."""
         self._process = process
         self._line = line
         self._merged = merged
@@ -44,8 +46,11 @@ class WorkerProcess:
         """Done when the process is gone; its result is the exit code, negative for a signal."""
 
     @classmethod
-    async def start(cls, slot: int, settings: Settings, merged: Merged) -> "WorkerProcess":
-        """Start a worker and wait until it is ready. Raises CannotStart; no process is left then."""
+    async def start(cls, slot: int, settings: Settings, merged: Merged, change: int = 0) -> "WorkerProcess":
+        """Start a worker, whose ledger must have come to `change`, and wait until it is ready.
+
+        Raises CannotStart; no process is left then.
+        """
         line: Control | None = None
         try:
             ours, theirs = socket.socketpair()
@@ -58,7 +63,8 @@ class WorkerProcess:
             failed = Problem("WORKER_DIED", f"worker w{slot} could not be started: {error.strerror}")
             raise CannotStart([failed]) from None
         worker = cls(slot, process, line, merged)
-        line.send("serve", slot=slot, settings=settings.model_dump(mode="json"))
+        worker.change = change
+        line.send("serve", slot=slot, settings=settings.model_dump(mode="json"), change=change)
         try:
             async with asyncio.timeout(START_S):
                 await worker._ready
@@ -121,6 +127,7 @@ class WorkerProcess:
                 self._ready.set_exception(CannotStart(problems))
         elif kind == "state":
             self.why_not = message["why_not"]
+            self.change = max(self.change, message["change"])
             self.are_policies_refused = message["are_policies_refused"]
         else:
             self._merged.report(self.slot, message["samples"])

@@ -10,6 +10,10 @@ HANGS_S: Final = 5.0
 """For how long an entry may wait for disk and signature, which take a second at most. No call waits longer."""
 
 
+NEVER: Final = 2**63 - 1
+"""A change that no ledger comes to."""
+
+
 class Readiness:
     """Whether the gate can answer, and why not: `draining`, `log`, `disk`, `ledger`, `policy`, or empty.
 
@@ -24,6 +28,8 @@ class Readiness:
         self._signed_at = self._took_at = clock.monotonic()
         self._size = gate.log.size
         self.is_draining = False
+        self.change = 0
+        """The last change of a shared ledger that is known to be committed."""
 
     def why_not(self) -> str:
         """Return the reason in one word; empty when the gate answers."""
@@ -59,8 +65,10 @@ class Readiness:
         if log.backlog == 0 or log.size != self._size:
             self._size, self._took_at = log.size, self._clock.monotonic()
         try:
-            await self._gate.ledger.checkpoints.last(log.origin)
-        except LedgerError:
+            self.change = await self._gate.ledger.follow()
+        except LedgerError as error:
             self._is_ledger_readable = False
+            if error.code == "LEDGER_ROLLED_BACK":
+                self.change = NEVER  # who takes this worker's place does not believe the ledger either
         else:
             self._is_ledger_readable = True

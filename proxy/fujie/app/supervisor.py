@@ -231,7 +231,9 @@ class Supervisor:
         return slot.was_in_time
 
     async def _start(self, slot: Slot) -> None:
-        slot.worker = await WorkerProcess.start(slot.number, self._settings, self._merged)
+        # From whoever was there before: a ledger that went back meanwhile is not believed by who is new.
+        change = max((worker.change for worker in self._workers()), default=0)
+        slot.worker = await WorkerProcess.start(slot.number, self._settings, self._merged, change)
 
     def _workers(self) -> list[WorkerProcess]:
         return [slot.worker for slot in self._slots if slot.worker is not None]

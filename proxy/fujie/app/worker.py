@@ -96,7 +96,7 @@ async def _serve(end: socket.socket) -> int:
     slot = int(order["slot"])
     logs.install(f"w{slot}")
     try:
-        return await Worker(slot, Settings.model_validate(order["settings"]), line).serve()
+        return await Worker(slot, Settings.model_validate(order["settings"]), line).serve(order["change"])
     except CannotStart as refusal:
         line.send("refused", problems=[asdict(problem) for problem in refusal.problems])
         return REFUSED
@@ -117,15 +117,16 @@ class Worker:
         self._metrics = PrometheusMetrics(version("fujie"), ENGINE)
         self._leave, self._drain, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    async def serve(self) -> int:
-        """Serve until the server says to end; return the exit code. Raises CannotStart."""
+    async def serve(self, change: int) -> int:
+        """Serve until the server says to end; return the exit code. Raises CannotStart, also for a ledger that lacks
+        `change`, which another worker has seen."""
         for setting, is_on in self._settings.unsafe.items():
             self._metrics.unsafe(setting, is_on=is_on)
         async with AsyncExitStack() as open_things:
             # Until all is closed: a server that hears nothing for `HANG_S` takes its worker for hanging.
             orders = asyncio.create_task(self._obey(), name="orders")
             open_things.push_async_callback(_cancelled, {orders})
-            gate = await open_gate(self._settings, self._metrics, self._clock, self._slot)
+            gate = await open_gate(self._settings, self._metrics, self._clock, self._slot, change)
             open_things.push_async_callback(gate.close)
             announce(gate.policies, self._metrics)
             if gate.log.torn_bytes:
@@ -230,7 +231,7 @@ class Worker:
 
     async def _watch(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> None:
         """Let health follow the log and the ledger, for ever."""
-        told, was_refused, is_failure_counted = "", False, False
+        told, was_refused, is_failure_counted, change = "", False, False, 0
         while True:
             await readiness.look()
             why_not = readiness.why_not()
@@ -242,9 +243,9 @@ class Worker:
                 await grpc.report_health(is_serving=not why_not)
                 log_event("not_serving" if why_not else "serving", logging.WARNING, state=why_not)
             is_refused = gate.policies.is_refused
-            if (why_not, is_refused) != (told, was_refused):
-                self._line.send("state", why_not=why_not, are_policies_refused=is_refused)
-                told, was_refused = why_not, is_refused
+            if (why_not, is_refused, readiness.change) != (told, was_refused, change):
+                told, was_refused, change = why_not, is_refused, readiness.change
+                self._line.send("state", why_not=told, are_policies_refused=was_refused, change=change)
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _follow_certificates(self, grpc: GrpcServer) -> None:

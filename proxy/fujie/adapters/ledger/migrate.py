@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from fujie.adapters.ledger import postgresql
+from fujie.adapters.ledger.home import SESSION
 from fujie.adapters.ledger.server import URL_ALONE, Server, ServerAccess, is_server, server_of
 from fujie.adapters.ledger.sqlite import error_name, file_of, writing_engine
 from fujie.model.errors import StartError
@@ -24,7 +25,7 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK: Final = int.from_bytes(b"fujie-db")
 """The advisory lock that a migration of ours holds: any number, but the same in every build."""
 
-_SESSION: Final = {**postgresql.SESSION, "statement_timeout": "0", "lock_timeout": "60000"}
+_SESSION: Final = {**SESSION, "statement_timeout": "0", "lock_timeout": "60000"}
 """A migration may take long, and who starts meanwhile waits for it a minute."""
 
 

@@ -13,20 +13,25 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Connection, event
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from fujie.adapters.compiled import CompiledSelect
-from fujie.adapters.ledger.database import Query
+from fujie.adapters.ledger.database import DRAWN, LAST_CHANGE, Query
+from fujie.adapters.ledger.highwater import HighWater
+from fujie.adapters.ledger.home import CONNECT_LIMIT_S, SESSION, home_of
 from fujie.adapters.ledger.server import Server
-from fujie.adapters.ledger.tables import change_counter, metadata
+from fujie.adapters.ledger.tables import change_counter
+from fujie.adapters.postgresql_session import PoolerSharesSessions, open_session, settle
 from fujie.model.errors import LedgerError, StartError
+
+if TYPE_CHECKING:  # it brings an object mapper along (60 ms), which a ledger in SQLite need not wait for
+    from sqlalchemy.ext.asyncio import AsyncEngine
 
 READ_CONNECTIONS: Final = 4
 """Connections for reads per process. A point read takes well under a millisecond, so few serve many."""
@@ -36,8 +41,6 @@ READ_LIMIT_S: Final = 2.0
 """How long a read may take with its wait for a connection."""
 WRITE_LIMIT_S: Final = 5.0
 """How long a write may take with its turn and its repeats, so that a locked ledger builds no queue."""
-CONNECT_LIMIT_S: Final = 2.0
-"""How long it may take to reach the server and log in."""
 IDLE_LIMIT_S: Final = 300.0
 """How long a connection may have been idle to be used again: what lies between may have forgotten it."""
 CANCEL_LIMIT_S: Final = 0.5
@@ -46,19 +49,6 @@ ATTEMPTS: Final = 5
 """How often a transaction that PostgreSQL has undone is run, and a read that got no answer."""
 BACKOFF_S: Final = 0.02
 """The most that the first repeat waits; each later one waits up to twice as long as the one before."""
-
-SESSION: Final = {
-    "application_name": "fujie",
-    "synchronous_commit": "on",
-    "default_transaction_isolation": "read committed",
-    "statement_timeout": "3000",
-    "lock_timeout": "2000",
-    # A process that hangs in the middle of a `write` would stop every writer of the company.
-    "idle_in_transaction_session_timeout": "5000",
-    # A policy would hide rows, and a hidden opt-out is none: a statement that meets one fails instead.
-    "row_security": "off",
-}
-"""What our sessions ask of the server; times in milliseconds. It wins over defaults of role and database."""
 
 PLANS: Final = {
     "plan_cache_mode": "force_generic_plan",
@@ -127,13 +117,6 @@ def _is_lost(error: BaseException) -> bool:
     )
 
 
-class SessionSettingsDropped(asyncpg.InterfaceError):
-    """What stands between us and the server (PgBouncer, say) keeps what we ask of the session to itself."""
-
-    def __init__(self) -> None:
-        super().__init__("the settings of the session are not in force")
-
-
 class _Undone(Exception):
     """The transaction is certainly not committed, and may be run again."""
 
@@ -141,9 +124,12 @@ class _Undone(Exception):
 class PostgreSQLDatabase:
     """A ledger on a server as `Database`. Opened by one event loop and used by it alone."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", engine: AsyncEngine) -> None:
+    def __init__(
+        self, pool: "asyncpg.Pool[asyncpg.Record]", engine: "AsyncEngine", marks: HighWater
+    ) -> None:
         self._pool = pool
         self._engine = engine
+        self._marks = marks
         self._dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
         self._compiled: dict[Query[Any], CompiledSelect] = {}
         self._readers = asyncio.Semaphore(READ_CONNECTIONS)
@@ -164,10 +150,16 @@ class PostgreSQLDatabase:
 
         """
         try:
-            session = {**SESSION, **PLANS, "search_path": await _home(server)}
+            session = {**SESSION, **PLANS, "search_path": await home_of(server)}
+            marks = HighWater()
+
+            async def settled(connection: Any) -> None:
+                await settle(connection, _arguments(server), session)
+                await _look(connection, marks)
+
             pool = await asyncpg.create_pool(
-                **server.connection(session),
-                timeout=CONNECT_LIMIT_S,
+                **_arguments(server),
+                init=settled,
                 min_size=0,
                 max_size=READ_CONNECTIONS,
                 max_inactive_connection_lifetime=300,
@@ -176,10 +168,11 @@ class PostgreSQLDatabase:
             )
         except (*FAILURES, ValueError) as error:
             raise unavailable(error) from None
-        return cls(pool, writing_engine(server, session))
+        return cls(pool, writing_engine(server, session, marks), marks)
 
     async def rows(self, query: Query[T], values: Mapping[str, object]) -> list[T]:
         """Return all rows. A read whose connection breaks is asked again on another: it changed nothing."""
+        self._marks.check()
         compiled = self._compiled.get(query)
         if compiled is None:
             compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
@@ -196,7 +189,8 @@ class PostgreSQLDatabase:
         """Run `work` when it is this process's turn, and the turn of nobody else. It is run on the event loop."""
 
         def in_turn(connection: Connection) -> T:
-            connection.execute(_TAKE_TURN).scalar_one()
+            seen = self._marks.seen
+            self._marks.reach(connection.execute(_TAKE_TURN).scalar_one(), seen)
             return work(connection)
 
         async def wait_for_turn() -> T:
@@ -209,6 +203,13 @@ class PostgreSQLDatabase:
     async def transact(self, work: Callable[[Connection], T]) -> T:
         """Run `work` beside others, on the event loop; what deadlocks or cannot be serialised is run again."""
         return await self._bounded(lambda: self._attempt(work))
+
+    async def follow(self, seen: int = 0) -> int:
+        """See `Database.follow`."""
+        seen = max(seen, self._marks.seen)
+        for found in await self.rows(LAST_CHANGE, {}):
+            self._marks.reach(found, seen)
+        return self._marks.seen
 
     async def overwrite_deleted(self) -> bool:
         """Leave it to the server: its vacuum, its log and its replicas keep old rows as long as they are set to."""
@@ -294,7 +295,7 @@ class PostgreSQLDatabase:
     async def _once(self, work: Callable[[Connection], T]) -> T:
         async with self._engine.connect() as connection:
             try:
-                result = await connection.run_sync(_whole, work)
+                result, change = await connection.run_sync(_whole, work)
             except FAILURES as error:
                 if _is_lost(error) or _state(error) in _UNDONE_STATES:
                     raise _Undone from None
@@ -305,54 +306,26 @@ class PostgreSQLDatabase:
                 if _state(error) in _UNDONE_STATES:
                     raise _Undone from None
                 raise  # lost in COMMIT: nobody knows
+            self._marks.reach(change, 0)
             return result
 
 
 _TAKE_TURN = sa.select(change_counter.c.value).where(change_counter.c.id == 1).with_for_update()
+_LAST_CHANGE = "SELECT value FROM change_counter WHERE id = 1"
 _HAS_FAILED = "fujie_has_failed"
 
 
-_HOME: Final = """
-SELECT DISTINCT pg_catalog.quote_ident(n.nspname), c.relkind IN ('r', 'p') AND NOT c.relhasrules AND NOT EXISTS (
-    SELECT FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgtype & 66 <> 0)
-FROM pg_catalog.unnest($1::text[]) AS of (name)
-LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(pg_catalog.quote_ident(of.name))
-LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-"""
-"""The schema of each table that our names find, and whether it keeps every row that it is given: a rule, or a trigger
-BEFORE (2) or INSTEAD (64), may drop a withdrawal and report success."""
+def _whole(connection: Connection, work: Callable[[Connection], T]) -> tuple[T, int]:
+    """Run `work`; an error of PostgreSQL that it swallowed would turn COMMIT into a silent ROLLBACK.
 
-
-async def _home(server: Server) -> str:
-    """Return the schema of the ledger, to look for tables there alone: a schema in front could hide opt-outs."""
-    connection = await asyncpg.connect(**server.connection(SESSION), timeout=CONNECT_LIMIT_S)
-    try:
-        encoding = connection.get_settings().server_encoding
-        found = await connection.fetch(_HOME, [*metadata.tables, "alembic_version"])
-    finally:
-        connection.terminate()
-    if encoding != "UTF8":
-        raise StartError(
-            "LEDGER_UNSUPPORTED",
-            f"the database of the ledger has the encoding {encoding}",
-            "Make a database with ENCODING 'UTF8'.",
-        )
-    if len(found) != 1 or not found[0][1]:
-        raise StartError(
-            "LEDGER_UNSUPPORTED",
-            "the tables of the ledger lie in several schemas, or have rules or triggers that may drop rows",
-            "Keep them in one schema that nobody else writes to; look at search_path of the role.",
-        )
-    return f"{found[0][0]}, pg_temp"
-
-
-def _whole(connection: Connection, work: Callable[[Connection], T]) -> T:
-    """Run `work`; an error of PostgreSQL that it swallowed would turn COMMIT into a silent ROLLBACK."""
+    Return what it returned, and the last change that it drew, 0 for none.
+    """
     connection.info.pop(_HAS_FAILED, None)
+    connection.info.pop(DRAWN, None)
     result = work(connection)
     if connection.info.pop(_HAS_FAILED, False):
         raise LedgerError("the ledger cannot be written: a statement failed")
-    return result
+    return result, connection.info.pop(DRAWN, 0)
 
 
 def _remember_failure(context: sa.ExceptionContext) -> None:
@@ -366,6 +339,12 @@ async def _keep_session(connection: object) -> None:
 
 def unavailable(error: BaseException) -> StartError:
     """Return the StartError for a server that could not be reached or refused us."""
+    if isinstance(_cause(error), PoolerSharesSessions):
+        return StartError(
+            "LEDGER_UNSUPPORTED",
+            "a pooler in front of the ledger gives sessions to others between transactions",
+            "Name the server itself in ledger.url, or set pool_mode = session for this database.",
+        )
     return StartError(
         "LEDGER_UNAVAILABLE",
         f"the ledger cannot be opened: {error_name(error)}",
@@ -373,16 +352,16 @@ def unavailable(error: BaseException) -> StartError:
     )
 
 
-def writing_engine(server: Server, session: Mapping[str, str] = SESSION) -> AsyncEngine:
+def writing_engine(
+    server: Server, session: Mapping[str, str] = SESSION, marks: HighWater | None = None
+) -> "AsyncEngine":
     """Return an engine whose connections have the settings `session` and connect as `server` says."""
+    from sqlalchemy.ext.asyncio import create_async_engine
 
     async def connect() -> "asyncpg.Connection[asyncpg.Record]":
-        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-            **server.connection(session), timeout=CONNECT_LIMIT_S
-        )
-        if await connection.fetchval("SHOW synchronous_commit") != "on":
-            connection.terminate()
-            raise SessionSettingsDropped
+        connection = await open_session(_arguments(server), session)
+        if marks is not None:
+            await _look(connection, marks)
         return connection
 
     return create_async_engine(
@@ -393,3 +372,17 @@ def writing_engine(server: Server, session: Mapping[str, str] = SESSION) -> Asyn
         max_overflow=0,
         pool_use_lifo=True,
     )
+
+
+def _arguments(server: Server) -> dict[str, Any]:
+    return {**server.connection(), "timeout": CONNECT_LIMIT_S}
+
+
+async def _look(connection: Any, marks: HighWater) -> None:
+    """Look, before a new connection is used, whether the ledger at its end is the one that we know."""
+    try:
+        seen = marks.seen
+        marks.reach(await connection.fetchval(_LAST_CHANGE) or 0, seen)
+    except BaseException:
+        connection.terminate()
+        raise

@@ -41,11 +41,10 @@ class Server:
     dsn: str
     password: str | None = field(default=None)
 
-    def connection(self, session: Mapping[str, str]) -> dict[str, Any]:
-        """Return the arguments of `asyncpg.connect`: a primary that accepts writes, with the settings `session`."""
+    def connection(self) -> dict[str, Any]:
+        """Return the arguments of `asyncpg.connect`: a primary that accepts writes."""
         arguments = {
             "dsn": self.dsn,
-            "server_settings": dict(session),
             # A replica may not have heard of a withdrawal yet. After a failover the next host is tried.
             "target_session_attrs": "read-write",
         }

@@ -17,6 +17,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.types import UserDefinedType
 
+from fujie.adapters.postgresql_session import open_session, settle
 from fujie.adapters.stores.address import Address, mismatch, missing
 from fujie.adapters.stores.columns import (
     LONGEST,
@@ -28,7 +29,7 @@ from fujie.adapters.stores.columns import (
     not_keys,
     written,
 )
-from fujie.adapters.stores.postgresql_cursor import CANCEL_S, FAILURES, PostgreSQLCursor
+from fujie.adapters.stores.postgresql_cursor import CANCEL_S, FAILURES, SESSION, PostgreSQLCursor
 from fujie.adapters.stores.scanning import Selection
 from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, Stream, timed_out, unavailable
 from fujie.adapters.stores.table import StoreTable
@@ -37,14 +38,6 @@ from fujie.ports import Clock
 
 PREPARED = 256
 """Prepared statements that a connection keeps; the server holds a plan for each."""
-SESSION = {
-    "application_name": "fujie",
-    "default_transaction_read_only": "on",
-    "statement_timeout": "30000",
-    # A planner that takes a look-up through a view for expensive would compile it: 100 ms for one row.
-    "jit": "off",
-}
-"""What our sessions ask of the server. The time limit, in milliseconds, is for a cancel that never arrived."""
 
 _LOST = (
     asyncpg.PostgresConnectionError,
@@ -147,6 +140,9 @@ class PostgreSQLColumns:
         """See `Columns.is_exactly`."""
         asked = [_text(parameter) for parameter in parameters]
         return sa.cast(self._columns[name], sa.Text).collate("C").in_(asked)
+
+    def is_listed(self, _name: str, _parameter: str) -> None:
+        """See `Columns.is_listed`."""
 
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`. No text of PostgreSQL holds a NUL, no integer more than 64 bits with a sign."""
@@ -305,7 +301,7 @@ async def open_postgresql(
 
 async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str, Type]]:
     """Return the schema that the table lies in, and the types of its columns."""
-    connection = await asyncpg.connect(**_arguments(address))
+    connection = await open_session(_arguments(address), SESSION)
     try:
         described = await connection.fetch(_DESCRIBE, table.table_name, table.schema)
     finally:
@@ -327,7 +323,7 @@ async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColu
     nothing = (
         sa.select(*table.from_clause().c).limit(sa.literal_column("0")).compile(dialect=columns.dialect)
     )
-    connection = await asyncpg.connect(**_arguments(address))
+    connection = await open_session(_arguments(address), SESSION)
     try:
         await connection.fetch(str(nothing))
     finally:
@@ -335,8 +331,14 @@ async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColu
 
 
 async def _pool(table: StoreTable, address: Address) -> "asyncpg.Pool[asyncpg.Record]":
+    arguments = _arguments(address)
+
+    async def settled(connection: Any) -> None:
+        await settle(connection, arguments, SESSION)
+
     return await asyncpg.create_pool(
-        **_arguments(address),
+        **arguments,
+        init=settled,
         min_size=0,
         max_size=table.connections,
         statement_cache_size=PREPARED,
@@ -353,7 +355,6 @@ def _arguments(address: Address) -> dict[str, Any]:
         "password": address.password,
         "database": address.database,
         "ssl": address.tls or False,
-        "server_settings": SESSION,
     }
 
 

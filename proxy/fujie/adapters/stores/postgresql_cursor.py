@@ -12,9 +12,19 @@ from typing import Any
 
 import asyncpg
 
+from fujie.adapters.postgresql_session import open_session
 from fujie.adapters.stores.scanning import Statement
 from fujie.adapters.stores.source import timed_out, unavailable
 from fujie.ports import Clock
+
+SESSION = {
+    "application_name": "fujie",
+    "default_transaction_read_only": "on",
+    "statement_timeout": "30000",
+    # A planner that takes a look-up through a view for expensive would compile it: 100 ms for one row.
+    "jit": "off",
+}
+"""What our sessions ask of the server. The time limit, in milliseconds, is for a cancel that never arrived."""
 
 CANCEL_S = 1.0
 """How long a connection may take to stop a statement whose caller has gone."""
@@ -45,14 +55,14 @@ class PostgreSQLCursor:
         self._first: Sequence[Any] | None = None
         self._ending: asyncio.Task[None] | None = None
 
-    async def open(self, session: Mapping[str, Any], statement: Statement, deadline: float) -> None:
+    async def open(self, arguments: Mapping[str, Any], statement: Statement, deadline: float) -> None:
         """Connect, and wait for the first rows. Raises like `Stream.more`."""
         left_ms = int((deadline - self._clock.monotonic() + CANCEL_S) * 1000)
         # For a cancel that never arrived. The server counts each fetch by itself.
-        limits = {**session["server_settings"], "statement_timeout": str(max(1, left_ms))}
+        limits = {**SESSION, "statement_timeout": str(max(1, left_ms))}
 
         async def read() -> Sequence[Any]:
-            self._connection = connection = await asyncpg.connect(**{**session, "server_settings": limits})
+            self._connection = connection = await open_session(arguments, limits)
             await connection.transaction(readonly=True).start()
             self._cursor = await connection.cursor(statement.text, *statement.arguments)
             return await self._fetch()

@@ -29,8 +29,9 @@ from fujie.adapters.ledger import (
 )
 from fujie.adapters.ledger.aliases import person
 from fujie.adapters.ledger.database import members, padded_size
+from fujie.adapters.ledger.home import SESSION
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
-from fujie.adapters.ledger.server import URL_ALONE, server_of
+from fujie.adapters.ledger.server import URL_ALONE
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -388,7 +389,7 @@ async def test_a_ledger_without_its_counter_is_not_written(ledger: SQLLedger) ->
 async def test_who_holds_the_turn_forever_stops_writes_and_no_reads(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(postgresql.SESSION, "lock_timeout", "200")
+    monkeypatch.setitem(SESSION, "lock_timeout", "200")
     monkeypatch.setattr(postgresql, "WRITE_LIMIT_S", 0.5)
     ledger, other = await opened(url), await opened(url)
     identity = await ledger.enrol([KEY], NOW)
@@ -422,7 +423,7 @@ async def test_who_holds_the_turn_forever_stops_writes_and_no_reads(
 async def test_a_process_that_hangs_in_its_turn_loses_it(
     url: str, ledger: SQLLedger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(postgresql.SESSION, "idle_in_transaction_session_timeout", "100")
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "100")
     hanging = await opened(url)
     inside, go_on = asyncio.Event(), asyncio.Event()
     runs = 0
@@ -531,7 +532,7 @@ async def test_sessions_are_durable_and_bounded_whatever_the_defaults(url: str) 
     server().execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
     ledger = await opened(url)
     for run in (ledger.database.write, ledger.database.transact):
-        found = {name: await run(scalar(f"SHOW {name}")) for name in postgresql.SESSION}
+        found = {name: await run(scalar(f"SHOW {name}")) for name in SESSION}
         assert found == {
             "application_name": "fujie",
             "synchronous_commit": "on",
@@ -543,15 +544,6 @@ async def test_sessions_are_durable_and_bounded_whatever_the_defaults(url: str) 
         }
         assert await run(scalar("SHOW transaction_isolation")) == "read committed"
     await ledger.close()
-
-
-async def test_a_session_whose_settings_were_dropped_is_not_used(url: str) -> None:
-    """PgBouncer does that with `ignore_startup_parameters`; a withdrawal would be acknowledged too early."""
-    engine = postgresql.writing_engine(server_of(url, URL_ALONE), {})
-    with pytest.raises(DBAPIError) as refused:
-        await engine.connect()
-    assert postgresql.error_name(refused.value) == "SessionSettingsDropped"
-    await engine.dispose()
 
 
 # Tables that are not what they seem.

@@ -139,13 +139,9 @@ def test_the_driver_finds_no_host_that_was_not_seen(authority: str, query: str) 
         assert host.startswith("/") or host in {"localhost", "127.0.0.1", "::1"}
 
 
-def test_the_session_is_given_and_the_primary_asked_for() -> None:
-    arguments = server_of("postgresql://u@localhost/d", URL_ALONE).connection({"lock_timeout": "1"})
-    assert arguments == {
-        "dsn": "postgresql://u@localhost/d",
-        "server_settings": {"lock_timeout": "1"},
-        "target_session_attrs": "read-write",
-    }
+def test_the_primary_is_asked_for() -> None:
+    arguments = server_of("postgresql://u@localhost/d", URL_ALONE).connection()
+    assert arguments == {"dsn": "postgresql://u@localhost/d", "target_session_attrs": "read-write"}
 
 
 @pytest.mark.parametrize(
@@ -155,7 +151,7 @@ def test_a_password_is_the_line_of_its_file(tmp_path: Path, content: str, expect
     file = tmp_path / "password"
     file.write_text(content)
     found = server_of("postgresql://u@localhost/d", ServerAccess(file))
-    assert found.connection({})["password"] == expected
+    assert found.connection()["password"] == expected
     assert expected not in repr(found)
 
 
