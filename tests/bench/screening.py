@@ -210,7 +210,7 @@ async def _facts(gate: Gate, key: StoreKey, plan: Plan, asker: Raw) -> Facts:
     review = gate.policies.current.reviewer.review(rendered, _DRAFT, None, sender, "outbox", country)
     zones = tuple(ZoneInfo(name) for name in zones_of(row.phone))
     reached = Reached(country, zones, recalled.customers[0].sent, rendered.content)
-    message = {**review.facts, "message.in_campaign": True}
+    message = {**review.facts, "message.in_campaign": True, "message.asks": False}
     raw = Raw(
         asker.principal, events, identity.sid, row.attributes, suppressions, message, None, True, reached
     )

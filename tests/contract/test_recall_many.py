@@ -9,15 +9,19 @@ from itertools import count
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.ledger import SQLLedger, aliases, enrolment
+from fujie.adapters.ledger.database import Query
+from fujie.adapters.ledger.instant import from_micros
+from fujie.adapters.ledger.plain import Shape, telling
 from fujie.model.consent import BareEvent, ConsentEventType
-from fujie.model.customer import CustomerRef, Identity
+from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.message import MessageState, Settled
-from fujie.ports.messaging import Recalled
+from fujie.ports.recollection import Recalled
 from support.identities import because, consent_event, opt_out
 from support.outboxes import NOW, URLS, Counted, claim, key, leased, opened, phone, running
 
@@ -110,6 +114,30 @@ class Twins:
             await each.add_suppression(given, "", "")
 
 
+async def surveyed(ledger: SQLLedger, customers: Sequence[Sequence[CustomerRef]]) -> None:
+    """Hold what a survey tells of customers with a store key against what is recalled of them."""
+    named = [(refs[0], refs[-1]) for refs in customers if isinstance(refs[0], StoreKey)]
+    people = [(of.customer_id, number.e164 if isinstance(number, Phone) else "") for of, number in named]
+    told = await ledger.outbox.survey(KEYS[0].store, people, "marketing", NOW)
+    refs = [(of, number) if isinstance(number, Phone) else (of,) for of, number in named]
+    recalled = (await ledger.outbox.recall_many(refs, "marketing", NOW)).customers
+    for place, one in enumerate(recalled):
+        seen, scopes = told.recalled(place), [given.scope for given in one.suppressions]
+        assert (seen.identity, list(seen.events), seen.sent) == (one.identity, list(one.events), one.sent)
+        assert sorted(map(repr, [given.scope for given in seen.suppressions])) == sorted(map(repr, scopes))
+        assert told.sids[place] == one.identity.sid
+        events = told.events[place]
+        if events is None:
+            assert place not in told.scopes
+            continue
+        assert one.identity.sids == (one.identity.sid,)
+        assert not one.identity.is_shared
+        assert [(said[0], from_micros(said[4])) for said in events] == [
+            (event.type, event.event_time) for event in one.events
+        ]
+        assert len(told.scopes.get(place, ())) == len(scopes)
+
+
 async def compared(urls: Sequence[str], steps: Sequence[tuple[str, Any]], last: Any) -> None:
     alone, together = [await opened(url, Counted()) for url in urls]
     try:
@@ -123,6 +151,7 @@ async def compared(urls: Sequence[str], steps: Sequence[tuple[str, Any]], last: 
         assert (await together.outbox.recall_many(last, "", NOW)).marker == marker, (
             "nothing is left to write"
         )
+        await surveyed(together, last)
     finally:
         await alone.close()
         await together.close()
@@ -319,3 +348,29 @@ async def test_what_certainly_did_not_go_out_is_not_counted(end: MessageState) -
         [known] = (await ledger.outbox.recall_many([[key(0)]], "marketing", NOW)).customers
         assert known.sent == ()
         await ledger.close()
+
+
+@given(st.binary(min_size=1, max_size=100), st.lists(st.tuples(st.text(min_size=1), st.text())))
+def test_digests_of_many_are_those_of_each(secret: bytes, people: list[tuple[str, str]]) -> None:
+    digest = aliases.digester(secret)
+    of_keys = [digest(StoreKey("crm", customer_id)) for customer_id, _ in people]
+    of_numbers = [digest(Phone(number)) if number else of_keys[n] for n, (_, number) in enumerate(people)]
+    assert aliases.digests_of(secret, "crm", people) == (of_keys, of_numbers)
+
+
+async def test_postgresql_reads_by_customer_and_no_table_whole() -> None:
+    """Every table of the statement is entered by the index of the customer: a plan is made once for a connection."""
+    with URLS["postgresql"]() as url:
+        ledger = await opened(url)
+        select = telling(Shape(of_purpose=True, sent=True, keys=True)).select
+        assert isinstance(select, sa.TextClause)
+        digest = bytes(32)
+        values = {"of_keys": digest, "numbers": digest, "places": "[0]", "purpose": "marketing", "since": 0}
+        explained = Query(type(select)("EXPLAIN " + select.text), tuple)
+        plan = "\n".join(row[0] for row in await ledger.database.rows(explained, values))
+        await ledger.close()
+    indexes = ("ix_suppression_sid", "ix_message_sent_sid", "ix_message_sent_address", "uq_alias_current")
+    assert all(index in plan for index in indexes)
+    assert "using pk_suppression on" not in plan
+    assert "using pk_message on" not in plan
+    assert "Seq Scan" not in plan

@@ -17,7 +17,7 @@ from fujie.flows.gate import open_case
 from fujie.flows.judging import Judged, Matter, judge_many, opened_matter, sid_of
 from fujie.flows.recipients import Wanted
 from fujie.flows.refuse import standing
-from fujie.flows.screening import screen_many
+from fujie.flows.screening import Met, screen_many
 from fujie.flows.wording import worded
 from fujie.model.consent import NEGATIVE, ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -31,7 +31,17 @@ from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import Action
 from support.house import House, caller
 from support.identities import IDENTIFIERS, because, opt_out
-from support.sending import DRAFT, POLICY, SIGNATURE, CountingProvider, campaign_to, keys, sending, work_off
+from support.sending import (
+    DRAFT,
+    POLICY,
+    SIGNATURE,
+    CountingProvider,
+    agree,
+    campaign_to,
+    keys,
+    sending,
+    work_off,
+)
 
 REQUEST = Request(
     Action.SEND, "marketing", "consent", "crm", "customer_id", channel=CHANNEL, brand=SIGNATURE
@@ -162,11 +172,11 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
     plan, judged = await together(at, refs)
     told = [tuple(hit.code for hit in each.decision.reasons) for each in judged]
     assert told == [await alone(at, plan, ref) for ref in refs]
-    screened = await screen_many(await opened(at), refs, {}, 5.0)
+    screened = await screen_many(await opened(at), refs, Met({}), 5.0)
     assert screened is not None
     assert not isinstance(screened, Decision)
-    assert [each.decision for each in screened] == [each.decision for each in judged]
-    assert [each.sid for each in screened] == [sid_of(each) for each in judged]
+    assert [decision for _, decision in screened] == [each.told for each in judged]
+    assert [sid for sid, _ in screened] == [sid_of(each) for each in judged]
     assert len({id(each.decision) for each in judged}) < len(refs) / 2, "what is the same is decided once"
     single = [(await together(at, [ref]))[1][0] for ref in refs]
     assert [(each.decision.effect, each.facts) for each in single] == [
@@ -175,3 +185,40 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
     kinds = {code for codes in told for code in codes} | {"ALLOW" for codes in told if not codes}
     assert {"ALLOW", "CONSENT_MISSING", "CONSENT_WITHDRAWN", "CUSTOMER_OPTED_OUT"} <= kinds
     assert {"FACT_MISSING", "FREQUENCY_EXCEEDED", "X_MINOR_MARKETING"} <= kinds
+
+
+HOURS = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: by-day}
+spec:
+  match: {actions: [send]}
+  validations:
+    - {name: day, expression: "recipient.hour >= 9 && recipient.hour < 21", reason: CONSENT_MISSING}
+"""
+
+
+async def test_who_is_met_again_in_a_stream_is_decided_as_if_met_first(house: House) -> None:
+    """Between two batches hours end, consents run out, messages leave their windows, and people say things."""
+    chance = random.Random(5)
+    at = sending(house, CountingProvider(), policy=POLICY + CAPS + HOURS)
+    await live(at, chance)
+    plain = keys(12, 70)
+    await agree(at, plain)
+    await campaign_to(at.gate, [*chance.sample(KEYS, 25), *plain[:6]])
+    await work_off(at.gate)
+    met, seen = Met({}), set[tuple[str, ...]]()
+    for minutes in (0, 1, 14, 40, 60, 60 * 6, 60 * 12, 60 * 24, 60 * 24 * 30):
+        at.hands.time += timedelta(minutes=minutes)
+        said = await at.ledger.enrol((chance.choice(KEYS),), at.hands.time)
+        await at.ledger.record_consent(_event(chance, said.sid, at), "", "")
+        refs = [*chance.sample(KEYS, 30), *chance.sample(plain, 12)]
+        again = await screen_many(await opened(at), refs, met, 5.0)
+        first = await screen_many(await opened(at), refs, Met({}), 5.0)
+        assert again == first
+        _, judged = await together(at, refs)
+        assert again == [(sid_of(each), each.told) for each in judged]
+        seen |= {tuple(hit.code for hit in each.decision.reasons) for each in judged}
+    assert len(met.decided) > 0
+    assert len(seen) > 5

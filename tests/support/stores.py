@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanage
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.record import Fetched
 from fujie.ports import CustomerStore
-from fujie.ports.stores import Scan
+from fujie.ports.stores import Scan, Values
 
 
 class Spy:
@@ -50,6 +50,16 @@ class Spy:
         if self._meanwhile:
             await self._meanwhile()
         return await self._inner.fetch_many(keys, attributes, timeout_s)
+
+    async def fetch_values(
+        self, ids: Sequence[str], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Values]:
+        self.fields_asked.append(frozenset())
+        if self._error:
+            raise self._error
+        if self._meanwhile:
+            await self._meanwhile()
+        return await self._inner.fetch_values(ids, attributes, timeout_s)
 
     @property
     def can_search(self) -> bool:

@@ -11,9 +11,8 @@ class SystemClock:
         """Return the time in UTC, aware, to the microsecond. It may step back when the host is corrected."""
         return datetime.now(UTC)
 
-    def monotonic(self) -> float:
-        """Return seconds that only differences have a meaning of; never steps back."""
-        return time.monotonic()
+    monotonic = staticmethod(time.monotonic)
+    """Seconds that only differences have a meaning of; never steps back. A look-up asks 16 times."""
 
     def cpu(self) -> float:
         """Return the seconds for which the calling thread had, or wanted, a CPU.

@@ -7,7 +7,7 @@ ledger); the SQL still comes from Core, with its quoting and its bound values.
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Dialect, Select
+from sqlalchemy import ClauseElement, Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 
@@ -16,7 +16,7 @@ class CompiledSelect:
 
     __slots__ = ("_defaults", "_order", "text")
 
-    def __init__(self, select: Select[Any], dialect: Dialect) -> None:
+    def __init__(self, select: ClauseElement, dialect: Dialect) -> None:
         compiled = select.compile(dialect=dialect)
         assert isinstance(compiled, SQLCompiler)
         self.text = str(compiled)

@@ -9,18 +9,21 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from fujie.adapters.ledger.notifications import Waiting
-from fujie.adapters.ledger.pending import Pending
-from fujie.adapters.ledger.standing import Standing
 from fujie.adapters.metrictable import TABLE, Merge, row_of
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import APPROVABLE, Action, Effect
+
+if TYPE_CHECKING:  # who counts needs no database (300 ms)
+    from fujie.adapters.ledger.notifications import Waiting
+    from fujie.adapters.ledger.pending import Pending
+    from fujie.adapters.ledger.standing import Standing
 
 OTHER = "other"
 """Stands for every label value that was not known beforehand."""
@@ -106,9 +109,10 @@ class Stages(Collector):
         self._counts = {name: [0] * (len(BUCKETS_S) + 1) for name in (*STAGES, OTHER)}
         self._sums = dict.fromkeys(self._counts, 0.0)
 
-    def observe(self, stage: str, seconds: float) -> None:
+    def observe(self, name: str, seconds: float) -> None:
         """Count one duration; an unknown stage is `other`."""
-        name = stage if stage in self._counts else OTHER
+        if name not in self._counts:
+            name = OTHER
         self._counts[name][bisect_left(BUCKETS_S, seconds)] += 1
         self._sums[name] += seconds
 
@@ -152,6 +156,8 @@ class PrometheusMetrics:
         }
         self._stages = Stages()
         self._registry.register(self._stages)
+        self.stage = self._stages.observe
+        """See `ports.Metrics.stage`."""
         self._reasons = frozenset(BUILT_IN_REASONS)
         self._digest = ""
         self._shadow_decisions = self._counter("fujie_shadow_decisions_total")
@@ -172,15 +178,11 @@ class PrometheusMetrics:
             counter = self._bind(key)
         counter.inc()
 
-    def stage(self, name: str, seconds: float) -> None:
-        """See `ports.Metrics.stage`."""
-        self._stages.observe(name, seconds)
-
     def submitted(self, provider: str, what: str) -> None:
         """See `ports.Metrics.submitted`."""
         self._submitted.labels(provider, what).inc()
 
-    def sending(self, providers: Iterable[str], standing: Standing) -> None:
+    def sending(self, providers: Iterable[str], standing: "Standing") -> None:
         """Show how sending stands, for the providers of the settings."""
         self._gauges["fujie_message_claimed_seconds"].set(standing.claimed_s)
         self._gauges["fujie_campaign_waiting_seconds"].set(standing.waiting_s)
@@ -190,13 +192,13 @@ class PrometheusMetrics:
         self._gauges["fujie_replies_waiting"].set(standing.replies)
         self._gauges["fujie_reply_waiting_seconds"].set(standing.reply_s)
 
-    def notifying(self, standing: Waiting) -> None:
+    def notifying(self, standing: "Waiting") -> None:
         """Show how notifications stand."""
         self._gauges["fujie_notifications_waiting"].set(standing.waiting)
         self._gauges["fujie_notifications_failed"].set(standing.failed)
         self._gauges["fujie_notifications_overdue"].set(standing.overdue)
 
-    def waiting(self, pending: Pending) -> None:
+    def waiting(self, pending: "Pending") -> None:
         """Show how much waits for people."""
         self._gauges["fujie_approvals_waiting"].set(pending.approvals)
         self._gauges["fujie_approvals_escalated"].set(pending.escalated)

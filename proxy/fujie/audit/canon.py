@@ -7,6 +7,7 @@ those, and what would make a log hard to read or to parse safely: NUL, lone surr
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 import orjson
 
@@ -49,13 +50,18 @@ def parse(encoded: bytes) -> object:
 
 
 def _check_map(value: Mapping[str, object], depth: int) -> None:
+    _check_keys(tuple(value))
+    _check(value.values(), depth)
+
+
+@lru_cache(maxsize=1024)  # entries of one kind have the same keys, but for sids
+def _check_keys(keys: tuple[str, ...]) -> None:
     try:
-        letters = "".join(value)
+        letters = "".join(keys)
     except TypeError:
         raise EntryInvalid("a key that is not text") from None
-    if not _are_key_letters(letters) or "" in value:
+    if not _are_key_letters(letters) or "" in keys:
         raise EntryInvalid("a key with other characters than ASCII letters, digits and _ . : -")
-    _check(value.values(), depth)
 
 
 def _check(items: Iterable[object], depth: int) -> None:

@@ -84,7 +84,7 @@ def leaf_bytes(entry: Entry) -> bytes:
         raise EntryInvalid("version, uid, origin or time of the entry is not of its form")
     plain = dict(zip(_NAMES, _values(entry), strict=True))
     plain["v"] = VERSION
-    plain["kind"] = entry.kind.value
+    plain["kind"] = str(entry.kind)
     plain["fields"] = dict(entry.fields)
     plain["facts"] = dict(entry.facts)
     plain["sealed"] = dict(entry.sealed)

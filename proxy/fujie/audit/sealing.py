@@ -52,7 +52,7 @@ def seal_facts(facts: Mapping[str, FactValue], key: SealKey, place: Place, nonce
     `nonce` is 12 fresh random bytes. Raises EntryInvalid for facts outside the domain of `canonical`.
     """
     sealed = _seal(canonical(dict(facts)), key, nonce, ("facts", place.origin, place.uid, place.sid))
-    return base64.b64encode(sealed).decode()
+    return binascii.b2a_base64(sealed, newline=False).decode()
 
 
 def open_facts(sealed: str, key: SealKey, place: Place) -> dict[str, FactValue]:

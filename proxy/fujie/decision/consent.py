@@ -1,6 +1,6 @@
 """The state of consent, derived from events at the moment of the decision. Never stored, so it can not be stale."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Generic, NamedTuple, TypeVar
 
@@ -70,6 +70,38 @@ def consent_of(
     if governing.type is ConsentEventType.GIVEN and _ended(governing, now, ttl):  # 5
         return Consent(State.EXPIRED, governing)
     return Consent(_STATES[governing.type], governing)
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+Event = tuple[str, str, bool, bool, int, int | None]
+"""Type, channel, explicit, separate, event time and own end of an event, both in microseconds since 1970."""
+
+
+def bearing(now: datetime, ttl: timedelta | None) -> Callable[[Sequence[Event]], tuple[object, ...]]:
+    """Return what tells how events bear on the state of consent at `now`: where it says the same of two customers, so does
+    `consent_of`, of all channels, if all events are the customer's own. The events come in order of time, then of arrival.
+
+    Of time, `consent_of` sees which event is later, whether one is still to come, and whether it ended.
+    """
+    moment = (now - _EPOCH) // _MICROSECOND
+    ended = moment - (ttl or timedelta.max) // _MICROSECOND
+
+    def bears(events: Sequence[Event]) -> tuple[object, ...]:
+        if len(events) == 1:
+            [(kind, channel, explicit, separate, at, until)] = events
+            is_over = at <= ended or (until is not None and until <= moment)
+            return kind, channel, explicit, separate, at > moment, is_over
+        found: list[object] = []
+        last = None
+        for kind, channel, explicit, separate, at, until in events:
+            is_over = at <= ended or (until is not None and until <= moment)
+            found += (kind, channel, explicit, separate, at > moment, is_over, at == last)
+            last = at
+        return tuple(found)
+
+    return bears
 
 
 COOLDOWN = timedelta(days=30)

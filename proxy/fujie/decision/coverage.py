@@ -13,6 +13,7 @@ from functools import partial
 from fujie.decision.decide import Outcome, outcomes
 from fujie.decision.plan import Plan, RuleSet, rule_set, rules_of
 from fujie.decision.policy_tests import Settled
+from fujie.model.facts import Facts
 from fujie.model.vocabulary import Action, State
 from fujie.policy.bundle import Bundle, Grant, Guard, Rule
 from fujie.policy.cel import Checked, Engine
@@ -86,6 +87,8 @@ class Watch:
     def __init__(self, bundle: Bundle) -> None:
         self._engine = bundle.engine
         self._sets: dict[Plan, RuleSet] = {}
+        self._compiled: dict[tuple[Rule, ...], RuleSet] = {}
+        self._verdicts: dict[tuple[object, ...], list[Outcome]] = {}
         self._grants: dict[Action, list[Grant]] = {
             action: [grant for grant in bundle.grants if action in grant.match.actions] for action in Action
         }
@@ -110,7 +113,7 @@ class Watch:
         }
         if facts.get("principal.employment") is not State.ACTIVE:
             return frozenset(found)
-        verdicts = iter(outcomes(self._engine, self._set(plan), facts))
+        verdicts = iter(self._outcomes(self._set(plan), facts))
         for grant in plan.grants:
             if grant.condition:
                 watched = self._conditions[grant.name]
@@ -123,13 +126,22 @@ class Watch:
                 found.update(each.marks(of_rule))
         return frozenset(found)
 
+    def _outcomes(self, asked: RuleSet, facts: Facts) -> list[Outcome]:
+        """Evaluate the rules, once for each set of the facts that they read: many cases differ in others."""
+        key = (asked.programs, *map(facts.get, asked.reads))
+        if key not in self._verdicts:
+            self._verdicts[key] = outcomes(self._engine, asked, facts)
+        return self._verdicts[key]
+
     def _set(self, plan: Plan) -> RuleSet:
         """Return every rule and clause of the plan, compiled to be evaluated in one go."""
         if plan not in self._sets:
             watched = [self._conditions[grant.name] for grant in plan.grants if grant.condition]
             watched += [each for guard in plan.guards for each in self._guards[guard.name]]
             rules = tuple(rule for each in watched for rule in each.rules)
-            self._sets[plan] = rule_set(self._engine, rules)
+            if rules not in self._compiled:  # plans of other roles have the same rules
+                self._compiled[rules] = rule_set(self._engine, rules)
+            self._sets[plan] = self._compiled[rules]
         return self._sets[plan]
 
 

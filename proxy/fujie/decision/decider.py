@@ -1,13 +1,15 @@
 """One bundle, ready to decide: plans made once, decisions memoised by exactly the facts they read."""
 
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from operator import itemgetter
 
 from fujie.decision.decide import decide
 from fujie.decision.plan import Plan, Planner
 from fujie.decision.review import Reviewer
 from fujie.model.decision import Decision
-from fujie.model.facts import Facts
+from fujie.model.facts import Facts, FactValue
 from fujie.model.request import Request
 from fujie.policy.bundle import Bundle
 
@@ -23,6 +25,16 @@ class Decider:
         self.bundle = bundle
         self._planner = Planner(bundle)
         self._decisions: OrderedDict[tuple[object, ...], Decision] = OrderedDict()
+        self._readers: dict[Plan, Callable[[Mapping[str, FactValue]], tuple[FactValue, ...]]] = {}
+
+    def _read(self, plan: Plan, values: Mapping[str, FactValue]) -> tuple[FactValue | None, ...]:
+        together = self._readers.get(plan)
+        if together is None:
+            together = self._readers[plan] = itemgetter(*plan.reads)  # of two paths at least: a tuple
+        try:
+            return together(values)
+        except KeyError:  # a fact that nobody told
+            return tuple(map(values.get, plan.reads))
 
     @cached_property
     def reviewer(self) -> Reviewer:
@@ -41,7 +53,7 @@ class Decider:
         """
         key = (
             plan, request.purpose, request.basis, request.fields, request.strict, request.has_basis_evidence, request.channel,
-            *map(facts.values.get, plan.reads),
+            self._read(plan, facts.values),
         )  # fmt: skip
         decision = self._decisions.get(key)
         if decision is None:

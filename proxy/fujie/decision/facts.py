@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, tzinfo
+from functools import lru_cache
 from typing import NamedTuple
 
 from fujie.decision.consent import consent_of
@@ -30,6 +31,7 @@ from fujie.model.vocabulary import ANY_CHANNEL, Action, State
 from fujie.policy.bundle import Bundle
 
 _LARGEST = 2**63
+_BOOL, _STRING = Kind.BOOL, Kind.STRING  # nearly all attributes, and looked at for every customer
 _NEVER_ASKED = (State.NONE, False, False)
 _NO_CUSTOMER = Unknown(UnknownWhy.NO_CUSTOMER)
 _NO_ATTRIBUTE = Unknown(UnknownWhy.NO_ATTRIBUTE)
@@ -84,11 +86,11 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
     principal = raw.principal.as_of(now)
     values: dict[str, FactValue] = {
         "principal.kind": principal.kind,
-        "principal.roles": tuple(sorted(principal.roles)),
+        "principal.roles": _sorted(principal.roles),
         "principal.department": principal.department,
         "principal.employment": principal.employment,
         "principal.training": principal.training,
-        "request.action": request.action.value,
+        "request.action": str(request.action),
         "request.purpose": request.purpose,
         "request.basis": request.basis,
         "request.store": request.store,
@@ -103,14 +105,16 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
     }
-    for name, fact_type in bundle.principal_attributes.items():
-        values[f"principal.{name}"] = _typed(principal.attributes.get(name, _NO_ATTRIBUTE), fact_type)
+    values.update(_unknown(bundle).of_principal)
+    for name, value in principal.attributes.items():
+        if name in bundle.principal_attributes:
+            values["principal." + name] = _typed(value, bundle.principal_attributes[name])
     if bundle.timed_grants:
         values[EXPIRED] = expired_at(bundle, request.action, principal.roles, now)
-    if request.action is Action.SEND and (raw.processor or raw.is_local or raw.message is not None):
-        values |= processor_facts(raw.processor, request.purpose, local.date(), is_local=raw.is_local)
-    if raw.message and request.action is Action.SEND:
-        values |= raw.message
+    if request.action is Action.SEND:
+        if raw.processor or raw.is_local or raw.message is not None:
+            values |= processor_facts(raw.processor, request.purpose, local.date(), is_local=raw.is_local)
+        values |= raw.message or {}
     return _filled(bundle, values, particulars(bundle, request, values, raw, now))
 
 
@@ -173,12 +177,37 @@ def _filled(bundle: Bundle, values: dict[str, FactValue], known: Particulars) ->
         values["consent.state"], values["consent.explicit"], values["consent.separate"] = known.consent
     if known.in_force is not None:
         values["suppression.in_force"] = known.in_force
-    missing = _NO_CUSTOMER if known.attributes is None else _NOT_MAPPED
-    for name in bundle.customer_attributes:
-        values["customer." + name] = missing
-    for name, value in known.attributes or ():
-        values["customer." + name] = value
+    unknown = _unknown(bundle)
+    if known.attributes is None:
+        values.update(unknown.without_customer)
+    else:
+        values.update(unknown.of_customer)
+        for name, value in known.attributes:
+            values["customer." + name] = value
     return Facts(values)
+
+
+class _UnknownAttributes(NamedTuple):
+    """The attributes of a bundle that nobody told: of a principal, of a customer who is there, and of one who is not."""
+
+    of_principal: Mapping[str, FactValue]
+    of_customer: Mapping[str, FactValue]
+    without_customer: Mapping[str, FactValue]
+
+
+@lru_cache(maxsize=64)
+def _unknown(bundle: Bundle) -> _UnknownAttributes:
+    of_customer = ["customer." + name for name in bundle.customer_attributes]
+    return _UnknownAttributes(
+        {"principal." + name: _NO_ATTRIBUTE for name in bundle.principal_attributes},
+        dict.fromkeys(of_customer, _NOT_MAPPED),
+        dict.fromkeys(of_customer, _NO_CUSTOMER),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _sorted(roles: frozenset[str]) -> tuple[str, ...]:
+    return tuple(sorted(roles))
 
 
 def _typed(value: object, fact_type: FactType) -> FactValue:
@@ -186,15 +215,15 @@ def _typed(value: object, fact_type: FactType) -> FactValue:
 
     Stores without a boolean type hold 0 and 1, which are taken for false and true.
     """
+    kind = fact_type.kind
+    if kind is _BOOL and isinstance(value, int):
+        return bool(value) if value in (0, 1) else _WRONG_TYPE
+    if kind is _STRING and isinstance(value, str):
+        return value if _is_text(value) else _WRONG_TYPE
     if value is None:
         return _NULL
     if isinstance(value, Unknown):
         return value
-    kind = fact_type.kind
-    if kind is Kind.BOOL:
-        return bool(value) if isinstance(value, int) and value in (0, 1) else _WRONG_TYPE
-    if kind is Kind.STRING:
-        return value if isinstance(value, str) and _is_text(value) else _WRONG_TYPE
     if kind is Kind.INT:
         whole = isinstance(value, int) and not isinstance(value, bool)
         return value if whole and isinstance(value, int) and -_LARGEST <= value < _LARGEST else _WRONG_TYPE

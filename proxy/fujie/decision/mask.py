@@ -6,23 +6,19 @@ type we do not know, a step that means nothing for the class, a value too short 
 as `****`. SQL NULL stays null and the empty string stays empty: neither says anything about a person.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, time, timedelta
 from enum import Enum
 from functools import lru_cache
-from ipaddress import ip_network
-from itertools import pairwise
+from itertools import repeat
 from math import isfinite
 from typing import Final, TypeGuard
 
-from fujie.decision.classes import cleaned, is_normal, normal_form
-from fujie.decision.findings import LONGEST_SEARCHED, NotLooked, find_personal
-from fujie.decision.names import surname_length
-from fujie.decision.region import region_of
+from fujie.decision.classes import cleaned, is_normal, normal_form, normal_together
+from fujie.decision.drawing import MASKED, drawing
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DataClass, applicable
-from fujie.model.pattern import matches
-from fujie.model.record import FieldTreatment, SealedRecord, open_for_masking
+from fujie.model.record import FieldTreatment, SealedRecord, open_columns_for_masking, open_for_masking
 from fujie.model.step import Step
 
 
@@ -35,9 +31,6 @@ class Omitted(Enum):
 OMITTED: Final = Omitted.OMITTED
 """What `mask_value` returns for a field that leaves no trace; unlike None, which is a null on the wire."""
 
-MASKED: Final = "****"
-"""A value masked whole. Its width says nothing about the value's."""
-
 Shown = str | int | float | bool | None
 """What may leave for one field; each has a place in a `google.protobuf.Struct`."""
 
@@ -46,10 +39,17 @@ LARGEST_EXACT: Final = 2**53 - 1
 
 # str() of a longer integer raises or is slow by design (CPython's limit is 4,300 digits); no column holds one.
 _LONGEST_INT_BITS: Final = 4096
+_BY_VALUE: Final = frozenset({"omit", "token", "constant", "date_shift"})
 # Exact as text only; named, not imported: the core imports neither module.
 _SAFE_AS_TEXT: Final = frozenset({("decimal", "Decimal"), ("uuid", "UUID")})
 
 Mask = Callable[[object, Tokeniser], Shown | Omitted]
+
+Cells = tuple[Shown | Omitted, ...]
+"""What leaves of a record for one field after the other; OMITTED where that is nothing."""
+
+_Together = Callable[[Sequence[object]], Sequence[Shown] | None]
+"""Masks a column at once; returns None where its values are to be looked at one by one."""
 
 
 def mask(
@@ -66,25 +66,49 @@ def mask(
 class Masking:
     """What `mask` does, prepared once for many records that are treated alike."""
 
-    __slots__ = ("_masks", "needs_customer")
+    __slots__ = ("_masks", "_needs_customer")
 
     def __init__(self, treatments: Mapping[str, FieldTreatment]) -> None:
-        self._masks = tuple(
-            (name, _mask_for(each.step, each.data_class)) for name, each in treatments.items()
-        )
-        self.needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
-        """Whether the tokeniser must be that of the record's customer."""
+        self._masks = {
+            name: (_mask_for(each.step, each.data_class), _together_for(each.step, each.data_class))
+            for name, each in treatments.items()
+        }
+        self._needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
 
     def of(self, record: SealedRecord, tokeniser: Tokeniser) -> dict[str, Shown]:
         """Return what leaves of `record`, as `mask` does."""
         values = open_for_masking(record)
         leaving: dict[str, Shown] = {}
-        for name, masked in self._masks:
+        for name, (masked, _) in self._masks.items():
             if name in values:
                 shown = masked(values[name], tokeniser)
                 if shown is not OMITTED:
                     leaving[name] = shown
         return leaving
+
+    def rows(
+        self, names: Sequence[str], people: Sequence[tuple[SealedRecord, str]], tokeniser: Tokeniser
+    ) -> Iterator[Cells]:
+        """Return what leaves of records that each have a customer's sid (empty: nobody's), as `of` does, for these fields
+        in this order. Column by column, at half of the cost."""
+        values = open_columns_for_masking([record for record, _ in people], OMITTED)
+        own = [tokeniser] * len(people)
+        if self._needs_customer:
+            own = [tokeniser.of(sid) for _, sid in people]
+        columns = [self._column(name, values.get(name), own) for name in names]
+        return zip(*columns, strict=True) if columns else repeat((), len(people))
+
+    def _column(
+        self, name: str, values: Sequence[object] | None, own: Sequence[Tokeniser]
+    ) -> Sequence[Shown | Omitted]:
+        if values is None or name not in self._masks:
+            return [OMITTED] * len(own)
+        masked, together = self._masks[name]
+        known = together(values)
+        if known is not None:
+            return known
+        pairs = zip(values, own, strict=True)
+        return [OMITTED if value is OMITTED else masked(value, each) for value, each in pairs]
 
 
 def mask_value(value: object, step: Step, data_class: DataClass, tokeniser: Tokeniser) -> Shown | Omitted:
@@ -119,7 +143,36 @@ def _mask_for(step: Step, data_class: DataClass) -> Mask:
         case "date_shift":
             return _shift_mask(int(step.args[0]), data_class)
         case _:
-            return _drawn_mask(_drawing(step, data_class), data_class)
+            return _drawn_mask(drawing(step, data_class), data_class)
+
+
+@lru_cache(maxsize=1024)
+def _together_for(step: Step, data_class: DataClass) -> _Together:
+    """Return what does for a column what `_mask_for` does for each of its values, where all of them are texts of which one
+    search tells that they are in normal form: most columns are."""
+    if not applicable(data_class, step) or step.name in _BY_VALUE:
+        return _one_by_one
+    if step.name == "reveal":
+        return _revealed_together
+    draw, normalise = drawing(step, data_class), normal_together(data_class)
+
+    def drawn(values: Sequence[object]) -> Sequence[Shown] | None:
+        normal = normalise(values) if _are_texts(values) else None
+        return None if normal is None else list(map(draw, normal))
+
+    return drawn
+
+
+def _one_by_one(_values: Sequence[object]) -> None:
+    return None
+
+
+def _revealed_together(values: Sequence[object]) -> Sequence[Shown] | None:
+    return values if _are_texts(values) and _is_plain("".join(values)) else None
+
+
+def _are_texts(values: Sequence[object]) -> TypeGuard[Sequence[str]]:
+    return set(map(type, values)) == {str}
 
 
 def _masked_whole(value: object, _tokeniser: Tokeniser) -> str | None:
@@ -223,128 +276,3 @@ def _text_of(value: object) -> str | None:
         case _:
             kind = type(value)
             return str(value) if (kind.__module__, kind.__qualname__) in _SAFE_AS_TEXT else None
-
-
-def _drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
-    """Return what turns a normal form into its masked text, for a step that is applicable to the class."""
-    match step.name, step.args:
-        case "keep", (int() as first, int() as last):
-            return _keep(first, last, data_class)
-        case "mask_range", (int() as start, int() as end):
-            return lambda text: _mask_range(text, start, end)
-        case "before", (str() as chars, int() as kept):
-            return lambda text: _mask_before(text, chars, kept)
-        case "after", (str() as chars, int() as kept):
-            return lambda text: _mask_after(text, chars, kept)
-        case "region", (str() as level,):
-            return lambda text: region_of(text, level) + MASKED
-        case "date_part", (unit,):
-            return lambda text: f"{text[:4]}-**-**" if unit == "year" else f"{text[:7]}-**"
-        case "network", ():
-            return _network
-        case "round", (int() as size,):
-            return lambda text: str(int(text) // size * size)
-        case "bucket", bounds:
-            return lambda text: _range_of(int(text), tuple(map(int, bounds)))
-        case "redact", ():
-            return redacted
-        case "regex", (str() as pattern, str() as replacement):
-            return lambda text: _replaced(text, pattern, replacement)
-        case _:  # a step that parse_step knows and this function does not: closed
-            return lambda _text: MASKED
-
-
-def _keep(first: int, last: int, data_class: DataClass) -> Callable[[str], str]:
-    match data_class:
-        case DataClass.LANDLINE:
-            return lambda text: _keep_of_landline(text, first, last)
-        case DataClass.PERSON_NAME:
-            return lambda text: _keep_of_name(text, first, last)
-        case DataClass.PLATE:
-            return lambda text: _with_dot(_keep_in_place(text, first, last))
-        case DataClass.IDENTIFIER | DataClass.TEXT | DataClass.SOCIAL_ID:
-            return lambda text: _ends(text, first, last, MASKED)
-        case _:
-            return lambda text: _keep_in_place(text, first, last)
-
-
-def _ends(text: str, first: int, last: int, stars: str) -> str:
-    """Keep both ends around `stars`; when they would meet, keep nothing."""
-    return text[:first] + stars + text[len(text) - last :] if first + last < len(text) else MASKED
-
-
-def _keep_in_place(text: str, first: int, last: int) -> str:
-    hidden = len(text) - first - last
-    return f"{text[:first]}{'*' * hidden}{text[first + hidden :]}" if hidden > 0 else MASKED
-
-
-def _with_dot(plate: str) -> str:
-    return f"{plate[:2]}·{plate[2:]}"
-
-
-def _keep_of_landline(text: str, first: int, last: int) -> str:
-    area, _, subscriber = text.partition("-")
-    hidden = "*" * (len(area) - first)
-    return f"{area[:first]}{hidden}-{_keep_in_place(subscriber, 0, last)}"
-
-
-def _keep_of_name(text: str, first: int, last: int) -> str:
-    return _ends(text, surname_length(text) if first else 0, last, "**")
-
-
-def _mask_range(text: str, start: int, end: int) -> str:
-    """Mask positions start..end; a text that ends inside or before the range keeps nothing."""
-    return text[:start] + "*" * (end + 1 - start) + text[end + 1 :] if end < len(text) else MASKED
-
-
-def _mask_before(text: str, chars: str, kept: int) -> str:
-    """Mask what stands before `chars`; a text with nothing there keeps nothing, as it would be shown whole."""
-    head, separator, tail = text.partition(chars)
-    return f"{_start(head, kept)}***{separator}{tail}" if separator and head else MASKED
-
-
-def _mask_after(text: str, chars: str, kept: int) -> str:
-    """Mask what stands after `chars`; a text with nothing there keeps nothing, as it would be shown whole."""
-    head, separator, tail = text.partition(chars)
-    return f"{head}{separator}{_start(tail, kept)}***" if separator and tail else MASKED
-
-
-def _start(text: str, kept: int) -> str:
-    return text[:kept] if len(text) > kept else ""
-
-
-def _network(address: str) -> str:
-    """Return the network that shares an address with thousands of others."""
-    if ":" in address:
-        return str(ip_network(f"{address}/48", strict=False))
-    return f"{address.rpartition('.')[0]}.0/24"
-
-
-def _range_of(number: int, bounds: tuple[int, ...]) -> str:
-    if number < bounds[0]:
-        return f"<{bounds[0]}"
-    if number >= bounds[-1]:
-        return f">={bounds[-1]}"
-    return next(f"[{low},{high})" for low, high in pairwise(bounds) if number < high)
-
-
-def redacted(text: str) -> str:
-    """Return a text with its personal data replaced by what they are; whole, where it is too long to be looked at."""
-    findings = find_personal(text)
-    if isinstance(findings, NotLooked):
-        return MASKED
-    return _with_spans_replaced(text, [(f.start, f.end, f"[{f.data_class}]") for f in findings])
-
-
-def _replaced(text: str, pattern: str, replacement: str) -> str:
-    """Put `replacement` in the place of every match; a text without one would be shown whole, so it keeps nothing."""
-    spans = matches(pattern, text) if len(text) <= LONGEST_SEARCHED else None
-    return _with_spans_replaced(text, [(*span, replacement) for span in spans]) if spans else MASKED
-
-
-def _with_spans_replaced(text: str, spans: Sequence[tuple[int, int, str]]) -> str:
-    parts, place = [], 0
-    for start, end, instead in spans:
-        parts += [text[place:start], instead]
-        place = end
-    return "".join([*parts, text[place:]])

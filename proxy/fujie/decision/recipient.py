@@ -1,8 +1,8 @@
 """Who a message reaches: what hour it is there, and how often they got messages lately."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import Final
 
@@ -14,6 +14,8 @@ from fujie.policy.bundle import Guard
 _AMBIGUOUS = Unknown(UnknownWhy.AMBIGUOUS)
 _NOT_MAPPED = Unknown(UnknownWhy.NOT_MAPPED)
 _DAY = timedelta(days=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _WINDOWS: Mapping[Cap, timedelta] = {
     Cap.PER_MINUTE: timedelta(minutes=1),
     Cap.PER_HOUR: timedelta(hours=1),
@@ -65,6 +67,22 @@ def _agreed(values: set[int]) -> FactValue:
     if not values:
         return _NOT_MAPPED
     return values.pop() if len(values) == 1 else _AMBIGUOUS
+
+
+Sent = tuple[str, str, int]
+"""Category, digest of the content and time (in microseconds since 1970) of a message."""
+
+
+def counting(now: datetime) -> Callable[[Iterable[Sent]], tuple[object, ...]]:
+    """Return what tells how messages count at `now`: where it says the same of two customers, so do all caps."""
+    since = [(now - window - _EPOCH) // _MICROSECOND for window in sorted(set(_WINDOWS.values()))]
+
+    def counts(sent: Iterable[Sent]) -> tuple[object, ...]:
+        return tuple(
+            [(category, content, *[at > each for each in since]) for category, content, at in sent]
+        )
+
+    return counts
 
 
 def _is_used_up(guard: Guard, reached: Reached, category: FactValue, now: datetime) -> bool:

@@ -29,18 +29,27 @@ _DISTRICT = (
     rf"(?:(?:{_IN_DISTRICT}){{2,12}}?自治[县旗]|(?:{_IN_DISTRICT}){{1,4}}?"
     r"(?:(?<![小社校厂景院片街宅活属园库军学])区|县|(?<!红)旗|市(?![场区市])))"
 )
-_IN_PROVINCE = re.compile(
-    # A short name counts only where a city follows: 吉林市 is a city, 江苏路 is a street.
-    rf"(?:中国)?({_PROVINCE}省|{_AUTONOMOUS}|(?:{_PROVINCE}|{_AUTONOMOUS_IN_SHORT})(?={_CITY}))"
-    rf"({_CITY})?({_DISTRICT})?"
+# A short name counts only where a city follows: 吉林市 is a city, 江苏路 is a street.
+_IN_PROVINCE = (
+    rf"(?:中国)?({_PROVINCE}省|{_AUTONOMOUS}|(?:{_PROVINCE}|{_AUTONOMOUS_IN_SHORT})(?={_CITY}))",
+    rf"({_CITY})?",
+    rf"({_DISTRICT})?",
 )
-_IN_MUNICIPALITY = re.compile(
-    # It is its own city, often written twice (北京市北京市朝阳区); so is a special administrative region.
-    rf"(?:中国)?({_MUNICIPALITY}(?:市|(?={_DISTRICT}))|{_SPECIAL_REGION})(?:{_MUNICIPALITY}市|市辖区)?()({_DISTRICT})?"
+# It is its own city, often written twice (北京市北京市朝阳区); so is a special administrative region.
+_IN_MUNICIPALITY = (
+    rf"(?:中国)?({_MUNICIPALITY}(?:市|(?={_DISTRICT}))|{_SPECIAL_REGION})",
+    rf"(?:{_MUNICIPALITY}市|市辖区)?",
+    rf"({_DISTRICT})?",
 )
 
 LEVELS: Final = ("province", "city", "district")
 """From wide to narrow; each level keeps what the levels before it keep."""
+
+# What a level does not keep is not searched for: it stands at the end, and changes nothing of what stands before it.
+_DOWN_TO: Final = {
+    level: tuple(re.compile("".join(parts[: n + 1])).match for parts in (_IN_PROVINCE, _IN_MUNICIPALITY))
+    for n, level in enumerate(LEVELS)
+}
 
 
 def region_of(address: str, level: str) -> str:
@@ -48,6 +57,6 @@ def region_of(address: str, level: str) -> str:
 
     `level` is one of `LEVELS`. A level that the address does not name, or that does not parse, adds nothing.
     """
-    found = _IN_PROVINCE.match(address) or _IN_MUNICIPALITY.match(address)
-    kept = found.groups(default="") if found else ()
-    return "".join(kept[: LEVELS.index(level) + 1])
+    in_province, in_municipality = _DOWN_TO[level]
+    found = in_province(address) or in_municipality(address)
+    return "".join(found.groups(default="")) if found else ""

@@ -15,7 +15,7 @@ from fujie.model.consent import Notice
 from fujie.model.errors import RequestError
 from fujie.model.message import CHANNEL, Ask, Template
 from fujie.model.notice import language_of
-from fujie.ports.messaging import Recalled
+from fujie.ports.recollection import Recalled
 
 NOTICE = "{notice}"
 """In whose place the words of the notice stand in a template."""

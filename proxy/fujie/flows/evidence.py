@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from fujie.audit.canon import canonical
 from fujie.audit.entry import Entry, EntryKind, leaf_bytes
@@ -12,13 +13,15 @@ from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
 from fujie.decision.anew import reason_codes, steps
 from fujie.decision.replay import LEFT_OUT, PEOPLE, UNNAMED
 from fujie.flows.gate import Case
+from fujie.flows.perdecision import PerDecision
 from fujie.flows.reply import Summary
 from fujie.model.consent import EntryRef
 from fujie.model.customer import Identity
 from fujie.model.decision import Decision
-from fujie.model.facts import ROWS, FactType, Known, Unknown
+from fujie.model.facts import ROWS, Known, Unknown
 from fujie.model.request import Request
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, Action, Basis, State
+from fujie.policy.bundle import Bundle
 from fujie.policy.cel import ENGINE
 
 
@@ -56,7 +59,7 @@ _BASES = frozenset(Basis)
 
 async def record(case: Case, kind: EntryKind, decision: Decision, subject: Subject = NOBODY) -> Summary:
     """Append the entry of a decision and return once it is durable; counts the decision. Raises like `placed`."""
-    return (await placed(case, kind, decision, subject))[0]
+    return (await _appended(case, kind, ((subject, decision),)))[0]
 
 
 async def placed(
@@ -88,8 +91,8 @@ async def record_many(case: Case, kind: EntryKind, people: Sequence[Decided]) ->
 
 def alike(case: Case, decision: Decision) -> tuple[object, ...]:
     """Return what two decisions must share to be told in one entry."""
-    facts, _ = _facts(decision, case.decider.bundle.facts)
-    return (decision.effect, decision.bundle, reason_codes(decision), tuple(sorted(facts.items())))
+    told = _TOLD.of(decision, case.decider.bundle)
+    return (decision.effect, decision.bundle, told.reasons, tuple(sorted(told.facts.items())))
 
 
 async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> tuple[Summary, EntryRef]:
@@ -98,14 +101,13 @@ async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> t
     uid = gate.ids.new_id()
     request = _recorded(case)
     subject, decision = people[0]
-    types = case.decider.bundle.facts
-    facts, _ = _facts(decision, types)
-    if decision.read:
-        facts |= _asked(request)
+    bundle = case.decider.bundle
+    told = _TOLD.of(decision, bundle)
+    facts = {**told.facts, **_asked(request)} if decision.read else dict(told.facts)
     sids = tuple(dict.fromkeys(sid for person, _ in people for sid in person.sids))
     sealed: dict[str, str] = {}
     for person, decided in people:
-        personal = _facts(decided, types)[1]
+        personal = _TOLD.of(decided, bundle).personal
         of_person = _sealed(case, personal, uid, person)
         if personal and not of_person:
             facts[LEFT_OUT] = True
@@ -124,14 +126,14 @@ async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> t
         decision_id=case.decision_id,
         principal=case.caller.subject,
         on_behalf_of=case.asserted.principal_id or (UNKNOWN if case.context.on_behalf_of else ""),
-        action=case.request.action.value,
+        action=str(case.request.action),  # `value` of an enum is a call of the interpreter
         purpose=request.purpose,
         basis=request.basis,
         store=request.store,
         sids=sids,
-        fields=steps(decision),
-        effect=decision.effect.value,
-        reasons=reason_codes(decision),
+        fields=told.steps,
+        effect=str(decision.effect),
+        reasons=told.reasons,
         facts=facts | dict(subject.facts) | _channel(case),
         sealed=sealed,
         bundle=decision.bundle,
@@ -140,7 +142,7 @@ async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> t
     )
     index = await gate.log.append(leaf_bytes(entry))
     for _ in people if kind is not EntryKind.OUTCOME else ():
-        gate.metrics.decided(case.request.action.value, decision.effect.value, decision.primary)
+        gate.metrics.decided(entry.action, entry.effect, decision.primary)
     case.watch.lap("evidence")
     summary = Summary(case.decision_id, decision.effect, decision.bundle, decision.warnings)
     return summary, EntryRef(entry.origin, index)
@@ -175,7 +177,7 @@ def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
     """Return what identifies the request: SHA-256 over its canonical form, with sids in place of the
     customer, since a digest of a phone number would be its enumerable pseudonym."""
     said: dict[str, object] = {
-        "action": request.action.value,
+        "action": str(request.action),
         "purpose": request.purpose,
         "basis": request.basis,
         "store": request.store,
@@ -217,15 +219,27 @@ def _ours(name: str, known: Container[str]) -> str:
     return name if not name or name in known else UNKNOWN
 
 
-def _facts(decision: Decision, types: Mapping[str, FactType]) -> tuple[dict[str, Known], dict[str, Known]]:
-    """Return the known facts that the decision depended on: the open ones, and the personal ones."""
+class _Told(NamedTuple):
+    """What an entry says of a decision: the known facts that it depended on, the open ones and the personal ones, the step
+    of each field, and the codes of its reasons."""
+
+    facts: Mapping[str, Known]
+    personal: Mapping[str, Known]
+    steps: Mapping[str, str]
+    reasons: tuple[str, ...]
+
+
+def _told(decision: Decision, bundle: Bundle) -> _Told:
     facts: dict[str, Known] = {}
     personal: dict[str, Known] = {}
     for path, value in decision.read.items():
         if not isinstance(value, Unknown):
             plain = value.value if isinstance(value, State) else value
-            (personal if types[path].personal else facts)[path] = plain
-    return facts, personal
+            (personal if bundle.facts[path].personal else facts)[path] = plain
+    return _Told(facts, personal, steps(decision), reason_codes(decision))
+
+
+_TOLD = PerDecision(_told)
 
 
 def _sealed(case: Case, personal: Mapping[str, Known], uid: str, subject: Subject) -> dict[str, str]:

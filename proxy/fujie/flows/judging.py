@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from fujie.decision.anew import Seen
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import (
     Raw,
@@ -52,7 +53,7 @@ from fujie.model.message import Recipient, SentMessage
 from fujie.model.phone import country_of, zones_of
 from fujie.model.principal import Principal
 from fujie.model.vocabulary import Effect, State
-from fujie.ports.messaging import Recalled
+from fujie.ports.recollection import Recalled
 
 SLOT = timedelta(minutes=15)
 """Every zone's hours begin at a multiple of this: within one slot no hour that a decision read ends."""
@@ -100,6 +101,14 @@ class Judged(NamedTuple):
     def is_allowed(self) -> bool:
         """Tell whether it may be sent."""
         return self.decision.effect is Effect.ALLOW
+
+    @property
+    def told(self) -> Decision:
+        """The decision as its asker is told of it. Of whom there is no number nobody knows the hour, or what was sent to him: beside
+        another reason that says nothing but that he is not there. The entry has all of it."""
+        said = tuple(hit for hit in self.decision.reasons if hit.code != "FACT_MISSING")
+        is_there = self.person.phone is not None
+        return self.decision if is_there or not said else replace(self.decision, reasons=said)
 
     def subject(self) -> Subject:
         """Return whom an entry about it is about."""
@@ -305,6 +314,9 @@ class Judge:
         if found is None:
             facts = told_of(bundle, said.facts, known)
             found = self._decided[kind] = facts, _decision(matter, facts, trouble)
+            if case.gate.shadow is not None and not trouble:  # about a kind of recipients
+                seen = Seen(matter.plan, request, facts)
+                case.gate.shadow.ask(seen, found[1], case.now, case.decision_id)
         return Judged(person, told, raw, *found, said.rendered, trouble)
 
     def _saying(self, recipient: Recipient | None, country: str) -> _Said:

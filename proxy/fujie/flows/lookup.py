@@ -19,7 +19,7 @@ from fujie.audit.entry import EntryKind
 from fujie.decision.anew import Seen as Read
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive, with_customer
-from fujie.decision.mask import mask
+from fujie.decision.mask import Masking
 from fujie.decision.plan import Plan
 from fujie.decision.replay import FOUND
 from fujie.flows.agreement import Agreement, Emergency, ask_approval
@@ -27,6 +27,7 @@ from fujie.flows.evidence import APPROVAL_ID, EXPLAINED, Subject, record
 from fujie.flows.explanation import explanation_of, may_explain
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.identify import refs_of
+from fujie.flows.perdecision import PerDecision
 from fujie.flows.prompt import offer
 from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.reply import LookupReply, Prompt, Refusal
@@ -39,6 +40,7 @@ from fujie.model.principal import Credential, Principal
 from fujie.model.record import Fetched, FieldTreatment
 from fujie.model.request import LookupAsk, Request
 from fujie.model.vocabulary import Action, Basis, Effect
+from fujie.policy.bundle import Bundle
 
 LATELY_S = 0.25
 """How old what is known of the asker may be when the entry is written. Most look-ups take a hundredth of it; behind a
@@ -107,18 +109,26 @@ async def lookup(
             return replace(refusal, explanation=why)
         subject = _subject(case, judged)
         summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
-        fields = judged.plan.bundle.fields
-        treatments = {
-            name: FieldTreatment(outcome.step, fields[name].data_class)
-            for name, outcome in decision.fields.items()
-            if not outcome.withheld
-        }
-        shown = mask(judged.seen.rows[0].record, treatments, gate.tokeniser.of(subject.sids[0]))  # 6
+        masking = _MASKING.of(decision, judged.plan.bundle)
+        shown = masking.of(judged.seen.rows[0].record, gate.tokeniser.of(subject.sids[0]))  # 6
         case.watch.lap("mask")
         case.watch.stop()
         return LookupReply(summary, shown, decision.fields)
 
     return await guarded(case, steps)
+
+
+def _masking(decision: Decision, bundle: Bundle) -> Masking:
+    return Masking(
+        {
+            name: FieldTreatment(outcome.step, bundle.fields[name].data_class)
+            for name, outcome in decision.fields.items()
+            if not outcome.withheld
+        }
+    )
+
+
+_MASKING = PerDecision(_masking)
 
 
 async def _judged(case: Case, ask: LookupAsk, timeout_s: float) -> Judged | Decision:
@@ -156,7 +166,7 @@ def _subject(case: Case, judged: Judged, *, is_explained: bool = False) -> Subje
     read = seen_of(judged, case.request)
     facts: dict[str, Known] = {} if read.rows == 1 else {FOUND: read.rows}
     if case.gate.shadow is not None:
-        facts |= case.gate.shadow.ask(read, judged.decision, case.now)
+        facts |= case.gate.shadow.ask(read, judged.decision, case.now, case.decision_id)
     if is_explained:
         facts[EXPLAINED] = True
     if judged.approval:

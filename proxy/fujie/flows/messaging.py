@@ -281,7 +281,8 @@ class _Sending:
             return replace(await refused(self.case, decision, subject), approval=approval.name)
         if self.agreement is not None and self.agreement.used:
             facts[APPROVAL_ID] = self.agreement.used
-        return await refused(self.case, decision, replace(subject, facts=facts))
+        refusal = await refused(self.case, decision, replace(subject, facts=facts))
+        return replace(refusal, reasons=judged.told.reasons) if judged else refusal
 
     async def _given_up(self, intent_id: str) -> MessageReply | Refusal:
         """No provider had room, or something changed all the time: nothing went out."""

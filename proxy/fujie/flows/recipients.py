@@ -20,7 +20,7 @@ from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.message import NO_PARAMS, Planned, Recipient
 from fujie.model.record import Fetched
-from fujie.ports.messaging import Recalled
+from fujie.ports.recollection import Recalled
 
 _PLACE = "recipient"
 _PARAM = "param."
@@ -169,17 +169,6 @@ async def recalled(
     told = await outbox.recall_many([each.refs for each in there], about, case.now)
     by_id = {person.wanted.id: known for person, known in zip(there, told.customers, strict=True)}
     return told.marker, by_id
-
-
-async def recalled_many(
-    case: Case, people: Mapping[str, tuple[CustomerRef, ...]]
-) -> tuple[int, Mapping[str, Recalled]]:
-    """Do what `recalled` does for people by any name, each given by all references."""
-    if not people:
-        return 0, {}
-    outbox = sending_of(case.gate).outbox
-    told = await outbox.recall_many(list(people.values()), case.request.purpose, case.now)
-    return told.marker, dict(zip(people, told.customers, strict=True))
 
 
 def _by_key(

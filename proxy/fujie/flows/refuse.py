@@ -135,7 +135,7 @@ async def permitted(case: Case) -> Decision:
     facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, case.gate.zone)
     decision = case.decider.decide(plan, case.request, facts)
     if case.gate.shadow is not None:
-        case.gate.shadow.ask(Seen(plan, case.request, facts), decision, case.now)
+        case.gate.shadow.ask(Seen(plan, case.request, facts), decision, case.now, case.decision_id)
     case.watch.lap("decide")
     return decision
 

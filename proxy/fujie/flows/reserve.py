@@ -96,6 +96,19 @@ class Meter:
         self._full |= lacking
         return self._known(facts)
 
+    async def take_file(self, decision: Decision, facts: Facts, rows: int) -> Facts | None:
+        """Reserve the rows of a leased file that is to be opened, where the decision takes rows; return None when there was room
+        for all, else the facts to decide anew on. Its customers were counted when they left."""
+        charges = [charge for charge in decision.charges if charge.limit is Limit.ROWS_PER_HOUR]
+        if decision.effect is not Effect.ALLOW or not charges:
+            return None
+        taking = replace(self._reservation(charges, ()), amount=rows)
+        lacking = await self._case.gate.ledger.reserve(taking)
+        if not lacking:
+            return None
+        self._full |= lacking
+        return self._known(facts)
+
     async def take_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> int:
         """Reserve what rows charge, each with its sid, in order; return how many of them there was room for."""
         if not any(charges for charges, _ in charged):

@@ -5,7 +5,7 @@ it was about and how it came out. Who holds no grant for the purpose is told tha
 """
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.decide import precheck, refuse
@@ -15,7 +15,7 @@ from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.judging import opened_matter
 from fujie.flows.refuse import gone, guarded, refuse_input, refused, standing
 from fujie.flows.reply import Refusal, ScreenReply
-from fujie.flows.screening import Screened, screen_many
+from fujie.flows.screening import Met, Screened, screen_many
 from fujie.flows.wording import worded
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.decision import Decision
@@ -44,34 +44,15 @@ class ScreenAsk:
     params: Mapping[str, str]
 
 
-@dataclass(slots=True)
-class _Table:
-    """Decisions that several share, each once, in the order in which they came up."""
-
-    decisions: list[Decision] = field(default_factory=list)
-    places: dict[object, int] = field(default_factory=dict)
-    seen: dict[int, int] = field(default_factory=dict)
-
-    def place(self, decision: Decision) -> int:
-        """Return where the decision stands. The memo of decisions gives one object to many, which spares its hash."""
-        found = self.seen.get(id(decision))
-        if found is None:
-            said = (decision.effect, decision.reasons, decision.deferrable)
-            found = self.places.setdefault(said, len(self.decisions))
-            if found == len(self.decisions):
-                self.decisions.append(decision)
-            self.seen[id(decision)] = found
-        return found
-
-
 async def screen_recipients(
     gate: Gate, caller: Credential, asked: ScreenAsk, batches: AsyncIterator[Refs]
 ) -> AsyncIterator[ScreenReply | Refusal]:
     """Yield what came of each batch, in order; a refusal ends it. Raises AuditError: evidence could not be written."""
+    met = Met(asked.params)
     try:
         async for refs in batches:
             reply = await (
-                _look(gate, caller, asked) if refs is None else _batch(gate, caller, asked, refs)
+                _look(gate, caller, asked) if refs is None else _batch(gate, caller, asked, met, refs)
             )
             if reply is not None:
                 yield reply
@@ -82,7 +63,7 @@ async def screen_recipients(
 
 
 async def _batch(
-    gate: Gate, caller: Credential, asked: ScreenAsk, refs: Sequence[CustomerRef]
+    gate: Gate, caller: Credential, asked: ScreenAsk, met: Met, refs: Sequence[CustomerRef]
 ) -> ScreenReply | Refusal:
     case = open_case(gate, caller, asked.context, _request(asked, refs[0]))
 
@@ -92,7 +73,7 @@ async def _batch(
             of_group = replace(
                 case, request=replace(_request(asked, group[0]), delegated=case.request.delegated)
             )
-            found = await _judged(of_group, asked, group)
+            found = await _judged(of_group, asked, met, group)
             if isinstance(found, Decision):
                 return await refused(of_group, found)
             judged += found
@@ -100,16 +81,15 @@ async def _batch(
         summary = await record(
             case, EntryKind.DECISION, Decision(Effect.ALLOW, case.decider.bundle.digest), subject
         )
-        table = _Table()
-        places = tuple(table.place(each.decision) for each in judged)
+        decisions, places = _shared(judged)
         case.watch.stop()
-        return ScreenReply(summary, tuple(table.decisions), places)
+        return ScreenReply(summary, decisions, places)
 
     return await guarded(case, steps)
 
 
 async def _judged(
-    case: Case, asked: ScreenAsk, refs: Sequence[CustomerRef]
+    case: Case, asked: ScreenAsk, met: Met, refs: Sequence[CustomerRef]
 ) -> Sequence[Screened] | Decision:
     """Judge recipients of one store and key kind; return the refusal that no recipient can change."""
     for _ in range(_TRIES):
@@ -124,7 +104,7 @@ async def _judged(
         matter = await opened_matter(case, principal, wording)
         if isinstance(matter, Decision):
             return matter
-        screened = await screen_many(matter, refs, asked.params, STORE_S)
+        screened = await screen_many(matter, refs, met, STORE_S)
         if screened is not None:
             return screened
     return refuse(case.decider.bundle.digest, "LEDGER_UNAVAILABLE")
@@ -162,10 +142,27 @@ def _request(asked: ScreenAsk, ref: CustomerRef) -> Request:
     )
 
 
+def _shared(judged: Sequence[Screened]) -> tuple[tuple[Decision, ...], tuple[int, ...]]:
+    """Return the decisions, each once, in the order in which they came up, and where that of each stands.
+
+    The memo of decisions gives one object to many, which spares its hash.
+    """
+    each = {id(decision): decision for _, decision in judged}
+    of_said: dict[object, int] = {}
+    decisions = list[Decision]()
+    place_of: dict[int, int] = {}
+    for known, decision in each.items():
+        said = (decision.effect, decision.reasons, decision.deferrable)
+        place_of[known] = of_said.setdefault(said, len(decisions))
+        if place_of[known] == len(decisions):
+            decisions.append(decision)
+    return tuple(decisions), tuple([place_of[id(decision)] for _, decision in judged])
+
+
 def _subject(judged: Sequence[Screened]) -> Subject:
     """Return whom the entry is about, and how it came out: for each a sid, whoever else shares it."""
-    sids = dict.fromkeys(each.sid for each in judged if each.sid)
-    effects = [each.decision.effect for each in judged]
+    sids = dict.fromkeys([sid for sid, _ in judged if sid])
+    effects = [decision.effect for _, decision in judged]
     return Subject(
         tuple(sids),
         facts={

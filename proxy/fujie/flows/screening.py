@@ -5,59 +5,78 @@ before any object is made of it; only the first of a kind is judged.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from fujie.decision.facts import consent_facts
-from fujie.decision.suppression import suppressed
-from fujie.flows.identify import refs_of
-from fujie.flows.judging import Judge, Judgement, Matter, judge_many, sid_of
-from fujie.flows.recipients import Wanted, person_of, recalled_many
+from fujie.decision.consent import bearing
+from fujie.decision.recipient import counting
+from fujie.flows.judging import Judge, Judgement, Matter, is_same_slot, judge_many, sid_of
+from fujie.flows.recipients import Wanted, person_of, sending_of
 from fujie.flows.refuse import standing
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.message import Recipient
-from fujie.model.phone import country_of, zones_of
-from fujie.model.record import Fetched
-from fujie.ports.messaging import Recalled
+from fujie.model.phone import whereabouts
+from fujie.model.record import Fetched, SealedRecord
+from fujie.ports.recollection import Recalled, Survey
+from fujie.ports.stores import Values
+
+Screened = tuple[str, Decision]
+"""What came of one recipient who was only asked about: the sid (empty: nobody is known), and the decision."""
+
+_NO_FIELDS = SealedRecord({})
+
+_MOST_KINDS = 10_000
+"""Kinds that are remembered from one batch to the next. By design there are few."""
 
 
-class Screened(NamedTuple):
-    """What came of one recipient who was only asked about: the sid (empty: nobody is known), and the decision."""
+@dataclass(slots=True)
+class Met:
+    """The kinds that were met so far, by those who would be sent the same with the same `params`."""
 
-    sid: str
-    decision: Decision
+    params: Mapping[str, str]
+    decided: dict[object, Decision] = field(default_factory=dict)
+    _matter: Matter | None = None
 
-    def __repr__(self) -> str:
-        return "Screened(...)"
+    def under(self, matter: Matter) -> dict[object, Decision]:
+        """Return what was decided of each kind under a matter that is the same; a kind tells all else that a decision reads."""
+        last = self._matter
+        is_same = (
+            last is not None
+            and last.plan is matter.plan
+            and (last.asker, last.wording, last.route, last.case.request)
+            == (matter.asker, matter.wording, matter.route, matter.case.request)
+            and is_same_slot(last.case.now, matter.case.now)
+        )
+        if not is_same or len(self.decided) > _MOST_KINDS:
+            self.decided = {}
+        self._matter = matter
+        return self.decided
 
 
 async def screen_many(
-    matter: Matter, refs: Sequence[CustomerRef], params: Mapping[str, str], timeout_s: float
+    matter: Matter, refs: Sequence[CustomerRef], met: Met, timeout_s: float
 ) -> Sequence[Screened] | Decision | None:
     """Decide as `judge_many` does on recipients who would all be sent the same, and tell no more of each than what came
     of it: for the hundred thousands of whom somebody only wants to know. Returns and raises like `judge_many`."""
     case, store = matter.case, matter.case.gate.stores.get(matter.case.request.store)
-    keys = [ref for ref in refs if isinstance(ref, StoreKey)]
-    is_plain = len(keys) == len(refs) and matter.wording.asked is None
-    if store is None or not is_plain or any(key.store != case.request.store for key in keys):
-        wanted = [Wanted(str(place), "", Recipient(ref, params)) for place, ref in enumerate(refs)]
+    ids = [ref.customer_id for ref in refs if isinstance(ref, StoreKey) and ref.store == case.request.store]
+    if store is None or len(ids) < len(refs) or matter.wording.asked is not None:
+        wanted = [Wanted(str(place), "", Recipient(ref, met.params)) for place, ref in enumerate(refs)]
         judgement = await judge_many(matter, wanted, timeout_s)
         if not isinstance(judgement, Judgement):
             return judgement
-        return [Screened(sid_of(each), each.decision) for each in judgement.judged]
+        return [(sid_of(each), each.told) for each in judgement.judged]
     attributes = matter.plan.customer_attributes & store.attributes
-    rows = {row.key.customer_id: row for row in await store.fetch_many(keys, attributes, timeout_s)}
+    rows = {row[0]: row for row in await store.fetch_values(ids, attributes, timeout_s)}
     case.watch.lap("store")
-    _, told = await recalled_many(case, {name: refs_of(row) for name, row in rows.items()})
+    people = [(customer_id, phone) for customer_id, phone, _ in rows.values()]
+    outbox = sending_of(case.gate).outbox
+    told = await outbox.survey(case.request.store, people, case.request.purpose, case.now)
     case.watch.lap("ledger")
     principal = await standing(case)
     if principal != matter.principal:
         return principal if isinstance(principal, Decision) else None
-    kinds = _Kinds(matter, params)
-    names = [key.customer_id for key in keys]
-    screened = [
-        kinds.screened(key, rows.get(name), told.get(name)) for key, name in zip(keys, names, strict=True)
-    ]
+    screened = _Kinds(matter, met, sorted(attributes)).screened(ids, rows, told)
     case.watch.lap("decide")
     return screened
 
@@ -65,42 +84,58 @@ async def screen_many(
 class _Kinds:
     """The kinds of recipients of one matter, who would all be sent the same."""
 
-    def __init__(self, matter: Matter, params: Mapping[str, str]) -> None:
-        self._matter = matter
-        self._params = params
+    def __init__(self, matter: Matter, met: Met, attributes: Sequence[str]) -> None:
+        self._store = matter.case.request.store
+        self._params = met.params
+        self._decided = met.under(matter)
+        self._attributes = attributes
         self._judge = Judge(matter)
-        self._decided: dict[object, Decision] = {}
+        request, now = matter.case.request, matter.case.now
+        purpose = matter.plan.bundle.purposes.get(request.purpose)
+        self._now, self._ttl = now, purpose.consent_ttl if purpose else None
 
-    def screened(self, key: StoreKey, row: Fetched | None, told: Recalled | None) -> Screened:
-        """Return what `Judge.judged` comes to.
+    def screened(self, ids: Sequence[str], rows: Mapping[str, Values], told: Survey) -> list[Screened]:
+        """Return what `Judge.judged` comes to for each.
 
-        Of whom nothing was sent lately it reads country and zones of the number, the attributes, the state of consent and
-        whether an opt-out is in force: who is alike in these is not judged again. Values that Python takes for equal
-        (1, 1.0, True) are not alike.
+        It reads country and zones of the number, the attributes, what bears on the state of consent, the opt-outs, and how
+        messages count: who is alike in these is not judged again.
         """
-        if row is None or told is None or told.sent:
-            return self._alone(key, row, told)
-        case, phone = self._matter.case, row.phone
-        bundle, request, identity = self._matter.plan.bundle, case.request, told.identity
-        sid = "" if identity.is_shared else identity.sid
-        values = row.attributes.values()
-        alike = (
-            (country_of(phone), zones_of(phone)) if phone else None,
-            *values,
-            *map(type, values),
-            *consent_facts(bundle, request, told.events, sid, case.now),
-            bool(told.suppressions)
-            and suppressed(told.suppressions, request.purpose, request.channel, request.brand),
-        )
-        try:
-            decision = self._decided.get(alike)
-        except TypeError:  # a column that holds lists
-            return self._alone(key, row, told)
-        if decision is None:
-            decision = self._decided[alike] = self._alone(key, row, told).decision
-        return Screened(identity.sid, decision)
+        is_mixed = _is_mixed(list(rows.values()))
+        bears, scopes = bearing(self._now, self._ttl), told.scopes.get
+        counts = counting(self._now)
+        sent = {place: counts(each) for place, each in told.sent.items()}.get
+        decided = self._decided
+        screened: dict[str, Screened] = {}
+        of_each = zip(rows.values(), told.sids, told.events, strict=True)
+        for place, (row, sid, events) in enumerate(of_each):
+            customer_id, phone, values = row
+            if events is None:
+                screened[customer_id] = self._alone(customer_id, row, told.recalled(place))
+                continue
+            types = is_mixed and tuple(map(type, values))
+            alike = (whereabouts(phone), values, types, bears(events), scopes(place), sent(place))
+            try:
+                decision = decided.get(alike)
+            except TypeError:  # a column that holds lists
+                screened[customer_id] = self._alone(customer_id, row, told.recalled(place))
+                continue
+            if decision is None:
+                decision = decided[alike] = self._alone(customer_id, row, told.recalled(place))[1]
+            screened[customer_id] = (sid, decision)
+        return [screened.get(each) or self._alone(each, None, None) for each in ids]
 
-    def _alone(self, key: StoreKey, row: Fetched | None, told: Recalled | None) -> Screened:
+    def _alone(self, customer_id: str, row: Values | None, told: Recalled | None) -> Screened:
+        key = StoreKey(self._store, customer_id)
         wanted = Wanted("", "", Recipient(key, self._params))
-        judged = self._judge.judged(person_of(wanted, row), told)
-        return Screened(sid_of(judged), judged.decision)
+        fetched = None
+        if row is not None:
+            attributes = dict(zip(self._attributes, row[2], strict=True))
+            fetched = Fetched(key, _NO_FIELDS, attributes, row[1])
+        judged = self._judge.judged(person_of(wanted, fetched), told)
+        return sid_of(judged), judged.told
+
+
+def _is_mixed(rows: Sequence[Values]) -> bool:
+    """Tell whether a column has values of several types, of which Python takes some for equal (1, 1.0, True)."""
+    columns = zip(*[values for _, _, values in rows], strict=True)
+    return any(len(set(map(type, column)) - {type(None)}) > 1 for column in columns)

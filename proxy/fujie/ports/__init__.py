@@ -10,7 +10,7 @@ from typing import Protocol
 
 from fujie.audit.proof import Proof
 from fujie.model.approval import Approval, ApprovalFilter, ApprovalHistory, Ending, Stage
-from fujie.model.consent import ConsentEvent, EntryRef
+from fujie.model.consent import Bearing, ConsentEvent, EntryRef
 from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.limit import Charge, Reservation, Rows
 from fujie.model.notice import PrivacyNotice
@@ -64,8 +64,8 @@ class Ledger(Protocol):
 
     async def recall(
         self, refs: Sequence[CustomerRef], purpose: str, now: datetime
-    ) -> tuple[Identity, Sequence[ConsentEvent]]:
-        """Return what `enrol` does, and what `consent_events` of its sids does; one read for most customers."""
+    ) -> tuple[Identity, Sequence[Bearing]]:
+        """Return what `enrol` does, and of `consent_events` of its sids what bears on consent; mostly one read."""
         ...
 
     async def number(self, phone: Phone, now: datetime) -> Identity:

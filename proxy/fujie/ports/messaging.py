@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from fujie.model.campaign import Campaign, CampaignState, Lease
-from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.message import (
     NO_PARAMS,
@@ -17,32 +16,10 @@ from fujie.model.message import (
     MessageState,
     Planned,
     ReplyOutcome,
-    SentMessage,
     Settled,
 )
 from fujie.model.page import Page, Slice
-from fujie.model.suppression import Suppression
-
-
-class Recalled(NamedTuple):
-    """All that a decision reads of one customer in the ledger, for one purpose; `sent` is what they got within 24 hours."""
-
-    identity: Identity
-    events: Sequence[BareEvent]
-    suppressions: Sequence[Suppression]
-    sent: Sequence[SentMessage]
-
-    def __repr__(self) -> str:
-        return "Recalled(...)"
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Recollection:
-    """What was recalled, in the order that was asked for. `marker` is a change sequence: whatever is written later
-    has a higher one, so that `Outbox.claim` can tell whether it still holds."""
-
-    marker: int
-    customers: Sequence[Recalled]
+from fujie.ports.recollection import Recollection, Survey
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -88,7 +65,7 @@ class Receipt:
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply:
     """A message that a customer sent. `reply_id` is the same whenever the provider repeats it. `signature` is that of
-    the message replied to, where the provider says so."""
+    the message replied to, where the provider says so. `also` is the other number that the provider's digits can mean."""
 
     provider: str
     reply_id: str
@@ -96,6 +73,7 @@ class Reply:
     text: str
     at: datetime
     signature: str = ""
+    also: Phone | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,11 +127,31 @@ class Outbox(Protocol):
         ...
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
+        self,
+        customers: Sequence[Sequence[CustomerRef]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
     ) -> Recollection:
         """Return for each customer, given by all of their refs, what `Ledger.recall`, `Ledger.suppressions` and the
         messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known. Unless
-        it may `enrol`, it writes nothing, and tells of each what it would if it enrolled him alone, under the sid ""."""
+        it may `enrol`, it writes nothing, and tells of each what it would if it enrolled him alone, under the sid "".
+        Without `sent` no messages are read."""
+        ...
+
+    async def survey(
+        self,
+        store: str,
+        people: Sequence[tuple[str, str]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
+    ) -> Survey:
+        """Do what `recall_many` does for customers of a store, given by id and number (E.164; empty: none)."""
         ...
 
     async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:

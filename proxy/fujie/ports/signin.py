@@ -17,6 +17,18 @@ class Attempt:
     verifier: str
 
 
+class Sessions(Protocol):
+    """Which sessions of the console are over before their time. Raises LedgerError."""
+
+    async def ended(self, principal: str) -> datetime | None:
+        """Return up to when the sessions of a principal are over; None when none was ended."""
+        ...
+
+    async def end(self, principal: str, at: datetime) -> None:
+        """End every session of a principal that began at `at` or before, for ever and on every worker."""
+        ...
+
+
 class SignIn(Protocol):
     """A provider at which people sign in."""
 

@@ -13,13 +13,19 @@ from fujie.model.record import Fetched
 @dataclass(frozen=True, slots=True)
 class Scan:
     """What is read of many customers: `fields` and `attributes` that the store maps, of the rows that may pass `where`, behind
-    the customer id `after` (empty: from the start), `size` rows at a time."""
+    the customer id `after` (empty: from the start), `size` rows at a time, for `reader`: nobody has more than half of the scans
+    that a store runs at a time."""
 
     fields: frozenset[str]
     attributes: frozenset[str]
     where: Predicate = ANYTHING
     after: str = ""
     size: int = 500
+    reader: str = ""
+
+
+Values = tuple[str, str, tuple[object, ...]]
+"""A row: the id, the number as in `Fetched`, and the raw values of the attributes that were asked for, in order of name."""
 
 
 class CustomerStore(Protocol):
@@ -56,6 +62,12 @@ class CustomerStore(Protocol):
 
         By few statements, each of a shape that is compiled once. Raises like `fetch`.
         """
+        ...
+
+    async def fetch_values(
+        self, ids: Sequence[str], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Values]:
+        """Do what `fetch_many` does for customers of this store by id, without an object for each part."""
         ...
 
     @property

@@ -8,11 +8,12 @@ from decimal import Decimal
 from itertools import permutations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.decision.classes import cleaned, normal_form
-from fujie.decision.mask import MASKED, OMITTED, mask, mask_value
+from fujie.decision.drawing import MASKED
+from fujie.decision.mask import OMITTED, Masking, mask, mask_value
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable, opens_when_short
 from fujie.model.record import FieldTreatment, SealedRecord
@@ -506,6 +507,51 @@ LADDER_STEPS = st.one_of(
     st.builds(lambda m: Step("round", (m,)), st.sampled_from([2, 4, 10, 20, 100, 1000])),
     st.sets(st.sampled_from([-100, 0, 20, 100, 1000, 5000]), min_size=1).map(lambda b: Step("bucket", tuple(sorted(b)))),
 )  # fmt: skip
+
+
+@settings(max_examples=300)
+@given(
+    st.dictionaries(st.sampled_from("abcd"), st.builds(FieldTreatment, STEPS, CLASSES)),
+    st.lists(
+        st.tuples(st.dictionaries(st.sampled_from("abcd"), ANYTHING), st.sampled_from(["", "s1", "s2"])),
+        max_size=6,
+    ),
+    st.booleans(),
+)
+def test_many_records_are_masked_as_each_of_them_is(
+    treatments: dict[str, FieldTreatment], people: list[tuple[dict[str, object], str]], like_a_scan: bool
+) -> None:
+    names = ("a", "b", "c", "d")
+    if like_a_scan and people:  # every row has the columns of the first
+        first = tuple(people[0][0])
+        records = [SealedRecord(first, tuple(values.get(name) for name in first)) for values, _ in people]
+    else:
+        records = [SealedRecord(values) for values, _ in people]
+    masking = Masking(treatments)
+    together = list(
+        masking.rows(
+            names, [(record, sid) for record, (_, sid) in zip(records, people, strict=True)], TOKENS
+        )
+    )
+    alone = [masking.of(record, TOKENS.of(sid)) for record, (_, sid) in zip(records, people, strict=True)]
+    assert repr(together) == repr([tuple(shown.get(name, OMITTED) for name in names) for shown in alone])
+
+
+@given(step=STEPS, data=st.data())
+@pytest.mark.parametrize("data_class", list(DataClass))
+def test_a_column_of_one_shape_is_masked_as_its_values_are(
+    data_class: DataClass, step: Step, data: st.DataObject
+) -> None:
+    values = data.draw(st.lists(SHAPED.get(data_class, st.text(max_size=9)), min_size=1, max_size=5))
+    if data_class is DataClass.PLATE:
+        values = [
+            f"{value[:2]}{data.draw(st.sampled_from(['', '·', '··', ' ']))}{value[2:]}" for value in values
+        ]
+    values += data.draw(st.lists(st.sampled_from([None, "", "x\ny", 7, b"x"]), max_size=1))
+    masking = Masking({"a": FieldTreatment(step, data_class)})
+    together = masking.rows(("a",), [(SealedRecord({"a": value}), "s1") for value in values], TOKENS)
+    own = TOKENS.of("s1")
+    assert [cell for (cell,) in together] == [mask_value(value, step, data_class, own) for value in values]
 
 
 def on_one_ladder(data_class: DataClass, *steps: Step) -> bool:

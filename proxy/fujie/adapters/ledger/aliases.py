@@ -85,9 +85,7 @@ def digest_of(index: IndexKey, ref: CustomerRef) -> bytes:
 def digester(secret: bytes) -> Callable[[CustomerRef], bytes]:
     """Return what makes digests under a key: HMAC (RFC 2104) whose inner and outer hash, with the key in them, are copied,
     which takes a third of what `hmac` takes, twice for each customer. A test holds it against `hmac`."""
-    block = hashlib.sha256().block_size
-    key = (hashlib.sha256(secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
-    begin, end = (hashlib.sha256(key.translate(pad)).copy for pad in (_INNER, _OUTER))
+    begin, end = _hmac(secret)
 
     def digest(ref: CustomerRef) -> bytes:
         if isinstance(ref, Phone):
@@ -102,6 +100,45 @@ def digester(secret: bytes) -> Callable[[CustomerRef], bytes]:
         return outer.digest()
 
     return digest
+
+
+def digests_of(
+    secret: bytes, store: str, people: Iterable[tuple[str, str]]
+) -> tuple[list[bytes], list[bytes]]:
+    """Return the digests of store key and number of customers, given by both; without a number, the first again.
+
+    The same as `digester` makes, at two thirds of its cost: what is alike of all is hashed, or written, once.
+    """
+    if "\0" in store:
+        raise LedgerError("the name of a store holds NUL", code="INTERNAL")
+    begin, end = _hmac(secret)
+    of_key, of_number = begin(), begin()
+    of_key.update(f"{STORE_KEY}\0{store}\0".encode("utf-8", "surrogatepass"))
+    of_number.update(f"{PHONE}\0\0".encode())
+    begin_key, begin_number = of_key.copy, of_number.copy
+    of_keys, of_numbers = list[bytes](), list[bytes]()
+    for customer_id, number in people:
+        inner, outer = begin_key(), end()
+        inner.update(customer_id.encode("utf-8", "surrogatepass"))
+        outer.update(inner.digest())
+        key = other = outer.digest()
+        if number:
+            inner, outer = begin_number(), end()
+            inner.update(number.encode("utf-8", "surrogatepass"))
+            outer.update(inner.digest())
+            other = outer.digest()
+        of_keys.append(key)
+        of_numbers.append(other)
+    return of_keys, of_numbers
+
+
+@lru_cache(maxsize=4)
+def _hmac(secret: bytes) -> "tuple[Callable[[], hashlib._Hash], Callable[[], hashlib._Hash]]":
+    """Return what copies the inner and the outer hash of HMAC under a key."""
+    block = hashlib.sha256().block_size
+    key = (hashlib.sha256(secret).digest() if len(secret) > block else secret).ljust(block, b"\0")
+    inner, outer = (hashlib.sha256(key.translate(pad)).copy for pad in (_INNER, _OUTER))
+    return inner, outer
 
 
 def _link(row: Sequence[Any]) -> Link:

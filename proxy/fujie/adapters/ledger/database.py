@@ -7,7 +7,7 @@ and `postgresql`.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select
@@ -19,11 +19,15 @@ T = TypeVar("T")
 _Value = TypeVar("_Value")
 
 
+DRAWN: Final = "fujie_change"
+"""Where the `info` of a connection holds the last change that its transaction drew."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Query(Generic[T]):
     """A SELECT and what one of its rows means. Made once per shape; databases keep its SQL by identity."""
 
-    select: Select[Any]
+    select: Select[Any] | sa.TextClause
     decode: Callable[[Sequence[Any]], T]
 
     def within(self, connection: Connection, values: Mapping[str, object]) -> list[T]:
@@ -41,6 +45,14 @@ class Query(Generic[T]):
             return [self.decode(row) for row in rows]
         except (ValueError, KeyError, TypeError, OverflowError):
             raise LedgerError("a row of the ledger cannot be understood") from None
+
+
+def _number(row: Sequence[Any]) -> int:
+    return int(row[0])
+
+
+LAST_CHANGE: Final = Query(sa.select(change_counter.c.value).where(change_counter.c.id == 1), _number)
+"""The last change that was committed."""
 
 
 class Database(Protocol):
@@ -73,6 +85,17 @@ class Database(Protocol):
         """
         ...
 
+    async def follow(self, seen: int = 0) -> int:
+        """Learn which change was committed last, and return it; 0 where a ledger is not shared. `seen` is what another
+        process has learned.
+
+        Raises:
+            LedgerError: LEDGER_ROLLED_BACK when a shared ledger lacks what it had: it was restored, or a standby without
+                the last changes took over. From then on every method raises it.
+
+        """
+        ...
+
     async def overwrite_deleted(self) -> bool:
         """Overwrite what was deleted in the files of the database, as far as it can; return whether that was done.
 
@@ -93,7 +116,24 @@ def next_change(connection: Connection, count: int = 1) -> int:
         .returning(change_counter.c.value)
     )
     drawn: int = connection.execute(statement).scalar_one()
+    connection.info[DRAWN] = drawn
     return drawn
+
+
+def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert rows that have the same columns, in the types of the driver: SQLAlchemy, which looks at each value, takes as
+    long as SQLite."""
+    if rows:
+        text, order = _insert(table, tuple(rows[0]), connection.dialect)
+        values: Any = [tuple([row[name] for name in order]) for row in rows] if order else rows
+        connection.exec_driver_sql(text, values)
+
+
+@lru_cache(maxsize=8)
+def _insert(table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> tuple[str, tuple[str, ...]]:
+    """Return the text, and the order of its parameters where they are given by place."""
+    compiled = sa.insert(table).compile(dialect=dialect, column_keys=list(names))
+    return str(compiled), tuple(getattr(compiled, "positiontup", None) or ())
 
 
 def one_of(column: sa.Column[Any], count: int) -> sa.ColumnElement[bool]:

@@ -23,7 +23,15 @@ from fujie.adapters.ledger.aliases import (
     mark_linked,
     people_of,
 )
-from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.database import (
+    Database,
+    Query,
+    insert_many,
+    members,
+    next_change,
+    one_of,
+    padded_size,
+)
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.relatives import relatives
 from fujie.adapters.ledger.subjects import Subjects
@@ -157,6 +165,10 @@ class Enrolment:
         """See `Subjects.digester`."""
         return self._subjects.digester
 
+    def digests(self, store: str, people: Iterable[tuple[str, str]]) -> tuple[list[bytes], list[bytes]]:
+        """See `aliases.digests_of`."""
+        return self._subjects.digests(store, people)
+
     def _aliases(self, refs: Sequence[CustomerRef]) -> dict[bytes, Alias]:
         return {entry.digest: entry for entry in map(self._subjects.alias, refs)}
 
@@ -245,9 +257,8 @@ class Enrolment:
         change = next_change(connection, most) - most
         for aliases in customers:
             change = self._add_one(new, aliases, change)
-        for table, rows in ((subject, new.subjects), (alias, new.aliases)):
-            if rows:
-                connection.execute(sa.insert(table), rows)
+        insert_many(connection, subject, new.subjects)
+        insert_many(connection, alias, new.aliases)
         if new.linked:
             mark_linked(connection, subject.c.sid.in_(sorted(new.linked)))
 

@@ -26,6 +26,7 @@ from fujie.adapters.ledger.principals import Principals
 from fujie.adapters.ledger.processors import Processors
 from fujie.adapters.ledger.recall import Recall
 from fujie.adapters.ledger.server import URL_ALONE, ServerAccess, is_server, server_of
+from fujie.adapters.ledger.sessions import Sessions
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, error_name, file_of
 from fujie.adapters.ledger.subject_requests import SubjectRequests
 from fujie.adapters.ledger.subjects import IndexKey, Subjects
@@ -33,7 +34,7 @@ from fujie.adapters.ledger.suppressions import Suppressions
 from fujie.adapters.ledger.usage import Usage
 from fujie.adapters.ledger.usage_rows import take_rows
 from fujie.model.approval import Approval, ApprovalFilter, ApprovalHistory, Ending, Stage
-from fujie.model.consent import ConsentEvent
+from fujie.model.consent import Bearing, ConsentEvent
 from fujie.model.customer import Correction, CustomerRef, Identity, Phone
 from fujie.model.errors import StartError
 from fujie.model.limit import Charge, Reservation, Rows
@@ -46,7 +47,7 @@ from fujie.ports import Clock, Identifiers
 
 class SQLLedger:
     """fujie's own state, as `ports.Ledger`; `directory`, `checkpoints`, `outbox`, `processors`, `requests`,
-    `disclosures` and `exports` share its database.
+    `disclosures`, `exports` and `sessions` share its database.
 
     It belongs to the event loop that opened it.
     """
@@ -70,6 +71,7 @@ class SQLLedger:
         self.disclosures = Disclosures(database)
         self.exports = Exports(database)
         self.notifications = SQLNotifications(database)
+        self.sessions = Sessions(database)
         self._consents = Consents(database)
         self._recall = Recall(database, self._subjects)
         self._suppressions = Suppressions(database)
@@ -78,6 +80,10 @@ class SQLLedger:
         self._usage = Usage(database)
         self._observer = Observer(database, index)
         self._notices = Notices(database)
+
+    async def follow(self, seen: int = 0) -> int:
+        """See `Database.follow`."""
+        return await self.database.follow(seen)
 
     async def pending(self, now: datetime) -> Pending:
         """Return how much waits for people. Raises LedgerError."""
@@ -99,7 +105,7 @@ class SQLLedger:
 
     async def recall(
         self, refs: Sequence[CustomerRef], purpose: str, now: datetime
-    ) -> tuple[Identity, Sequence[ConsentEvent]]:
+    ) -> tuple[Identity, Sequence[Bearing]]:
         """See `ports.Ledger.recall`."""
         if purpose and refs and (known := await self._recall.known(refs, purpose)):
             return known

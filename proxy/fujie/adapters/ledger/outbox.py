@@ -25,9 +25,9 @@ from fujie.ports.messaging import (
     KeptReply,
     ProviderLink,
     Receipt,
-    Recollection,
     Unresolved,
 )
+from fujie.ports.recollection import Recollection, Survey
 
 
 class SQLOutbox:
@@ -49,10 +49,29 @@ class SQLOutbox:
         return (await self._enrolment.enrol([(ref,) for ref in refs], now)).identities
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
+        self,
+        customers: Sequence[Sequence[CustomerRef]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
-        return await self._recollections.recall_many(customers, purpose, now, enrol=enrol)
+        return await self._recollections.recall_many(customers, purpose, now, enrol=enrol, sent=sent)
+
+    async def survey(
+        self,
+        store: str,
+        people: Sequence[tuple[str, str]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
+    ) -> Survey:
+        """See `ports.messaging.Outbox.survey`."""
+        return await self._recollections.survey(store, people, purpose, now, enrol=enrol, sent=sent)
 
     async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:
         """See `ports.messaging.Outbox.create_campaign`."""

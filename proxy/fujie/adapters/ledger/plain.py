@@ -1,149 +1,240 @@
-"""Plain customers: who they are and all that was said of them, by one statement for many.
+"""Plain customers: who they are, and all that was said of and to them, by one statement for many.
 
-Most customers are plain: their store key and their number lead to one sid, the same, for which nothing else counts. Of them
-everything is told by one row, or one for each event of consent; whether they opted out, or got messages lately, by a flag
-each, which is set for few. A list of values in a WHERE is sorted first; here the customers are rows, and are taken in order.
+Most customers are plain: their store key and their number lead to one sid, the same, for which nothing else counts. The
+digests come as two long values, taken apart by the database: with a parameter for each digest it cost the interpreter more than
+the database. The statement tells three things, a row for each, by the place of the customer: who it is, with an event of
+consent (or none); an opt-out that stands; a message of lately. A statement for each, or a subquery, would look the sids up again.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
+import orjson
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 
-from fujie.adapters.ledger.consents import BEARING_COLUMNS, bare_of
-from fujie.adapters.ledger.database import Database, Query, padded_size
-from fujie.adapters.ledger.outbox_tables import message
-from fujie.adapters.ledger.suppressions import IS_STANDING, OF_SUPPRESSION
-from fujie.adapters.ledger.tables import alias, consent_event, subject, suppression
-from fujie.model.consent import BareEvent
+from fujie.adapters.ledger.consents import bare_of
+from fujie.adapters.ledger.database import Database, Query
+from fujie.adapters.ledger.instant import from_micros
 from fujie.model.customer import Identity
-from fujie.ports.messaging import Recalled
+from fujie.model.errors import LedgerError
+from fujie.model.message import Category, SentMessage
+from fujie.model.suppression import Suppression, SuppressionScope
+from fujie.ports.recollection import RawEvent, RawScope, RawSent, Recalled
 
 PLAIN_TOGETHER: Final = 512
-"""Customers of one statement."""
+"""Customers of one statement, which keeps the event loop of SQLite for 5 ms."""
 
 Asked = tuple[int, bytes, bytes]
 """The place of a customer, the digest of its store key, and that of its number: again the first where it has none."""
 
-_Row = tuple[Sequence[Any], BareEvent | None]
-"""The columns as the driver gives them, and the event that stands in them."""
+_Row = tuple[Any, ...]
 
-_TIME = BEARING_COLUMNS.index(consent_event.c.event_time)
-_PLACE, _SID, _IS_ODD, _CLOSED, _REACHED, _WRAPPED, _CHANGE = range(
-    len(BEARING_COLUMNS), len(BEARING_COLUMNS) + 7
+_PERSON, _OPT_OUT = 0, 1
+_NOBODY: Final = (None,) * 11
+
+# Outer joins, so that no database begins with another table, which it would read whole: SQLite `alias`, PostgreSQL the opt-outs
+# of the ledger. With `coalesce` neither sees that inner ones would do.
+_PEOPLE = """
+WITH people AS MATERIALIZED (
+    SELECT asked.place AS place, asked.number AS number, own_key.sid AS sid,
+        own_number.sid <> own_key.sid OR subject.is_linked AS is_odd{key}
+    FROM (
+        SELECT n AS place, substr(:of_keys, n * 32 + 1, 32) AS of_key, substr(:numbers, n * 32 + 1, 32) AS number
+        FROM ({places}) AS given
+    ) AS asked
+    LEFT JOIN alias AS own_key ON own_key.digest = asked.of_key AND own_key.valid_to IS NULL
+    LEFT JOIN alias AS own_number ON own_number.digest = asked.number AND own_number.valid_to IS NULL
+    LEFT JOIN subject ON subject.sid = own_key.sid
 )
-_KEY, _NUMBER, _E = alias.alias("own_key"), alias.alias("own_number"), consent_event.c
+SELECT place, 0, people.sid, is_odd, e.type, e.channel, e.explicit, e.separate, e.event_time, e.valid_until,
+    e.change_seq{own_key}
+FROM people LEFT JOIN consent_event AS e ON e.sid = people.sid{purpose}
+UNION ALL
+SELECT place, 1, u.brand, NULL, u.purpose, u.channel, NULL, NULL, u.event_time, u.received_at, NULL{no_key}
+FROM people LEFT JOIN suppression AS u ON u.sid = people.sid
+LEFT JOIN suppression_lift AS l ON l.suppression_id = u.suppression_id
+WHERE coalesce(u.sid, '') <> '' AND l.suppression_id IS NULL
+"""
+_MESSAGES = """
+UNION ALL
+SELECT place, 2, m.intent_id, m.asks IS NOT NULL, m.content, m.category, NULL, NULL, m.claimed_at, NULL, NULL{no_key}
+FROM people LEFT JOIN message AS m ON m.{whom} AND m.claimed_at >= :since AND m.state <> 'FAILED'
+WHERE coalesce(m.sid, '') <> ''
+"""
+_WHOM = ("address = people.number", "sid = people.sid")
+_PLACES: Final = {
+    "sqlite": "SELECT value AS n FROM json_each(:places)",
+    "postgresql": "SELECT CAST(value AS INTEGER) AS n FROM json_array_elements_text(CAST(:places AS JSON))",
+}
+_DIGESTS: Final = [sa.bindparam(name, type_=sa.LargeBinary) for name in ("of_keys", "numbers")]
 
 
-class Plain(NamedTuple):
-    """Who is plain, by place, with identity and events. Their opt-outs and messages are still to be read: of those in
-    `closed`, for whom an opt-out stands, and in `reached`, whose sid or number got messages lately."""
+class _Told(sa.TextClause):
+    """The statement in the words of whichever database runs it."""
 
-    known: dict[int, Recalled]
-    closed: list[int]
-    reached: list[int]
+    inherit_cache = False
 
 
-def _row(row: Sequence[Any]) -> _Row:
-    return row, None if row[0] is None else bare_of(row)
+@compiles(_Told)
+def _in_dialect(told: _Told, compiler: SQLCompiler, **words: Any) -> str:
+    text = told.text.replace("{places}", _PLACES[compiler.dialect.name])
+    return compiler.process(sa.text(text).bindparams(*_DIGESTS), **words)
 
 
-@lru_cache(maxsize=32)
-def _plain(count: int, *, of_purpose: bool) -> Query[_Row]:
-    """Return the query for `count` customers, of whom some may be NULL."""
-    names = ("place", "key_digest", "number_digest")
-    columns: list[sa.ColumnClause[Any]] = [sa.column(name) for name in names]
-    given: list[tuple[Any, ...]] = [
-        (sa.literal_column(str(n)), _digest(f"k{n}"), _digest(f"p{n}")) for n in range(count)
-    ]
-    asked = sa.values(*columns, name="given").data(given).cte("asked").c
-    is_lately = message.c.claimed_at >= sa.bindparam("since", type_=sa.BigInteger)
-    is_sent = sa.and_(is_lately, message.c.state != sa.literal_column("'FAILED'"))
-    of_sid = _E.sid == _KEY.c.sid
-    said = sa.and_(of_sid, _E.purpose == sa.bindparam("purpose")) if of_purpose else of_sid
-    closed = sa.select(suppression.c.sid).select_from(OF_SUPPRESSION)
-    select = (
-        sa.select(
-            *BEARING_COLUMNS,
-            asked.place,
-            _KEY.c.sid,
-            sa.or_(_NUMBER.c.sid != _KEY.c.sid, subject.c.is_linked),
-            _is_any(closed.where(suppression.c.sid == _KEY.c.sid, IS_STANDING)),
-            _is_any(sa.select(message.c.sid).where(message.c.sid == _KEY.c.sid, is_sent))
-            | _is_any(sa.select(message.c.sid).where(message.c.address == asked.number_digest, is_sent)),
-            subject.c.wrapped_key,
-            _E.change_seq,
-        )
-        # Outer joins, so that no database begins with another table: SQLite would read all of `alias`.
-        .join_from(asked.place.table, _KEY, _current(_KEY, asked.key_digest), isouter=True)
-        .outerjoin(_NUMBER, _current(_NUMBER, asked.number_digest))
-        .outerjoin(subject, subject.c.sid == _KEY.c.sid)
-        .outerjoin(consent_event, said)
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What is told: events of one purpose or of all, messages or none, the data keys or none."""
+
+    of_purpose: bool
+    sent: bool
+    keys: bool
+
+
+@lru_cache(maxsize=8)
+def telling(shape: Shape) -> Query[_Row]:
+    """Return the statement."""
+    text = _PEOPLE + ("".join([_MESSAGES.replace("{whom}", each) for each in _WHOM]) if shape.sent else "")
+    words = {
+        "{purpose}": " AND e.purpose = :purpose" if shape.of_purpose else "",
+        "{key}": ", subject.wrapped_key AS wrapped_key" if shape.keys else "",
+        "{own_key}": ", people.wrapped_key" if shape.keys else "",
+        "{no_key}": ", NULL" if shape.keys else "",
+    }
+    for word, meant in words.items():
+        text = text.replace(word, meant)
+    return Query(_Told(text), tuple)
+
+
+@lru_cache(maxsize=PLAIN_TOGETHER)
+def _places(count: int) -> str:
+    return orjson.dumps(list(range(count))).decode()
+
+
+class Plain:
+    """Who is plain, by place, as the rows tell it."""
+
+    def __init__(self) -> None:
+        self._people: dict[int, _Row] = {}
+        self._several: dict[int, list[_Row]] = {}
+        self._closed: dict[int, list[_Row]] = {}
+        self._got: dict[int, list[_Row]] = {}
+
+    def lacking(self, count: int) -> list[int]:
+        """Return the places below `count` of who is not plain."""
+        return [] if len(self._people) == count else [n for n in range(count) if n not in self._people]
+
+    def add(self, rows: Sequence[_Row], places: Sequence[int]) -> None:
+        """Add those none of whose rows tells of somebody else."""
+        people, several, odd = self._people, self._several, list[int]()
+        for row in rows:
+            place = places[row[0]]
+            if row[1] != _PERSON:
+                of = self._closed if row[1] == _OPT_OUT else self._got
+                of.setdefault(place, []).append(row)
+                continue
+            if row[3] != 0:  # NULL too: nobody
+                odd.append(place)
+            if place in people:
+                several.setdefault(place, [people[place]]).append(row)
+            people[place] = row
+        for place in odd:
+            for known in (people, several, self._closed, self._got):
+                known.pop(place, None)
+        for rows_of_one in several.values():
+            rows_of_one.sort(key=_by_time)
+
+    @property
+    def closed(self) -> Iterable[int]:
+        """Those who opted out of something."""
+        return self._closed
+
+    def sids(self, count: int) -> list[str]:
+        """Return who they are, below a place; empty for who is not plain."""
+        people = self._people
+        return [people[n][2] if n in people else "" for n in range(count)]
+
+    def events(self, count: int) -> list[tuple[RawEvent, ...] | None]:
+        """Return for each below a place the events in their order, as they are kept; None for who is not plain."""
+        rows = [self._people.get(n, _NOBODY) for n in range(count)]
+        found: list[Any] = [(row[4:10],) if row[4] is not None else () for row in rows]
+        for n, several in self._several.items():
+            found[n] = tuple([row[4:10] for row in several])
+        for n in self.lacking(count):
+            found[n] = None
+        return found
+
+    @property
+    def scopes(self) -> dict[int, tuple[RawScope, ...]]:
+        """The scopes of the opt-outs that stand, of those who have any."""
+        return {
+            place: tuple([(row[4], row[5], row[2]) for row in rows]) for place, rows in self._closed.items()
+        }
+
+    @property
+    def sent(self) -> dict[int, tuple[RawSent, ...]]:
+        """The messages of lately, of those who got any, each once."""
+        return {
+            place: tuple({row[2]: (row[5], row[4], row[8]) for row in rows}.values())
+            for place, rows in self._got.items()
+        }
+
+    def recalled(self, place: int) -> Recalled:
+        """Return all that is told of one: of opt-outs, scope and times alone.
+
+        Raises:
+            LedgerError: a row holds what nobody of ours wrote.
+
+        """
+        row = self._people[place]
+        said = self._several.get(place) or ([row] if row[4] is not None else ())
+        try:
+            return Recalled(
+                Identity(row[2], wrapped_key=row[11] if len(row) > 11 else None),
+                [bare_of((row[2], each[4], each[8], each[5], *each[6:8], each[9])) for each in said]
+                if said
+                else (),
+                [_suppression(each, row[2]) for each in self._closed[place]]
+                if place in self._closed
+                else (),
+                tuple({each[2]: _sent(each) for each in self._got.get(place, ())}.values()),
+            )
+        except (ValueError, KeyError, TypeError, OverflowError):
+            raise LedgerError("a row of the ledger cannot be understood") from None
+
+
+def _suppression(row: _Row, sid: str) -> Suppression:
+    return Suppression(
+        "", sid, SuppressionScope(row[4], row[5], row[2]), from_micros(row[8]), from_micros(row[9]), ""
     )
-    return Query(select, _row)
 
 
-def _is_any(select: sa.Select[Any]) -> sa.ColumnElement[bool]:
-    """Tell whether a row is there. An EXISTS PostgreSQL may answer from a hash of the whole table, which it reads for that."""
-    return select.limit(sa.literal_column("1")).scalar_subquery().is_not(None)
+def _sent(row: _Row) -> SentMessage:
+    return SentMessage(from_micros(row[8]), row[4], Category(row[5]), bool(row[3]))
 
 
-def _digest(name: str) -> sa.BindParameter[bytes]:
-    return sa.bindparam(name, type_=sa.LargeBinary)
+def _by_time(row: _Row) -> tuple[int, int]:
+    return row[8], row[10]
 
 
-def _current(of: sa.FromClause, digest: sa.ColumnElement[Any]) -> sa.ColumnElement[bool]:
-    return sa.and_(of.c.digest == digest, of.c.valid_to.is_(None))
-
-
-@lru_cache(maxsize=16)
-def _names(count: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return tuple(f"k{n}" for n in range(count)), tuple(f"p{n}" for n in range(count))
-
-
-async def plain(database: Database, asked: Sequence[Asked], purpose: str, since: int) -> Plain:
+async def plain(
+    database: Database, asked: Sequence[Asked], purpose: str, since: int | None, *, keys: bool = True
+) -> Plain:
     """Return who is plain of customers that are given by a store key, and their number where they have one.
 
-    Their events are those for `purpose`, or all (empty); `since` is when lately began.
+    Their events are those for `purpose`, or all (empty). Their messages are those since `since`, none for None. Without `keys`
+    no data key is read.
     """
-    found = Plain({}, [], [])
+    found = Plain()
+    query = telling(Shape(bool(purpose), since is not None, keys))
     for start in range(0, len(asked), PLAIN_TOGETHER):
-        part = asked[start : start + PLAIN_TOGETHER]
-        count = padded_size(len(part))
-        places, keys, numbers = zip(*part, *[(0, None, None)] * (count - len(part)), strict=True)
-        of_key, of_number = _names(count)
-        values: dict[str, object] = dict(zip(of_key, keys, strict=True))
-        values.update(zip(of_number, numbers, strict=True), purpose=purpose, since=since)
-        rows = await database.rows(_plain(count, of_purpose=bool(purpose)), values)
-        _add(found, rows, places)
+        places, of_keys, numbers = zip(*asked[start : start + PLAIN_TOGETHER], strict=True)
+        values = {
+            "of_keys": b"".join(of_keys), "numbers": b"".join(numbers), "places": _places(len(places)),
+            "purpose": purpose, "since": since,
+        }  # fmt: skip
+        found.add(await database.rows(query, values), places)
     return found
-
-
-def _add(found: Plain, rows: Sequence[_Row], places: Sequence[int]) -> None:
-    """Add those none of whose rows tells of somebody else."""
-    of_each: dict[int, list[_Row]] = {}
-    for each in rows:
-        n = each[0][_PLACE]
-        if n in of_each:
-            of_each[n].append(each)
-        else:
-            of_each[n] = [each]
-    for n, own in of_each.items():
-        row, event = own[0]
-        if len(own) > 1:
-            own.sort(key=_by_time)
-        if row[_IS_ODD] != 0 or (len(own) > 1 and any(other[_IS_ODD] != 0 for other, _ in own)):
-            continue  # NULL too: nobody
-        events = () if event is None else (event,) if len(own) == 1 else [said for _, said in own if said]
-        place = places[n]
-        found.known[place] = Recalled(Identity(row[_SID], wrapped_key=row[_WRAPPED]), events, (), ())
-        if row[_CLOSED]:
-            found.closed.append(place)
-        if row[_REACHED]:
-            found.reached.append(place)
-
-
-def _by_time(each: _Row) -> tuple[int, int]:
-    row, event = each
-    return (row[_TIME], row[_CHANGE]) if event else (0, 0)

@@ -11,33 +11,36 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fujie.adapters.ledger.aliases import Link, identity_of, joining
-from fujie.adapters.ledger.consents import EVENT_COLUMNS, event_of
+from fujie.adapters.ledger.aliases import NUMBER, Link
+from fujie.adapters.ledger.consents import BEARING_COLUMNS, bare_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.subjects import Subjects
 from fujie.adapters.ledger.tables import alias, consent_event, subject
-from fujie.model.consent import ConsentEvent
+from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity
 
 _LINK_COLUMNS = (alias.c.digest, alias.c.sid, alias.c.kind, subject.c.wrapped_key, subject.c.is_linked)
 _AFTER_LINK = len(_LINK_COLUMNS)
 
-_Found = tuple[Link, ConsentEvent | None]
+_Found = tuple[Link, BareEvent | None]
 
 
 def _found(row: Sequence[Any]) -> _Found:
     link = Link(row[0], row[1], row[2], row[3], bool(row[4]))
-    return link, None if row[_AFTER_LINK] is None else event_of(row[_AFTER_LINK:])
+    return link, None if row[_AFTER_LINK] is None else bare_of(row[_AFTER_LINK:])
 
 
 @lru_cache(maxsize=32)
 def _known(count: int) -> Query[_Found]:
-    """Return the query for all that `count` digests lead to, each with the events of its sid for one purpose."""
+    """Return the query for all that `count` digests lead to, each with the events of its sid for one purpose.
+
+    Of an event it reads what bears on consent: for the many who said nothing each column more costs as much as for others.
+    """
     of_purpose = sa.and_(
         consent_event.c.sid == alias.c.sid, consent_event.c.purpose == sa.bindparam("purpose")
     )
     select = (
-        sa.select(*_LINK_COLUMNS, *EVENT_COLUMNS)
+        sa.select(*_LINK_COLUMNS, *BEARING_COLUMNS)
         .join(subject, subject.c.sid == alias.c.sid)
         .outerjoin(consent_event, of_purpose)
         .where(one_of(alias.c.digest, count), alias.c.valid_to.is_(None))
@@ -55,22 +58,19 @@ class Recall:
 
     async def known(
         self, refs: Sequence[CustomerRef], purpose: str
-    ) -> tuple[Identity, Sequence[ConsentEvent]] | None:
+    ) -> tuple[Identity, Sequence[BareEvent]] | None:
         """Return identity and events of whom every one of `refs` leads to and nothing else counts for; else None."""
-        aliases = {entry.digest: entry for entry in map(self._subjects.alias, refs)}
-        digests = list(aliases)
+        digests = list(dict.fromkeys(map(self._subjects.digester, refs)))
         rows = await self._database.rows(
             _known(padded_size(len(digests))), {**members(digests), "purpose": purpose}
         )
-        links = list(dict.fromkeys([link for link, _ in rows]))
-        found = identity_of(digests, links)
-        if found is None or found[1]:
+        links = {link: None for link, _ in rows}
+        if len(links) != len(digests) or {link.digest for link in links} != set(digests):
             return None
-        identity = found[0]
-        if any(link.sid != identity.sid for link in links) or joining(
-            aliases.values(), identity.sid, links
-        ):
+        first, sid = rows[0][0], rows[0][0].sid
+        if any(link.sid != sid or link.kind == NUMBER or link.is_linked for link in links):
             return None
         # Each alias brings the events of its sid: those of the first are all, since there is one sid.
-        first = rows[0][0]
-        return identity, [event for link, event in rows if event and link == first]
+        return Identity(sid, wrapped_key=first.wrapped_key), [
+            event for link, event in rows if event and link == first
+        ]

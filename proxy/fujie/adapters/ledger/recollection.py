@@ -1,11 +1,12 @@
 """All that a dispatch needs to know of many customers, by few statements: who they are, what they said, what they got.
 
-One statement tells nearly everything of those who are `plain`; what it leaves open is read of whom it concerns. For each
+One statement tells everything of those who are `plain`; of the others each part is read by a statement of its own. For each
 customer it is what `Recall`, `Suppressions` and the messages of the last 24 hours say; a test holds the two against each
 other. What `claims` needs to tell whether it still holds is the marker, which is read first.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
@@ -24,7 +25,7 @@ from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.message import Category, SentMessage
 from fujie.model.suppression import Suppression
-from fujie.ports.messaging import Recalled, Recollection
+from fujie.ports.recollection import Recalled, Recollection, Survey
 
 T = TypeVar("T")
 
@@ -53,6 +54,17 @@ def _sent_to(column: sa.Column[Any], count: int) -> Query[_Sent]:
     return Query(select, _sent)
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What of customers is asked for, as in `Outbox.recall_many`: messages `since` then (None: none), data keys or not."""
+
+    purpose: str
+    now: datetime
+    since: int | None
+    enrol: bool = True
+    keys: bool = True
+
+
 class Recollections:
     """Over the tables of `Enrolment`, `Consents`, `Suppressions` and the messages."""
 
@@ -61,47 +73,96 @@ class Recollections:
         self._enrolment = enrolment
 
     async def recall_many(
-        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime, *, enrol: bool = True
+        self,
+        customers: Sequence[Sequence[CustomerRef]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
-        since = to_micros(now - LATELY)
         asked = list(self._plainly_named(customers))
+        wanted = _Wanted(purpose, now, to_micros(now - LATELY) if sent else None, enrol=enrol)
+        marker, found, told = await self._read(asked, len(customers), customers.__getitem__, wanted)
+        people = {place: found.recalled(place) for place in range(len(customers)) if place not in told}
+        closed = await self._closed({place: people[place].identity for place in found.closed})
+        people.update({place: people[place]._replace(suppressions=closed[place]) for place in closed})
+        people.update(told)
+        return Recollection(marker, [people[place] for place in range(len(customers))])
+
+    async def survey(
+        self,
+        store: str,
+        people: Sequence[tuple[str, str]],
+        purpose: str,
+        now: datetime,
+        *,
+        enrol: bool = True,
+        sent: bool = True,
+    ) -> Survey:
+        """See `ports.messaging.Outbox.survey`."""
+
+        def refs(place: int) -> Sequence[CustomerRef]:
+            customer_id, number = people[place]
+            key = StoreKey(store, customer_id)
+            return (key, Phone(number)) if number else (key,)
+
+        count = len(people)
+        asked = list(zip(range(count), *self._enrolment.digests(store, people), strict=True))
+        wanted = _Wanted(purpose, now, to_micros(now - LATELY) if sent else None, enrol=enrol, keys=False)
+        _, found, told = await self._read(asked, count, refs, wanted)
+        sids = found.sids(count)
+        for place, other in told.items():
+            sids[place] = other.identity.sid
+        return Survey(
+            sids,
+            found.events(count),
+            found.scopes,
+            found.sent,
+            lambda place: told[place] if place in told else found.recalled(place),
+        )
+
+    async def _read(
+        self,
+        asked: Sequence[Asked],
+        count: int,
+        refs: Callable[[int], Sequence[CustomerRef]],
+        wanted: "_Wanted",
+    ) -> tuple[int, Plain, Mapping[int, Recalled]]:
+        """Return the marker, who is plain of `count` customers, and by place what is known of all others."""
+        identities: dict[int, Identity] = {}
         for _ in range(2):
-            others: dict[int, Identity] = {}
             marker = await self._enrolment.marker()
-            found = await plain(self._database, asked, purpose, since)
-            odd = [place for place in range(len(customers)) if place not in found.known]
+            found = await plain(self._database, asked, wanted.purpose, wanted.since, keys=wanted.keys)
+            odd = found.lacking(count)
             if not odd:
+                return marker, found, {}
+            unknown = [refs(place) for place in odd]
+            if not wanted.enrol:
+                identities = dict(zip(odd, await self._enrolment.look(unknown), strict=True))
                 break
-            unknown = [customers[place] for place in odd]
-            if not enrol:
-                others = dict(zip(odd, await self._enrolment.look(unknown), strict=True))
-                break
-            group = await self._enrolment.enrol(unknown, now)
-            others = dict(zip(odd, group.identities, strict=True))
+            group = await self._enrolment.enrol(unknown, wanted.now)
+            identities = dict(zip(odd, group.identities, strict=True))
             if not group.is_new:
                 break  # else we wrote behind the marker ourselves
-        return Recollection(marker, await self._told(customers, found, others, purpose, since))
+        return marker, found, await self._told(identities, refs, wanted.purpose, wanted.since)
 
     async def _told(
         self,
-        customers: Sequence[Sequence[CustomerRef]],
-        found: Plain,
         others: Mapping[int, Identity],
+        refs: Callable[[int], Sequence[CustomerRef]],
         purpose: str,
-        since: int,
-    ) -> list[Recalled]:
-        """Return what is known of all: of the plain ones, and of `others`, by place."""
-        known = found.known
+        since: int | None,
+    ) -> Mapping[int, Recalled]:
+        """Return what is known of those who are not plain, by place; of no messages, where `since` is None."""
         said = await self._said(others, purpose)
-        known.update({place: Recalled(others[place], said[place], (), ()) for place in others})
-        closed = await self._closed({place: known[place].identity for place in [*found.closed, *others]})
-        reached = {place: known[place].identity for place in [*found.reached, *others]}
-        got = await self._got(reached, customers, since)
-        for place in closed.keys() | got.keys():
-            suppressions, sent = closed.get(place, ()), got.get(place, ())
-            known[place] = known[place]._replace(suppressions=suppressions, sent=sent)
-        return [known[place] for place in range(len(customers))]
+        closed = await self._closed(others)
+        got = {} if since is None else await self._got(others, refs, since)
+        return {
+            place: Recalled(identity, said[place], closed[place], got.get(place, ()))
+            for place, identity in others.items()
+        }
 
     def _plainly_named(self, customers: Sequence[Sequence[CustomerRef]]) -> Iterator[Asked]:
         """Yield those given by a store key and, perhaps, a number: nearly all who have a row."""
@@ -124,11 +185,11 @@ class Recollections:
         return await self._by_sid(standing, people, {}, _sid)
 
     async def _got(
-        self, people: Mapping[int, Identity], customers: Sequence[Sequence[CustomerRef]], since: int
+        self, people: Mapping[int, Identity], refs: Callable[[int], Sequence[CustomerRef]], since: int
     ) -> Mapping[int, Sequence[SentMessage]]:
         """Return what went to them, and to their numbers, whoever it was meant for; each message once."""
         of_sid = await self._by_sid(partial(_sent_to, _M.sid), people, {"since": since}, _first)
-        of_number = await self._by_address({place: customers[place] for place in people}, since)
+        of_number = await self._by_address({place: refs(place) for place in people}, since)
         got: dict[int, Sequence[SentMessage]] = {}
         for place in people:
             messages = {intent_id: each for _, intent_id, each in of_sid[place]}

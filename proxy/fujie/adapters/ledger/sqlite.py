@@ -1,7 +1,7 @@
 """The ledger in one SQLite file: WAL, one reader on the event loop, one writer thread.
 
 A point read costs the event loop about 10 µs, a hop to a thread and back 147: so reads run inline.
-Each read is a transaction of its own and sees the last commit of any process. Writes take the
+The reads of one turn of the event loop share a transaction (`_begin`). Writes take the
 write lock at once (BEGIN IMMEDIATE) and reach the disk before they return (synchronous=FULL). Those that wait
 at the same time are one transaction, each in a savepoint of its own.
 """
@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlche
 from sqlalchemy.pool import StaticPool
 
 from fujie.adapters.compiled import CompiledSelect
-from fujie.adapters.ledger.database import Query
+from fujie.adapters.ledger.database import LAST_CHANGE, Query
 from fujie.adapters.samefile import SameFile
 from fujie.model.errors import LedgerError, StartError
 
@@ -162,6 +162,7 @@ class SQLiteDatabase:
         self._dialect = SQLiteDialect_pysqlite()
         self._compiled: dict[Query[Any], CompiledSelect] = {}
         self._reader = connect(path, READ_BUSY_S)
+        self._is_reading = False
         self._reader.execute("PRAGMA query_only = ON")
         self._reader.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
         self._file = SameFile(path)
@@ -175,14 +176,33 @@ class SQLiteDatabase:
         compiled = self._compiled.get(query)
         if compiled is None:
             compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
-        if not self._file.was_same(asyncio.get_running_loop().time()):
+        loop = asyncio.get_running_loop()
+        if not self._file.was_same(loop.time()):
             raise LedgerError(_GONE)
         try:
-            # fetchall ends the read transaction: an open cursor would pin an old snapshot.
+            if not self._is_reading:
+                self._begin(loop)
             found = self._reader.execute(compiled.text, compiled.arguments(values)).fetchall()
         except _FAILURES as error:
             raise LedgerError(f"the ledger cannot be read: {error_name(error)}") from None
         return query.decoded(found)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin a transaction for what is read until the loop gets to what is ready from now on: to begin and end one takes
+        as long as a point read, 10 µs between other work.
+
+        It hides from nobody what was acknowledged before he asked, whichever process did it: the loop takes turns in order,
+        so who reads in this transaction was ready before it began, and it saw the last commit by then.
+        """
+        self._reader.execute("BEGIN")
+        self._is_reading = True
+        loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        if self._is_reading:
+            self._is_reading = False
+            if self._reader.in_transaction:  # else an error of the disk has ended it
+                self._reader.execute("COMMIT")
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer thread. A LedgerError by time limit leaves open whether it was committed."""
@@ -202,10 +222,16 @@ class SQLiteDatabase:
         """Run `work` as `write` does: one file has one writer."""
         return await self.write(work)
 
+    async def follow(self, seen: int = 0) -> int:  # noqa: ARG002 - of the protocol
+        """See `Database.follow`. A file has no standby, and `SameFile` sees when another takes its place."""
+        await self.rows(LAST_CHANGE, {})
+        return 0
+
     async def overwrite_deleted(self) -> bool:
         """Move everything from the write-ahead log to the file, and empty the log: it holds pages as they were."""
         if self._is_closed:
             raise LedgerError("the ledger is closed")
+        self._end()
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log)
 
     def _empty_log(self) -> bool:
@@ -260,4 +286,5 @@ class SQLiteDatabase:
         # Not on the event loop: a write may wait seconds for another process, and calls still drain.
         await asyncio.to_thread(self._writer.shutdown, wait=True, cancel_futures=True)
         self._engine.dispose()
+        self._end()
         self._reader.close()

@@ -1,6 +1,6 @@
 """Subjects: find who is behind references, and make a random sid for who is new. See `aliases` for the rules."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from fujie.adapters.ledger.aliases import (
     current,
     digest_of,
     digester,
+    digests_of,
     first_of,
     has_number,
     identity_of,
@@ -129,6 +130,10 @@ class Subjects:
     def digester(self) -> Callable[[CustomerRef], bytes]:
         """What makes the digest of the alias of a reference."""
         return digester(self._index.secret)
+
+    def digests(self, store: str, people: Iterable[tuple[str, str]]) -> tuple[list[bytes], list[bytes]]:
+        """See `aliases.digests_of`."""
+        return digests_of(self._index.secret, store, people)
 
     def links_within(self, connection: Connection, digests: Sequence[bytes]) -> list[Link]:
         """Return what the digests lead to as the transaction of `connection` sees it."""

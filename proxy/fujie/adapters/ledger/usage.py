@@ -33,6 +33,9 @@ DAYS_KEPT = 31
 _MOST_REMEMBERED = 16_384
 """Customers of the day that a process need not ask the ledger about again; people come back to the same ones."""
 
+_Counting = tuple[str, tuple[Charge, ...], date, str]
+"""A principal, what it is charged on, a day, and the sid of a customer."""
+
 _Customer = tuple[str, int, str]
 """The key of a counter, a day, and the sid of a customer that was counted on it."""
 
@@ -78,7 +81,8 @@ def _customers(count: int) -> Query[_Customer]:
     return Query(
         sa.select(columns.key, columns.day, columns.sid).where(
             one_of(columns.key, count),
-            columns.day >= sa.bindparam("first"),
+            # Exact, as there are two periods: by a range each look would read all that was counted since.
+            columns.day.in_([sa.bindparam("first"), sa.bindparam("last")]),
             columns.sid == sa.bindparam("sid"),
         ),
         _seen,
@@ -197,7 +201,7 @@ class Usage:
         self._database = database
         self._waiting: list[tuple[Reservation, asyncio.Future[frozenset[Charge]]]] = []
         self._taking: asyncio.Task[None] | None = None
-        self._counted: set[tuple[frozenset[str], date, str]] = set()
+        self._counted: set[_Counting] = set()
         """What is taken for good: who was counted on a day stays counted on it, whoever asks again."""
 
     async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
@@ -208,22 +212,27 @@ class Usage:
         self._waiting.append((reservation, future))
         if self._taking is None or self._taking.done():
             self._taking = asyncio.ensure_future(self._take_all())
-        return await future
+        lacking = await future
+        if lacking.isdisjoint(reservation.charges) and _is_lasting(reservation):
+            self._remember(reservation)
+        return lacking
 
     async def _is_counted(self, reservation: Reservation) -> bool:
         """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
-        if not PER_CUSTOMER.issuperset(charge.limit for charge in reservation.charges):
+        if not _is_lasting(reservation):
             return False
-        keys = frozenset(of_charge(charge, reservation.principal) for charge in reservation.charges)
-        asked = (keys, reservation.day, reservation.sid)
-        if asked in self._counted:
+        if _counting(reservation) in self._counted:
             return True
+        keys = {of_charge(charge, reservation.principal) for charge in reservation.charges}
         if len(await self._known(reservation.charges, reservation)) < len(keys):
             return False
+        self._remember(reservation)
+        return True
+
+    def _remember(self, reservation: Reservation) -> None:
         if len(self._counted) >= _MOST_REMEMBERED:
             self._counted.clear()
-        self._counted.add(asked)
-        return True
+        self._counted.add(_counting(reservation))
 
     async def _known(self, charges: Iterable[Charge], reservation: Reservation) -> list[_Customer]:
         """Return on which of their counters the customer was counted already in the period that is now."""
@@ -235,7 +244,7 @@ class Usage:
         if not on:
             return []
         wanted = sorted(on)
-        asked = {"sid": reservation.sid, "first": min(on.values())}
+        asked = {"sid": reservation.sid, "first": min(on.values()), "last": max(on.values())}
         found = await self._database.rows(
             _customers(padded_size(len(wanted))), {**members(wanted), **asked}
         )
@@ -264,6 +273,15 @@ class Usage:
             for (_, future), lacking in zip(group, results, strict=True):
                 if not future.done():  # who went away has used up what was taken for him
                     future.set_result(lacking)
+
+
+def _is_lasting(reservation: Reservation) -> bool:
+    """Tell whether all that is charged counts a customer once in its period."""
+    return all(charge.limit in PER_CUSTOMER for charge in reservation.charges)
+
+
+def _counting(reservation: Reservation) -> _Counting:
+    return reservation.principal, reservation.charges, reservation.day, reservation.sid
 
 
 def _take(reservations: Sequence[Reservation], connection: Connection) -> list[frozenset[Charge]]:

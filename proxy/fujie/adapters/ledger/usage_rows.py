@@ -6,6 +6,7 @@ connection, in PostgreSQL perhaps while the table is small, and then read all th
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from sqlalchemy import Connection
@@ -24,35 +25,52 @@ _Charged = Sequence[tuple[tuple[Charge, ...], str]]
 
 def take_rows(rows: Rows, connection: Connection) -> int:
     """Take the rows in order until one has no room; return how many were taken."""
-    every = {charge for charges, _ in rows.charged for charge in charges}
+    # Rows share few kinds of charges; to hash one for each row would cost more than all else here.
+    every = {charge for charges in _kinds(rows.charged).values() for charge in charges}
     keys = {charge: of_charge(charge, rows.principal) for charge in every}
     tally = tally_of(connection, keys.values(), ())
     left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
     days = {charge: counted_on(charge.limit, rows.day) for charge in every if charge.limit in PER_CUSTOMER}
-    attempt = connection.begin_nested()
-    new = {charge: _added(connection, keys[charge], days[charge], charge, rows.charged) for charge in days}
-    taken = _room(rows.charged, left, new)
-    if taken == len(rows.charged):
-        attempt.commit()
+    adding = partial(_added, connection, keys, days)
+    if all(left[charge] >= amount for charge, amount in _amounts(rows.charged).items()):
+        new, taken = adding(rows.charged), len(rows.charged)
     else:
+        attempt = connection.begin_nested()
+        taken = _room(rows.charged, left, adding(rows.charged))
         attempt.rollback()
-        part = rows.charged[:taken]
-        new = {charge: _added(connection, keys[charge], days[charge], charge, part) for charge in days}
+        new = adding(rows.charged[:taken])
     for charge, sids in new.items():
         if sids:
             tally.count_customers(keys[charge], rows.day, days[charge], len(sids))
-    amounts = Counter(charge for charges, _ in rows.charged[:taken] for charge in charges)
-    for charge, amount in amounts.items():
+    for charge, amount in _amounts(rows.charged[:taken]).items():
         if charge not in days:
             tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
     store(connection, tally)
     return taken
 
 
-def _added(connection: Connection, key: str, day: int, charge: Charge, charged: _Charged) -> set[str]:
-    """Count the customers of a charge on a day; return those whom it has not counted before."""
-    sids = sorted({sid for charges, sid in charged if charge in charges})
-    return set(with_given(connection, _COUNT, sids, {"key": key, "day": day}).scalars())
+def _kinds(charged: _Charged) -> Mapping[int, tuple[Charge, ...]]:
+    return {id(charges): charges for charges, _ in charged}
+
+
+def _amounts(charged: _Charged) -> Mapping[Charge, int]:
+    """Return how many of the rows each charge is for."""
+    kinds, amounts = _kinds(charged), Counter[Charge]()
+    for kind, amount in Counter([id(charges) for charges, _ in charged]).items():
+        amounts.update(dict.fromkeys(kinds[kind], amount))
+    return amounts
+
+
+def _added(
+    connection: Connection, keys: Mapping[Charge, str], days: Mapping[Charge, int], charged: _Charged
+) -> Mapping[Charge, set[str]]:
+    """Count the customers of each charge on its day; return those whom it has not counted before."""
+    kinds, new = _kinds(charged), dict[Charge, set[str]]()
+    for charge, day in days.items():
+        own = {kind for kind, charges in kinds.items() if charge in charges}
+        sids = sorted({sid for charges, sid in charged if id(charges) in own})
+        new[charge] = set(with_given(connection, _COUNT, sids, {"key": keys[charge], "day": day}).scalars())
+    return new
 
 
 def _room(charged: _Charged, left: Mapping[Charge, int], new: Mapping[Charge, set[str]]) -> int:

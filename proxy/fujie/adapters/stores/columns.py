@@ -92,6 +92,11 @@ class Columns(Protocol):
         """Return whether the column's text is one of the parameters, byte by byte."""
         ...
 
+    def is_listed(self, name: str, parameter: str) -> sa.ColumnElement[bool] | None:
+        """Return `is_one_of` and `is_exactly` of the texts in one parameter, a list in JSON; None where a database has nothing
+        that is faster so."""
+        ...
+
     def argument(self, name: str, text: str) -> object | None:
         """Return `text` as the driver's argument for `is_one_of`; None when the column can not hold it."""
         ...

@@ -127,6 +127,9 @@ class MySQLColumns:
         asked = [sa.cast(sa.bindparam(parameter), sa.LargeBinary) for parameter in parameters]
         return sa.cast(self._text(name), sa.LargeBinary).in_(asked)
 
+    def is_listed(self, _name: str, _parameter: str) -> None:
+        """See `Columns.is_listed`."""
+
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`."""
         key_type = self.key_type(name)

@@ -102,6 +102,12 @@ class SQLiteColumns:
         asked: list[sa.ColumnElement[Any]] = [sa.bindparam(parameter) for parameter in parameters]
         return sa.cast(self._columns[name], sa.Text).collate("BINARY").in_(asked)
 
+    def is_listed(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
+        """See `Columns.is_listed`. A parameter for each id costs the driver more than to find it."""
+        texts = sa.select(sa.func.json_each(sa.bindparam(parameter)).table_valued("value").c.value)
+        column = self._columns[name]
+        return sa.and_(column.in_(texts), sa.cast(column, sa.Text).collate("BINARY").in_(texts))
+
     def argument(self, _name: str, text: str) -> object | None:
         """See `Columns.argument`."""
         return text if holds(KeyType.ANY, text) else None
@@ -159,6 +165,8 @@ class SQLiteFile:
         self._long = set[str]()
         """Statements that once ran beyond their budget on the event loop."""
         self._inline = connection
+        # Ours costs a call for each text. What this one can not decode goes to a thread, whose connections have ours.
+        self._inline.text_factory = str
         self._file = SameFile(path)
         self._is_closed = False
         self._inline.set_progress_handler(self._over_budget, STEP)
@@ -211,7 +219,7 @@ class SQLiteFile:
         try:
             return self._inline.execute(text, arguments).fetchall()
         except _FAILURES as error:
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_BUSY) & 0xFF
             if code == sqlite3.SQLITE_INTERRUPT:
                 if len(self._long) >= STATEMENTS:
                     self._long.clear()

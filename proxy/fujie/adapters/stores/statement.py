@@ -1,10 +1,11 @@
 """The SELECTs of a store: a look-up, a gathering and a search, their texts, their arguments, what a row of them means."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any
 
+import orjson
 import sqlalchemy as sa
 
 from fujie.adapters.compiled import CompiledSelect
@@ -16,6 +17,7 @@ from fujie.model.errors import StoreError
 from fujie.model.phone import NotAPhoneNumber, normalise
 from fujie.model.record import Fetched, SealedRecord
 from fujie.model.vocabulary import KeyKind
+from fujie.ports.stores import Values
 
 STATEMENTS = 512
 """Statements that are kept, compiled by us and prepared by the driver; ever new sets of fields only cost compilation."""
@@ -118,12 +120,7 @@ class Reading:
             StoreError: as `row`, or a row has not as many values as were asked for.
 
         """
-        try:
-            columns = tuple(zip(*rows, strict=True))
-        except ValueError:
-            columns = ()
-        if rows and len(columns) != self._first + len(self._attributes) + len(self._fields):
-            raise StoreError(f"store {self.store.name}: a row has other columns than were asked for")
+        columns = self._by_column(rows)
         if any(map(_may_be_long, columns)):
             return [self.row(row) for row in rows]
         names, fields, start = self._attributes, self._fields, self._first
@@ -132,12 +129,38 @@ class Reading:
         return [
             Fetched(
                 StoreKey(store, self._customer_id(row[0])),
-                SealedRecord(zip(fields, row[middle:], strict=True)) if fields else nothing,
+                SealedRecord(fields, tuple(row[middle:])) if fields else nothing,
                 dict(zip(names, row[start:middle], strict=True)) if names else _NO_ATTRIBUTES,
                 phone,
             )
             for row, phone in zip(rows, phones, strict=False)
         ]
+
+    def values(self, rows: Sequence[Sequence[Any]]) -> list[Values]:
+        """Return what many rows without fields mean. Raises like `batch`."""
+        columns = self._by_column(rows)
+        if not rows:
+            return []
+        if any(map(_may_be_long, columns)):
+            self._check_lengths(rows)
+        phones = map(self._phone, columns[1]) if self.store.phone else repeat("")
+        values = zip(*columns[self._first :], strict=True) if self._attributes else repeat(())
+        return list(zip(map(self._customer_id, columns[0]), phones, values, strict=False))
+
+    def _by_column(self, rows: Sequence[Sequence[Any]]) -> Sequence[tuple[Any, ...]]:
+        try:
+            columns = tuple(zip(*rows, strict=True))
+        except ValueError:
+            columns = ()
+        if rows and len(columns) != self._first + len(self._attributes) + len(self._fields):
+            raise StoreError(f"store {self.store.name}: a row has other columns than were asked for")
+        return columns
+
+    def _check_lengths(self, rows: Iterable[Sequence[Any]]) -> None:
+        for row in rows:
+            for value in row:
+                if isinstance(value, _MEASURED) and len(value) > _SHORT and _is_long(value):
+                    raise StoreError(f"store {self.store.name}: a value has more than {LONGEST} bytes")
 
     def row(self, row: Sequence[Any]) -> Fetched:
         """Return what a row means.
@@ -146,9 +169,7 @@ class Reading:
             StoreError: it has no usable id, or a value beyond `LONGEST`.
 
         """
-        for value in row:
-            if isinstance(value, _MEASURED) and len(value) > _SHORT and _is_long(value):
-                raise StoreError(f"store {self.store.name}: a value has more than {LONGEST} bytes")
+        self._check_lengths((row,))
         start, middle = self._first, self._first + len(self._attributes)
         fields = self._fields
         return Fetched(
@@ -239,26 +260,34 @@ class Gathering:
         self._reading = reading
         self._column = reading.store.customer_id
         columns = reading.columns
-        select = reading.select.where(
-            columns.is_one_of(self._column, _KEYS), columns.is_exactly(self._column, _EXACT)
-        )
+        is_listed = columns.is_listed(self._column, "ids")
+        self._takes_list = is_listed is not None
+        one_by_one = (columns.is_one_of(self._column, _KEYS), columns.is_exactly(self._column, _EXACT))
+        select = reading.select.where(*(one_by_one if is_listed is None else (is_listed,)))
         self._compiled = CompiledSelect(select.limit(2 * WIDTH + 1), columns.dialect)
         self.text = self._compiled.text
 
     def possible(self, ids: Sequence[str]) -> Mapping[str, object]:
         """Return the ids that a row can have, each once, with their arguments."""
+        if self._takes_list and _is_listable("".join(ids)):
+            return dict(zip(ids, ids, strict=True))
         values = {each: self._reading.columns.argument(self._column, each) for each in ids}
         return {each: value for each, value in values.items() if value is not None}
 
-    def arguments(self, chunk: Sequence[tuple[str, object]]) -> tuple[object, ...]:
-        """Return the arguments of `text` for 1 to `WIDTH` of the `possible`."""
+    def arguments(self, chunk: Sequence[tuple[str, object]]) -> tuple[object, ...] | None:
+        """Return the arguments of `text` for 1 to `WIDTH` of the `possible`; None where it can not ask for one of them."""
+        if self._takes_list:
+            ids = [text for text, _ in chunk]
+            if not _is_listable("".join(ids)):
+                return None
+            return self._compiled.arguments({"ids": orjson.dumps(ids).decode()})
         texts, values = zip(*chunk, *[chunk[-1]] * (WIDTH - len(chunk)), strict=True)
         named = dict(zip((*_KEYS, *_EXACT), (*values, *texts), strict=True))
         return self._compiled.arguments(named)
 
-    def fetched(
+    def values(
         self, rows: Sequence[Sequence[Any]], chunk: Sequence[tuple[str, object]]
-    ) -> list[Fetched] | None:
+    ) -> list[Values] | None:
         """Return what was found under exactly these ids, of each two rows at most.
 
         None when there were more rows than two for each: some may have been left out.
@@ -269,11 +298,11 @@ class Gathering:
         """
         if len(rows) > 2 * WIDTH:
             return None
-        left, found = dict.fromkeys((text for text, _ in chunk), 2), []
-        for row in map(self._reading.row, rows):
-            room = left.get(row.key.customer_id, 0)
+        left, found = dict.fromkeys([text for text, _ in chunk], 2), []
+        for row in self._reading.values(rows):
+            room = left.get(row[0], 0)
             if room:
-                left[row.key.customer_id] = room - 1
+                left[row[0]] = room - 1
                 found.append(row)
         return found
 
@@ -319,6 +348,11 @@ class Search:
                 f"store {self._store.name}: a row was found under digits that its number lacks"
             )
         return found
+
+
+def _is_listable(text: str) -> bool:
+    """Tell whether a text arrives whole in a list: SQLite ends it at NUL, and no database has a lone surrogate."""
+    return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
 
 
 def _may_be_long(column: Sequence[object]) -> bool:

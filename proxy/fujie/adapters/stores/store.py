@@ -1,6 +1,5 @@
 """A customer store in SQL: one table or view, read-only, one SELECT per look-up; whatever the database."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -11,13 +10,15 @@ from fujie.adapters.stores.scans import Scans
 from fujie.adapters.stores.source import Source, timed_out
 from fujie.adapters.stores.sqlite import open_sqlite
 from fujie.adapters.stores.statement import WIDTH, Statements
-from fujie.adapters.stores.stream import SCANS, RunningScan
+from fujie.adapters.stores.stream import SCANS, RunningScan, Turns
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StartError, StoreError
-from fujie.model.record import Fetched
+from fujie.model.record import Fetched, SealedRecord
 from fujie.ports import Clock
-from fujie.ports.stores import Scan
+from fujie.ports.stores import Scan, Values
+
+_NO_FIELDS = SealedRecord({})
 
 _LAST_FOUR = re.compile(r"[0-9]{4}", re.ASCII)
 
@@ -32,7 +33,7 @@ class SQLStore:
         self._attributes = frozenset(table.attributes)
         self._statements = Statements(table, columns)
         self._scans = Scans(table, columns)
-        self._turns = asyncio.Semaphore(min(SCANS, table.connections))
+        self._turns = Turns(min(SCANS, table.connections))
         self._source = source
         self._is_closed = False
 
@@ -68,28 +69,37 @@ class SQLStore:
         self, keys: Sequence[StoreKey], attributes: frozenset[str], timeout_s: float
     ) -> Sequence[Fetched]:
         """See `ports.CustomerStore.fetch_many`. What `fetch` finds for each key, by one statement for every `WIDTH`."""
+        name, names = self._table.name, sorted(attributes)
+        ids = [key.customer_id for key in keys if key.store == name]
+        return [
+            Fetched(StoreKey(name, customer_id), _NO_FIELDS, dict(zip(names, values, strict=True)), phone)
+            for customer_id, phone, values in await self.fetch_values(ids, attributes, timeout_s)
+        ]
+
+    async def fetch_values(
+        self, ids: Sequence[str], attributes: frozenset[str], timeout_s: float
+    ) -> Sequence[Values]:
+        """See `ports.CustomerStore.fetch_values`."""
         deadline = self._deadline(timeout_s)
         gathering = self._statements.gathering(attributes)
-        ids = [key.customer_id for key in keys if key.store == self._table.name]
         possible = list(gathering.possible(ids).items())
-        found: list[Fetched] = []
+        found: list[Values] = []
         for start in range(0, len(possible), WIDTH):
             chunk = possible[start : start + WIDTH]
-            if len(chunk) == 1:
-                gathered = None
-            else:
-                arguments = gathering.arguments(chunk)
+            arguments = gathering.arguments(chunk) if len(chunk) > 1 else None
+            gathered = None
+            if arguments is not None:
                 rows = await self._source.rows(gathering.text, arguments, self._before(deadline))
-                gathered = gathering.fetched(rows, chunk)
+                gathered = gathering.values(rows, chunk)
             found += await self._one_by_one(chunk, attributes, deadline) if gathered is None else gathered
         return found
 
     async def _one_by_one(
         self, chunk: Sequence[tuple[str, object]], attributes: frozenset[str], deadline: float
-    ) -> list[Fetched]:
-        """Fetch each alone: there is one, or a view with an id in so many rows that others had no room."""
+    ) -> list[Values]:
+        """Fetch each alone: there is one, or an id that no list holds, or a view with one in so many rows that others had no room."""
         return [
-            row
+            (customer_id, row.phone, tuple([row.attributes[name] for name in sorted(attributes)]))
             for customer_id, _ in chunk
             for row in await self.fetch(
                 StoreKey(self._table.name, customer_id),
@@ -120,11 +130,12 @@ class SQLStore:
     def scan(
         self, wanted: Scan, timeout_s: float
     ) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]:
-        """See `ports.CustomerStore.scan`. At most `SCANS` at a time; the next waits for its turn."""
+        """See `ports.CustomerStore.scan`. At most `SCANS` at a time, and half of them for one reader; the next waits for its turn."""
         self._deadline(timeout_s)
         if wanted.size < 1:
             raise StoreError(f"store {self._table.name}: a batch has at least one row")
-        running = RunningScan(self._source, self._scans.selection(wanted), wanted.size, self._turns)
+        turn = self._turns.taken(wanted.reader)
+        running = RunningScan(self._source, self._scans.selection(wanted), wanted.size, turn)
         return running.within(self._clock, timeout_s, self._table.name)
 
     def _deadline(self, timeout_s: float) -> float:

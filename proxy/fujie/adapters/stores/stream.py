@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
+from weakref import WeakValueDictionary
 
 from fujie.adapters.stores.scanning import Selection
 from fujie.adapters.stores.source import Source, Stream, timed_out
@@ -16,17 +17,38 @@ SCANS = 4
 """Scans that run at a time on one store, at most: each has a connection of its own beside those of the look-ups."""
 
 
+class Turns:
+    """The scans of a store that may run at a time, `most` of all readers and half of them of one."""
+
+    def __init__(self, most: int) -> None:
+        self._all = asyncio.Semaphore(most)
+        self._of_one = max(1, most // 2)
+        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def taken(self, reader: str) -> AsyncIterator[None]:
+        """Hold a turn of `reader` as long as the block runs, and wait for it: among his own first, so that whoever has his half
+        stands in nobody else's way."""
+        own = self._own.get(reader)
+        if own is None:
+            own = self._own[reader] = asyncio.Semaphore(self._of_one)
+        async with own, self._all:
+            yield
+
+
 class RunningScan(AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]):
     """See `ports.CustomerStore.scan`. Waits for its turn, which counts; whatever ends it, the connection is given up.
 
     Rows of one id are never in two batches: who starts again behind the last id of a batch would skip the others.
     """
 
-    def __init__(self, source: Source, selection: Selection, size: int, turns: asyncio.Semaphore) -> None:
+    def __init__(
+        self, source: Source, selection: Selection, size: int, turn: AbstractAsyncContextManager[None]
+    ) -> None:
         self._source = source
         self._selection = selection
         self._size = size
-        self._turns = turns
+        self._turn = turn
         self._stream: Stream | None = None
         self._held: list[Fetched] = []
         self._is_broken = False
@@ -43,13 +65,13 @@ class RunningScan(AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]])
         deadline = self._deadline()
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._turns.acquire()
+                await self._turn.__aenter__()
         except TimeoutError:
             raise timed_out(self._name) from None
         try:
             self._stream = await self._source.open_scan(self._selection, self._size, deadline)
         except BaseException:
-            self._turns.release()
+            await self._turn.__aexit__(None, None, None)
             raise
         return self
 
@@ -62,7 +84,7 @@ class RunningScan(AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]])
             try:
                 await stream.end()
             finally:
-                self._turns.release()
+                await self._turn.__aexit__(None, None, None)
 
     def __aiter__(self) -> AsyncIterator[Sequence[Fetched]]:
         return self

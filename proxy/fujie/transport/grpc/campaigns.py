@@ -104,13 +104,8 @@ def batch(request: messaging_v1.ScreenRecipientsRequest) -> tuple[CustomerRef, .
     if not 1 <= len(request.customer_ids) + len(request.phones) <= MOST_SCREENED:
         raise RequestError(f"name 1 to {MOST_SCREENED} customers", field="customer_ids")
     store = text.named(request.store, "store") if request.store or request.customer_ids else ""
-    return (
-        *(
-            StoreKey(store, text.named(each, "customer_ids", text.IDENTITY))
-            for each in request.customer_ids
-        ),
-        *map(_phone, request.phones),
-    )
+    ids = text.all_named(request.customer_ids, "customer_ids", text.IDENTITY)
+    return (*[StoreKey(store, each) for each in ids], *map(_phone, request.phones))
 
 
 def told(campaign: Campaign) -> messaging_v1.Campaign:

@@ -11,8 +11,9 @@ MOST: Final = 256
 MOST_OF_ONE: Final = 16
 """Streams of one principal, so that nobody takes them all."""
 
-MOST_EXPORTS: Final = 3
-"""Exports of one asker: each is a scan, of which a store gives four at a time, and somebody else must get one."""
+MOST_EXPORTS: Final = 2
+"""Exports of one asker: each is a scan, of which a store gives four at a time, and half of them to one reader: who asks for more
+is told so before anything of his is used up."""
 
 
 class Streams:

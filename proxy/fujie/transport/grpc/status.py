@@ -19,10 +19,9 @@ from fujie.model.reason import LocalizedText, Outcome
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.transport.grpc import render
+from fujie.transport.grpc.trailers import DETAILS_KEY, DOMAIN
 from fujie.v1 import types_pb2 as types_v1
 
-DOMAIN: Final = "fujie.dev"
-DETAILS_KEY: Final = "grpc-status-details-bin"
 DECISION_ID_KEY: Final = "fujie-decision-id"
 """Trailing metadata of every answer that a decision stands behind, refusal or not."""
 

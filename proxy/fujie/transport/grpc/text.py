@@ -5,7 +5,7 @@ edge, so that nothing further in has to escape them.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -39,6 +39,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # C0, DEL, C1 (ANSI escapes), the line and paragraph separators that split JSON log lines in some
 # readers, and lone surrogates, which no encoder can write.
 _FORBIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PLAIN = re.compile(r"[A-Za-z0-9._:-]+")
 _FIELD_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -64,6 +65,18 @@ def named(value: str, field: str, most: int = NAME) -> str:
     if not bare or bare != value:
         raise RequestError("must not be empty, nor begin or end with a blank", field=field)
     return value
+
+
+def all_named(values: Sequence[str], field: str, most: int) -> Sequence[str]:
+    """Return the values, each as `named` does: hundreds of plain ones are told at once."""
+    if (
+        values
+        and _PLAIN.fullmatch("".join(values))
+        and min(map(len, values))
+        and max(map(len, values)) <= most
+    ):
+        return values
+    return [named(value, field, most) for value in values]
 
 
 def each(values: Iterable[str], field: str) -> tuple[str, ...]:

@@ -1,5 +1,6 @@
 """Aliases in the file itself: what its indexes hold up when our code does not, and what a look-up costs."""
 
+import asyncio
 import hmac
 import sqlite3
 from collections.abc import AsyncIterator
@@ -56,6 +57,7 @@ async def test_the_file_itself_keeps_a_store_key_to_one_sid(ledger: SQLLedger, p
         with pytest.raises(sqlite3.IntegrityError):
             link_again(path, kind, taken)
     link_again(path, "phone", other)
+    await asyncio.sleep(0)  # what one turn of the loop reads is of one moment
     assert await ledger.find([PHONE]) == Identity(sid, (other,), is_shared=True)
 
 
@@ -65,6 +67,7 @@ async def test_an_alias_that_ended_leads_nowhere_and_may_come_again(ledger: SQLL
     raw.execute("UPDATE alias SET valid_to = valid_from + 1")
     raw.commit()
     raw.close()
+    await asyncio.sleep(0)  # what one turn of the loop reads is of one moment
     assert await ledger.find([KEY, PHONE]) is None
     later = await ledger.enrol([KEY, PHONE], NOW + timedelta(days=1))
     assert later == Identity(later.sid)
@@ -78,6 +81,7 @@ async def test_finding_probes_an_index_once_per_ref(ledger: SQLLedger, path: Pat
     await ledger.find([KEY, PHONE])
     await ledger.enrol([KEY], NOW)
     ledger.database._reader.set_trace_callback(None)
+    statements = [each for each in statements if each.startswith("SELECT")]
     assert len(statements) == 3  # the last reads what the enrolment of a stranger wrote
     raw = sqlite3.connect(path)
     plan = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {statements[0]}")]

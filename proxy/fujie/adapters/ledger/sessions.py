@@ -1,0 +1,50 @@
+"""Up to when the console sessions of somebody are over: one row for each who ever signed out."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy import Connection
+
+from fujie.adapters.ledger.columns import change_seq, instant
+from fujie.adapters.ledger.database import Database, Query, next_change
+from fujie.adapters.ledger.instant import from_micros, to_micros
+from fujie.adapters.ledger.tables import metadata
+
+session_end = sa.Table(
+    "session_end",
+    metadata,
+    sa.Column("principal", sa.Text, primary_key=True),
+    instant("ended_at"),
+    change_seq(),
+)
+
+_C = session_end.c
+_ENDED = Query(
+    sa.select(_C.ended_at).where(_C.principal == sa.bindparam("principal")), lambda row: from_micros(row[0])
+)
+
+
+class Sessions:
+    """The ends of sessions in the ledger, as `ports.signin.Sessions`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ended(self, principal: str) -> datetime | None:
+        """See `ports.signin.Sessions.ended`."""
+        found = await self._database.rows(_ENDED, {"principal": principal})
+        return found[0] if found else None
+
+    async def end(self, principal: str, at: datetime) -> None:
+        """See `ports.signin.Sessions.end`."""
+
+        def work(connection: Connection) -> None:
+            change = next_change(connection)  # first: it makes writers take turns
+            known = _ENDED.within(connection, {"principal": principal})
+            row = {"ended_at": to_micros(max((at, *known))), "change_seq": change}
+            if known:
+                connection.execute(sa.update(session_end).where(_C.principal == principal).values(row))
+            else:
+                connection.execute(sa.insert(session_end), {"principal": principal, **row})
+
+        await self._database.write(work)

@@ -1,0 +1,131 @@
+"""Reads of one turn of the event loop share a transaction, and nobody misses what was acknowledged before he asked."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.schema import CreateTable
+
+from fujie.adapters.compiled import CompiledSelect
+from fujie.adapters.ledger.database import Query
+from fujie.adapters.ledger.sqlite import SQLiteDatabase, connect
+from fujie.adapters.ledger.tables import usage_customer
+from fujie.adapters.ledger.usage import _customers
+from fujie.model.errors import LedgerError
+
+NUMBER = sa.table("number", sa.column("n", sa.Integer))
+
+
+def _n(row: Sequence[Any]) -> int:
+    return int(row[0])
+
+
+def _run(statement: sa.Update, connection: sa.Connection) -> None:
+    connection.execute(statement)
+
+
+READ = Query(sa.select(NUMBER.c.n), _n)
+BROKEN = Query(sa.select(sa.table("nothing", sa.column("n", sa.Integer)).c.n), _n)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SQLiteDatabase]:
+    with closing(connect(tmp_path / "ledger.db", 1.0)) as other:
+        other.execute("CREATE TABLE number (n INTEGER)")
+        other.execute("INSERT INTO number VALUES (0)")
+    opened = SQLiteDatabase(tmp_path / "ledger.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, database: SQLiteDatabase) -> sqlite3.Connection:
+    """Another process, as far as SQLite can tell."""
+    return connect(tmp_path / "ledger.db", 1.0)
+
+
+async def test_who_asks_after_an_acknowledgement_sees_it_however_many_read_in_that_turn(
+    database: SQLiteDatabase, elsewhere: sqlite3.Connection
+) -> None:
+    acknowledged = 0
+    missed = []
+
+    async def asks() -> None:
+        before = acknowledged  # what he can know of when he is made ready
+        await asyncio.sleep(0)
+        for _ in range(3):
+            [seen] = await database.rows(READ, {})
+            if seen < before:
+                missed.append((before, seen))
+
+    waiting = set[asyncio.Task[None]]()
+    with closing(elsewhere):
+        for turn in range(1, 300):
+            waiting |= {asyncio.create_task(asks()) for _ in range(turn % 5)}
+            await database.rows(READ, {})  # somebody has begun the turn's transaction
+            elsewhere.execute("UPDATE number SET n = ?", (turn,))
+            acknowledged = turn
+            waiting |= {asyncio.create_task(asks()) for _ in range(turn % 3)}
+            await asyncio.sleep(0)
+    await asyncio.gather(*waiting)
+    assert not missed
+
+
+async def test_the_reads_of_a_turn_agree_and_those_of_the_next_are_new(
+    database: SQLiteDatabase, elsewhere: sqlite3.Connection
+) -> None:
+    with closing(elsewhere):
+        assert await database.rows(READ, {}) == [0]
+        elsewhere.execute("UPDATE number SET n = 1")
+        assert await database.rows(READ, {}) == [0]
+        await asyncio.sleep(0)
+        assert await database.rows(READ, {}) == [1]
+
+
+async def test_who_wrote_reads_what_he_wrote(database: SQLiteDatabase) -> None:
+    for n in range(50):
+        await database.rows(READ, {})
+        changed = sa.update(NUMBER).values(n=n)
+        await database.write(partial(_run, changed))
+        assert await database.rows(READ, {}) == [n]
+
+
+async def test_a_read_that_fails_closes_nothing_to_the_next(database: SQLiteDatabase) -> None:
+    for _ in range(2):
+        with pytest.raises(LedgerError):
+            await database.rows(BROKEN, {})
+        assert await database.rows(READ, {}) == [0]
+        await asyncio.sleep(0)
+
+
+async def test_what_was_read_in_this_turn_does_not_keep_deleted_bytes(database: SQLiteDatabase) -> None:
+    await database.rows(READ, {})
+    assert await database.overwrite_deleted()
+
+
+async def test_nothing_is_read_of_a_closed_ledger(database: SQLiteDatabase) -> None:
+    await database.rows(READ, {})
+    await database.close()
+    with pytest.raises(LedgerError):
+        await database.rows(READ, {})
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_who_was_counted_is_looked_up_by_the_whole_key(count: int) -> None:
+    """By less of it, one look reads all customers that its principal has seen today."""
+    dialect = SQLiteDialect_pysqlite()
+    compiled = CompiledSelect(_customers(count).select, dialect)
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(str(CreateTable(usage_customer).compile(dialect=dialect)))
+        given = {f"v{n}": "k" for n in range(count)} | {"first": 1, "last": 2, "sid": "s"}
+        plan = connection.execute(
+            f"EXPLAIN QUERY PLAN {compiled.text}", compiled.arguments(given)
+        ).fetchall()
+    assert any("key=? AND day=? AND sid=?" in row[3] for row in plan)
