@@ -29,7 +29,7 @@ from fujie.model.export import CHUNK
 from fujie.v1 import approval_service_pb2 as approval_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 
-LIMIT, FILE = 30, 1_000
+LIMIT, FILE = 30, 2_000
 POLICY = f"""\
 apiVersion: fujie.dev/v1
 kind: Grant
@@ -61,12 +61,12 @@ kind: Params
 metadata: {{name: listers}}
 spec:
   guards:
-    exports-need-four-eyes: {{one_approval_from: 1001, two_approvals_from: 1500, never_from: 10000}}
+    exports-need-four-eyes: {{one_approval_from: 2001, two_approvals_from: 2500, never_from: 10000}}
     exports-by-one-add-up: {{one_approval_from: 1}}
     exports-by-two-add-up: {{two_approvals_from: 1}}
     exports-that-stand-out: {{one_approval_from: 1}}
 """
-ADULTS, FEW, MINORS = 520, 60, 700
+ADULTS, FEW, MINORS = CHUNK + 20, 60, 700
 STORES = {"full": MINORS, "lean": 0, "thirteen": 13, "seventeen": 17, "three": 3}
 """How many customers of each store may be on no list; the others are the same in all of a size."""
 LARGE = ("full", "lean")

@@ -49,7 +49,8 @@ async def _raw(call: Call, asked: ExportAsk, _: Any) -> AsyncIterator[ExportPart
     async with scan as batches:
         async for batch in batches:
             rows: list[Any] = [open_for_masking(row.record) for row in batch]
-            yield ExportPart(summary, number, lines(asked.format, asked.fields, rows), len(rows), "")
+            columns = [[row[name] for row in rows] for name in asked.fields]
+            yield ExportPart(summary, number, lines(asked.format, asked.fields, columns), len(rows), "")
             number += 1
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -511,6 +511,27 @@ async def test_look_ups_are_served_while_as_many_scans_as_may_run_do(place: Plac
     async with asyncio.timeout(PATIENCE_S):
         found = await asyncio.gather(*(ids(several, size=2000) for _ in range(SCANS + 2)))
     assert {len(each) for each in found} == {ROWS}
+
+
+async def test_one_reader_has_half_of_the_scans_and_others_get_theirs(place: Place, opened: Open) -> None:
+    store = await opened(*many(place, 10), connections=9)
+    mine, others = (Scan(NOTHING, NOTHING, reader=who) for who in ("me", "somebody"))
+    async with AsyncExitStack() as held:
+        for _ in range(SCANS // 2):
+            await anext(await held.enter_async_context(store.scan(mine, 20.0)))
+        for _ in range(2):  # a wait that was in vain leaves nothing behind
+            with pytest.raises(StoreError) as failed:
+                async with store.scan(mine, 0.2):
+                    pass
+            assert failed.value.code == "STORE_TIMEOUT"
+        for _ in range(SCANS // 2):
+            await anext(await held.enter_async_context(store.scan(others, 20.0)))
+        with pytest.raises(StoreError):
+            async with store.scan(Scan(NOTHING, NOTHING, reader="a third"), 0.2):
+                pass
+    async with asyncio.timeout(PATIENCE_S):
+        for wanted in (mine, others) * 3:
+            await drained(store.scan(wanted, 20.0))
 
 
 async def test_a_store_that_is_locked_times_out_and_recovers(place: Place, opened: Open) -> None:

@@ -188,7 +188,7 @@ class Away:
         self.asked += 1
         raise StoreError(code="STORE_TIMEOUT")
 
-    fetch_many = search = fetch
+    fetch_many = fetch_values = search = fetch
 
     def scan(self, *_: object) -> Any:
         raise StoreError(code="STORE_TIMEOUT")

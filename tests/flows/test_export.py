@@ -271,6 +271,28 @@ async def test_a_reader_who_leaves_leaves_an_outcome(house: House, ten: None) ->
     assert (kept.state, kept.reason, kept.rows) == (ExportState.STOPPED, "CANCELLED", 10)
 
 
+@pytest.mark.parametrize(
+    ("act", "code"),
+    [(offboard, "PRINCIPAL_OFFBOARDED"), (becoming(employment=State.SUSPENDED), "PRINCIPAL_SUSPENDED")],
+    ids=["offboarded", "suspended"],
+)
+async def test_the_outcome_of_a_reader_who_was_let_go_says_why(
+    house: House, ten: None, act: Act, code: str
+) -> None:
+    """As the stream does with who takes no more of it, and may not any more: it closes the flow."""
+    house = lists(house)
+    answers = cast("Any", export(house.gate, wanting()))
+    async for answer in answers:
+        if isinstance(answer, ExportPart):
+            break
+    await act(house)
+    await answers.aclose()
+    assert last(house)["export.end"] == code
+    kept = await house.gate.exports.export(house.entries[0].decision_id)
+    assert kept is not None
+    assert (kept.state, kept.reason, kept.rows) == (ExportState.STOPPED, code, 10)
+
+
 async def test_a_call_that_is_cancelled_while_it_reads_leaves_an_outcome(house: House, ten: None) -> None:
     stuck = asyncio.Event()
 

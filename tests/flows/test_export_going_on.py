@@ -175,7 +175,7 @@ async def test_an_approval_is_used_up_by_an_export_that_failed_before_its_first_
 async def test_of_a_large_chunk_a_slow_reader_gets_no_piece_once_he_may_not(
     house: House, ten: None, monkeypatch: pytest.MonkeyPatch, act: Act | None
 ) -> None:
-    monkeypatch.setattr(flow, "PIECE", 100)
+    monkeypatch.setattr("fujie.flows.export_reply.PIECE", 100)
     house, came = lists(house), Came()
     async for answer in export(house.gate, wanting()):
         came.take(answer)
@@ -326,9 +326,9 @@ async def test_long_rows_are_written_a_few_at_a_time(
     whole = await exported(house.gate, wanting(format=form))
     sizes: list[int] = []
 
-    def written(form: Format, columns: Sequence[str], rows: Sequence[Any]) -> bytes:
-        sizes.append(len(rows))
-        return lines(form, columns, rows)
+    def written(form: Format, names: Sequence[str], columns: Sequence[Sequence[Any]]) -> bytes:
+        sizes.append(len(columns[0]))
+        return lines(form, names, columns)
 
     monkeypatch.setattr(flow, "lines", written)
     monkeypatch.setattr(flow, "SLICE_BYTES", 300)
@@ -348,3 +348,24 @@ async def test_a_leased_file_that_nobody_could_open_is_refused_before_it_leaves(
     with pytest.raises(RequestError) as refused:
         seal_chunk(house.gate, export.head.export, 1, ("s",), bytes(MOST_PART))
     assert refused.value.field == "read_mask"
+
+
+@pytest.mark.parametrize("at", [24, 29], ids=["within-a-chunk", "between-two-chunks"])
+async def test_a_store_that_says_one_id_twice_is_refused_before_a_row_of_it_is_lost(
+    house: House, ten: None, tmp_path: Path, crm: Path, at: int
+) -> None:
+    """What goes on behind an id can not tell how many of its rows have left."""
+    house = lists(house, EVERYBODY, LARGE)
+    listed = [row["customer_no"] for row in (await exported(house.gate, wanting())).rows]
+    shutil.copy(crm, tmp_path / "other.db")
+    with closing(sqlite3.connect(tmp_path / "other.db")) as store, store:
+        store.execute("ALTER TABLE customer RENAME TO once")
+        twice = f"SELECT * FROM once WHERE id = '{listed[at]}'"
+        store.execute(f"CREATE VIEW customer AS SELECT * FROM once UNION ALL {twice}")
+    async with store_at(house, tmp_path / "other.db") as gate:
+        came = await exported(gate, wanting())
+    assert came.code == last(house)["export.end"] == "STORE_ID_REPEATED"
+    assert came.tail is None
+    left = [row["customer_no"] for row in came.rows]
+    assert left == listed[: len(left)]
+    assert len(left) in (10, 20), "whole chunks before it, as they were ready"

@@ -1,15 +1,27 @@
 """Rows of an export, decided a batch at a time: what several share is never what only looks the same."""
 
-from itertools import permutations
+from dataclasses import replace
+from datetime import timedelta
+from itertools import permutations, product
 from typing import Any
 
-from fujie.flows.export_rows import Matter, judge_rows, matter_of
+import pytest
+
+from fujie.decision.decide import decide
+from fujie.decision.facts import Raw, with_customer
+from fujie.decision.filter_text import parse_filter
+from fujie.decision.mask import mask
+from fujie.flows.export_rows import Matter, judge_rows, matter_of, shown_rows
 from fujie.flows.export_start import request_of
 from fujie.flows.gate import open_case
-from fujie.model.customer import StoreKey
-from fujie.model.record import Fetched, SealedRecord
+from fujie.flows.identify import refs_of
+from fujie.model.consent import ConsentEventType
+from fujie.model.customer import Phone, StoreKey
+from fujie.model.record import Fetched, FieldTreatment, SealedRecord, open_for_masking
+from fujie.model.vocabulary import Effect
 from support.exports import ME, lists, wanting
 from support.house import House
+from support.identities import consent_event, opt_out
 
 # Equal in twos and threes, of other types, and one that no dictionary takes.
 _COLUMNS: tuple[Any, ...] = (False, 0, 0.0, "0", True, 1, 1.0, None, [1])
@@ -43,3 +55,81 @@ async def test_columns_that_are_equal_and_not_the_same_are_judged_apart(house: H
         for n, judged in zip(order, together, strict=True):
             assert judged.facts.get("customer.minor") == alone[n].facts.get("customer.minor")
             assert judged.decision == alone[n].decision
+
+
+_SAYS = ("", "given", "withdrawn", "no", "number", "unknown")
+_NAMES = ("王小明", "A B", "", None, 7)
+
+
+async def _people(house: House) -> list[Fetched]:
+    """Return rows of every kind of customer: what they said under which alias, their columns, the shape of their fields."""
+    rows, now = [], house.hands.now()
+    for n, (says, minor, east) in enumerate(product(_SAYS, (False, True, 0, None, "x"), (True, False))):
+        key, phone = StoreKey("crm", f"X{n}"), Phone(f"+86139{n:08}")
+        fields = {
+            "customer_no": f"X{n}",
+            "gender": "FM"[n % 2],
+            "name": _NAMES[n % 5],
+            "phone": f"139{n:08}",
+        }
+        department = "east" if east else "west"
+        rows.append(
+            Fetched(key, SealedRecord(fields), {"minor": minor, "owner_department": department}, phone.e164)
+        )
+        if says != "unknown":
+            sid = (await house.ledger.enrol((key, phone), now)).sid
+            if says in ("given", "withdrawn"):
+                kind = ConsentEventType(says)
+                event = consent_event(sid, kind, now - timedelta(days=1), now)
+                await house.ledger.record_consent(replace(event, purpose="after_sales"), "", "")
+            elif says == "no":
+                await house.ledger.add_suppression(opt_out(sid, now), "", "")
+            elif says == "number":
+                sid = (await house.ledger.number(phone, now)).sid
+                await house.ledger.add_suppression(opt_out(sid, now), "", "")
+    return rows
+
+
+@pytest.mark.parametrize("filter_", ["", "gender = F"])
+async def test_rows_together_are_decided_and_shown_as_each_is_by_the_slow_way(
+    house: House, filter_: str
+) -> None:
+    house = lists(house)
+    rows = await _people(house)
+    matter = await _matter(house)
+    case, plan = matter.case, matter.plan
+    wanted = parse_filter(filter_, plan.bundle.fields)
+    effects = set()
+    for order in (rows, rows[::-1]):
+        judged = await judge_rows(matter, order)
+        shown = await shown_rows(matter, judged, wanted)
+        for row, each, cells in zip(order, judged, shown, strict=True):
+            recollection = await house.ledger.outbox.recall_many(
+                [refs_of(row)], case.request.purpose, case.now, enrol=False
+            )
+            [told] = recollection.customers
+            raw = Raw(matter.principal, told.events, told.identity.sid, row.attributes, told.suppressions)
+            facts = with_customer(plan.bundle, case.request, matter.asker, raw, case.now)
+            decision = decide(plan, case.request, facts)
+            assert (each.row, each.sid, each.facts, each.decision) == (
+                row,
+                told.identity.sid,
+                facts,
+                decision,
+            )
+            effects.add((decision.effect, decision.primary))
+            if decision.effect is not Effect.ALLOW or (
+                filter_ and open_for_masking(row.record)["gender"] != "F"
+            ):
+                assert cells is None
+            elif each.sid or filter_:
+                fields = plan.bundle.fields
+                treatments = {
+                    name: FieldTreatment(outcome.step, fields[name].data_class)
+                    for name, outcome in decision.fields.items()
+                }
+                alone = mask(row.record, treatments, house.gate.tokeniser.of(each.sid))
+                assert cells == tuple(alone[name] for name in case.request.fields)
+            else:
+                assert cells == (), "nobody sees him before he is enrolled, and judged again"
+    assert len(effects) >= 5, "not every kind of decision was made"

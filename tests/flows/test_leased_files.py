@@ -208,6 +208,32 @@ async def test_each_opening_takes_one_and_of_two_the_last_one_goes_to_one(small_
     assert known.lease.opens_left == 0
 
 
+async def test_to_open_a_file_takes_its_rows_from_the_hour_as_the_export_did(small_chunks: House) -> None:
+    """Else files are a way around `rows_per_hour`: small exports over days, all of them opened in one minute."""
+    export, _ = await made(small_chunks)
+    kept = await small_chunks.gate.exports.export(export.id)
+    assert kept is not None
+    rows, hour = kept.rows, b"  limits: {rows_per_hour: %d}\n  fields: {customer_no"
+    limited = lists(small_chunks, POLICY.replace(b"  fields: {customer_no", hour % (2 * rows + 1)), LARGE)
+    both = await asyncio.gather(*(opened(limited.gate, export) for _ in range(3)))
+    refusals = [each for each in both if isinstance(each, Refusal)]
+    assert [each.reasons[0].code for each in refusals] == ["LIMIT_EXCEEDED"], (
+        "exactly two, whoever comes first"
+    )
+    left = await limited.gate.exports.export(export.id)
+    assert left is not None
+    assert left.lease is not None
+    assert left.lease.opens_left == 1, "a refusal takes no opening"
+    limited.hands.time += timedelta(minutes=30)
+    assert await code(limited.gate, export) == "LIMIT_EXCEEDED"
+    assert (await exported(limited.gate, wanting())).code == "LIMIT_EXCEEDED", "of the same hour"
+    limited.hands.time += timedelta(minutes=32)
+    await revoke_export(limited.gate, ME, NOTHING, export.id)
+    for _ in range(3):
+        assert await code(limited.gate, export) == "EXPORT_CLOSED"
+    assert (await exported(limited.gate, wanting())).code == "", "what opens nothing takes nothing"
+
+
 async def test_nobody_without_a_grant_learns_whether_an_export_exists(small_chunks: House) -> None:
     house = small_chunks
     export, _ = await made(house)

@@ -149,7 +149,9 @@ _CONSENTS = (
 async def _matter(case: Case, approval: Approval, asked: Asked, requester: Principal) -> Matter:
     """Return how rows are judged for the requester, as if others had agreed; nothing is taken from his limits."""
     request, zone = asked.request, case.gate.zone
-    case = replace(case, request=request)
+    case = replace(
+        case, request=request, gate=replace(case.gate, shadow=None)
+    )  # nobody asks for these rows
     plan = case.decider.plan(request, requester.roles)
     facts = derive(plan.bundle, request, Raw(requester), case.now, zone)
     said = {**facts.values, APPROVED: tuple(sorted(approval.keys)), EXHAUSTED: ()}
@@ -171,7 +173,13 @@ async def _matter(case: Case, approval: Approval, asked: Asked, requester: Princ
 def _scan(matter: Matter, predicate: Predicate, store: CustomerStore) -> Scan:
     where = AllOf((row_filter(matter.plan, matter.asker), sieve_of(matter.plan, predicate)))
     wanted = store.fields.intersection(matter.case.request.fields)
-    return Scan(wanted, matter.plan.customer_attributes & store.attributes, where, size=BATCH)
+    return Scan(
+        wanted,
+        matter.plan.customer_attributes & store.attributes,
+        where,
+        size=BATCH,
+        reader=matter.case.asker,
+    )
 
 
 async def _look(matter: Matter, predicate: Predicate, batch: Sequence[Fetched], looking: _Looking) -> None:

@@ -180,7 +180,7 @@ class Run:
             attributes |= plan.customer_attributes
             passing += [row_filter(plan, start.matter.asker), sieve_of(plan, start.wanted)]
         mapped = self._case.gate.stores[self._begun.asked.store].attributes
-        return Scan(fields, attributes & mapped, all_of(passing), self.place.after, BATCH)
+        return Scan(fields, attributes & mapped, all_of(passing), self.place.after, BATCH, self._case.asker)
 
     async def _next(self, batches: AsyncGenerator[Sequence[Fetched], None]) -> Sequence[Fetched] | None:
         """Return the next batch, once the asker was looked at; None behind the last one."""
@@ -242,7 +242,7 @@ class Run:
             if shown is None:
                 self._left_out[_FILTERED if each.is_allowed else each.decision.primary] += 1
             elif openings.may_open(each.row):
-                chosen.append(_Chosen(each.row, each.decision.charges, each.recalled.identity.sid))
+                chosen.append(_Chosen(each.row, each.decision.charges, each.sid))
             else:
                 self._left_out[OUTSIDE] += 1
         return chosen

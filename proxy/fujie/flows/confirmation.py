@@ -44,7 +44,8 @@ from fujie.model.message import (
 from fujie.model.phone import country_of
 from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Action, State
-from fujie.ports.messaging import Acceptance, Outgoing, Recalled, Reply, Submission
+from fujie.ports.messaging import Acceptance, Outgoing, Reply, Submission
+from fujie.ports.recollection import Recalled
 
 PURPOSE = "opt_out_confirmation"
 """What its entries call it; no purpose of the catalogue, so that no grant can be for it."""

@@ -119,7 +119,7 @@ async def _of_store(case: Case, window: _Window, after: str) -> tuple[list[tuple
     """Return the customers of one batch of the store whose consent ends, and the last that was looked at (empty: the end)."""
     asked, found = window.asked, list[tuple[Ending, str]]()
     batch: Sequence[Fetched] = ()
-    scan = Scan(_NONE, _NONE, after=after, size=asked.part.size)
+    scan = Scan(_NONE, _NONE, after=after, size=asked.part.size, reader=case.asker)
     async with case.gate.stores[asked.store].scan(scan, STORE_S) as batches:
         async for rows in batches:  # the first alone
             batch = rows

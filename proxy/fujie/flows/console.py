@@ -1,8 +1,8 @@
 """Who is at the console: sessions and attempts to sign in, each a sealed text that only our own cookie carries.
 
-A session names its principal and its end; nothing of it is kept here, so that every worker knows it. It never lives longer
-than it was made for, and what it opens is asked of the directory at every request, by the flows themselves: who is
-offboarded has a session and can do nothing. A form names its session and what it is about: it is worth nothing to anybody
+A session names its principal, its beginning and its end; nothing of it is kept here, so that every worker knows it. It never
+lives longer than it was made for, and whoever signs out ends all that he has: the ledger keeps up to when. What it opens is
+asked of the directory at every request, by the flows themselves: who is offboarded has a session and can do nothing. A form names its session and what it is about: it is worth nothing to anybody
 else, in another session, or for another approval.
 """
 
@@ -30,10 +30,11 @@ _FORM = b"fujie.dev/console-form/v1"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody at the console: who, as the sign-in proved, under which random id, until when."""
+    """Somebody at the console: who, as the sign-in proved, under which random id, from when until when."""
 
     id: str
     credential: Credential
+    since: datetime
     until: datetime
 
 
@@ -43,19 +44,40 @@ def opened_session(gate: Gate, credential: Credential, until: datetime) -> str:
         "id": _random(gate, 2),
         "subject": credential.subject,
         "issuer": credential.issuer,
+        "since": gate.clock.now().isoformat(),
         "until": int(until.timestamp()),
     }
     return seal_ticket(content, _key(gate.tokeniser, _SESSION), gate.ids.nonce())
 
 
-def session_of(gate: Gate, cookie: str) -> Session | None:
-    """Return the session of a cookie; None for one that is over, or that we did not write."""
+async def session_of(gate: Gate, cookie: str) -> Session | None:
+    """Return the session of a cookie; None for one that is over, was ended, or that we did not write.
+
+    Raises:
+        LedgerError: nobody can tell whether it was ended.
+
+    """
     content = _content(gate, cookie, _SESSION)
-    if content is None:
+    if content is None or "since" not in content:  # an earlier build's
         return None
     credential = Credential(str(content["subject"]), str(content["issuer"]))
-    until = datetime.fromtimestamp(int(str(content["until"])), tz=gate.clock.now().tzinfo)
-    return Session(str(content["id"]), credential, until)
+    since = datetime.fromisoformat(str(content["since"]))
+    ended = await gate.sessions.ended(credential.subject)
+    if ended is not None and since <= ended:
+        return None
+    until = datetime.fromtimestamp(int(str(content["until"])), tz=since.tzinfo)
+    return Session(str(content["id"]), credential, since, until)
+
+
+async def end_sessions(gate: Gate, session: Session) -> None:
+    """End this session and every one of the same person that began before now, wherever: a stolen cookie too.
+
+    Raises:
+        LedgerError: they may go on.
+
+    """
+    # A clock that is behind that of the host where it began does not spare it.
+    await gate.sessions.end(session.credential.subject, max(gate.clock.now(), session.since))
 
 
 def form_of(gate: Gate, session: Session, about: str) -> str:

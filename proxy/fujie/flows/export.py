@@ -29,17 +29,26 @@ from fujie.decision.rowfilter import row_filter
 from fujie.flows.evidence import APPROVAL_ID, Subject, record
 from fujie.flows.export_file import closing, lines, opening
 from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
-from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail
+from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail, pieces
 from fujie.flows.export_resume import check_open, token_of
-from fujie.flows.export_rows import OUTSIDE, SLICE, Matter, look_of, renewed
+from fujie.flows.export_rows import OUTSIDE, Matter, look_of, renewed
 from fujie.flows.export_start import Start, begun, decided, request_of, told
 from fujie.flows.gate import Gate, open_case
 from fujie.flows.leasing import open_file, seal_chunk, seal_end
-from fujie.flows.refuse import guarded, standing
+from fujie.flows.refuse import gone, guarded, standing
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import Decision
 from fujie.model.errors import FujieError, LedgerError
-from fujie.model.export import CHUNK, LEASED_CHUNK, Export, ExportChunk, ExportEnd, ExportState, Lease
+from fujie.model.export import (
+    BATCH,
+    CHUNK,
+    LEASED_CHUNK,
+    Export,
+    ExportChunk,
+    ExportEnd,
+    ExportState,
+    Lease,
+)
 from fujie.model.facts import Known
 from fujie.model.predicate import all_of
 from fujie.model.principal import Credential
@@ -51,9 +60,6 @@ from fujie.ports.stores import Scan
 
 TICK_S = 0.5
 """How often the asker is looked at while rows are waited for."""
-
-PIECE = 1 << 20
-"""Bytes of one message; gRPC clients take 4 MiB unless told otherwise."""
 
 SCAN_S = 60.0
 """How long one reading of a store goes on before the next begins behind it: a reader may take hours, and neither his turn nor
@@ -67,7 +73,7 @@ FEWEST_TOLD = 10
 is a person, and so is the difference of two large ones."""
 
 COMPLETE, CANCELLED = "COMPLETE", "CANCELLED"
-"""How an export ended that came to its end, and one whose reader left; any other ended by a reason code."""
+"""How an export ended that came to its end, and one whose reader left by himself; any other ended by a reason code."""
 
 
 class _Stopped(Exception):
@@ -203,7 +209,8 @@ class _Run:
             matter.plan.customer_attributes & store.attributes,
             all_of((row_filter(matter.plan, matter.asker), sieve_of(matter.plan, start.wanted))),
             self._place.after,
-            LEASED_CHUNK if start.asked.lease else CHUNK,
+            LEASED_CHUNK if start.asked.lease else min(BATCH, CHUNK),
+            self._case.asker,
         )
 
     async def _renew(self) -> None:
@@ -241,9 +248,7 @@ class _Run:
     async def _leaving(self, ready: Ready) -> Sequence[ExportPart]:
         """Return what leaves of a chunk that is ready, once its release is on record."""
         room = self._start.asked.max_rows - self._place.rows
-        charged = [
-            (row.judged.decision.charges, row.judged.recalled.identity.sid) for row in ready.rows[:room]
-        ]
+        charged = [(row.judged.decision.charges, row.judged.sid) for row in ready.rows[:room]]
         taken = await self._matter.meter.take_rows(charged)
         leaving = ready.rows[:taken]
         is_cut = taken < len(ready.rows)
@@ -253,12 +258,12 @@ class _Run:
         # Where it is cut it ends, and nothing goes on but by the token of the last chunk.
         after = ready.after or self._place.after
         self._place = replace(self._place, after=after, rows=self._place.rows + taken)
-        return _pieces(await self._written(leaving)) if leaving else ()
+        return pieces(await self._written(leaving)) if leaving else ()
 
     async def _written(self, leaving: Sequence[Row]) -> ExportPart:
         """Write what leaves into the ledger and into the log: from here on it counts as having left."""
         gate, number = self._case.gate, self._chunks
-        sids = tuple(row.judged.recalled.identity.sid for row in leaving)
+        sids = tuple([row.judged.sid for row in leaving])
         asked = self._start.asked
         data = await self._lines(leaving)
         chunk = ExportChunk(self._export.id, number, sids)
@@ -281,20 +286,25 @@ class _Run:
         asked, written = self._start.asked, list[bytes]()
         at, size = 0, 8
         while at < len(leaving):
-            rows = [row.shown for row in leaving[at : at + size]]
-            written.append(lines(asked.format, asked.fields, rows))
+            part = leaving[at : at + size]
+            written.append(
+                lines(asked.format, asked.fields, tuple(zip(*[row.shown for row in part], strict=True)))
+            )
             at += size
-            size = max(1, min(SLICE, SLICE_BYTES * len(rows) // len(written[-1])))
+            size = max(1, min(BATCH, SLICE_BYTES * len(part) // len(written[-1])))
             await asyncio.sleep(0)
         return b"".join(written)
 
     async def _recorded(self, leaving: Sequence[Row]) -> None:
         """Write the release entry: one for all rows whose decisions rest on the same open facts. Personal facts are left
         out, as 500 sealed ones are more than an entry holds."""
+        of_each: dict[int, tuple[Decision, list[str]]] = {}
+        for judged, _, _ in leaving:
+            of_each.setdefault(id(judged.decision), (judged.decision, []))[1].append(judged.sid)
         groups: dict[object, tuple[Decision, list[str]]] = {}
-        for each in (row.judged for row in leaving):
-            group = look_of(self._matter, each.decision, self._reads).group
-            groups.setdefault(group, (each.decision, []))[1].append(each.recalled.identity.sid)
+        for decision, sids in of_each.values():
+            group = look_of(self._matter, decision, self._reads).group
+            groups.setdefault(group, (decision, []))[1].extend(sids)
         facts: dict[str, Known] = {"export.chunk": self._chunks, "export.rows": len(leaving)}
         await asyncio.gather(
             *(
@@ -322,6 +332,8 @@ class _Run:
 
     async def _end(self, how: str, decision: Decision) -> Summary:
         """Write the outcome; the ledger learns of it even where the log does not take it."""
+        if how == CANCELLED:
+            how, decision = await self._why(decision)
         gate, now = self._case.gate, self._case.gate.clock.now()
         state = ExportState.COMPLETE if how == COMPLETE else ExportState.STOPPED
         facts: dict[str, Known] = {
@@ -340,6 +352,13 @@ class _Run:
                 reason = "" if how == COMPLETE else how
                 await gate.exports.end_export(self._export.id, ExportEnd(state, now, self._rows, reason))
 
+    async def _why(self, decision: Decision) -> tuple[str, Decision]:
+        """Return why nobody reads any more: the reader left, or was let go as he may not have more (`refuse.left`)."""
+        with suppress(FujieError):  # who can not be asked about is not said to have left
+            if (found := await gone(self._case)) is not None:
+                return found.primary, found
+        return CANCELLED, decision
+
     def _withheld(self) -> list[tuple[str, int]]:
         return [(code, rows) for code, rows in self._left_out.most_common() if code != FILTERED]
 
@@ -354,13 +373,6 @@ class _Run:
 
     def _about(self, facts: Mapping[str, Known], sids: Sequence[str] = ()) -> Subject:
         return Subject(tuple(sids), None, {"export.id": self._export.id, **facts})
-
-
-def _pieces(part: ExportPart) -> list[ExportPart]:
-    """Cut a chunk into messages that any client takes; only the last one has rows, and a token."""
-    cut = range(0, max(1, len(part.data)), PIECE)
-    pieces = [replace(part, data=part.data[at : at + PIECE], rows=0, token="") for at in cut]
-    return [*pieces[:-1], replace(part, data=pieces[-1].data)]
 
 
 def _export_of(start: Start) -> Export:

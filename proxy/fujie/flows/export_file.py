@@ -7,14 +7,14 @@ spreadsheets take for "this is text" (OWASP, CSV Injection). What is a number st
 
 import csv
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
 import orjson
 
-from fujie.decision.mask import Shown
+from fujie.decision.mask import OMITTED, Omitted, Shown
 from fujie.model.export import Export, Format
 
 _BOM = "\ufeff"
@@ -24,20 +24,22 @@ _BLANKS = "\\s\"'`´‘’“”„＂＇\u200b-\u200f\u2060\ufeff\x00-\x1f"
 _FORMULA = re.compile(f"(^|[;\\t\\r\\n|])(?=[{_BLANKS}]{{0,64}}[{_SIGNS}]|[{_BLANKS}]{{65}})")
 _LEADING = ("\t", "\r", "\n")
 
-Row = Mapping[str, Shown]
-
 
 def opening(form: Format, columns: Sequence[str]) -> bytes:
     """Return how a file begins: of a CSV the mark that says UTF-8, and the heading; of JSON lines nothing."""
     return (_BOM + _lines([list(columns)])).encode() if form is Format.CSV else b""
 
 
-def lines(form: Format, columns: Sequence[str], rows: Sequence[Row]) -> bytes:
-    """Return rows as lines. A field that a row does not show is an empty cell, or absent from the object."""
+def lines(form: Format, names: Sequence[str], columns: Sequence[Sequence[Shown | Omitted]]) -> bytes:
+    """Return rows, given column by column, as lines. A field that a row does not show is an empty cell, or absent from the
+    object."""
     if form is Format.JSON_LINES:
-        return b"".join(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in rows)
-    cells = [_column([row.get(name) for row in rows]) for name in columns]
-    return _lines(zip(*cells, strict=True)).encode()
+        objects = (
+            {name: value for name, value in zip(names, row, strict=True) if value is not OMITTED}
+            for row in zip(*columns, strict=True)
+        )
+        return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in objects)
+    return _lines(zip(*map(_column, columns), strict=True)).encode()
 
 
 def closing(export: Export, at: datetime, rows: int) -> bytes:
@@ -57,22 +59,19 @@ def harmless(text: str) -> str:
     return f"'{text}" if text.startswith(_LEADING) else text
 
 
-def _column(values: list[Any]) -> list[Any]:
+def _column(values: Sequence[Any]) -> Sequence[Any]:
     """Return the cells of one column. Most columns hold no sign at all, which one search over all of it tells."""
     try:
         whole = "\n".join(values)
     except TypeError:  # not all of them are texts
         return [_cell(value) for value in values]
-    if "\0" not in whole and not _FORMULA.search(whole) and not _begins_with_control(values):
-        return values
-    return [_cell(value) for value in values]
+    has_control = whole.count("\n") >= len(values) or any(sign in whole for sign in ("\0", "\t", "\r"))
+    return [_cell(value) for value in values] if has_control or _FORMULA.search(whole) else values
 
 
-def _begins_with_control(values: list[str]) -> bool:
-    return any(value[:1] in _LEADING for value in values if value)
-
-
-def _cell(value: Shown) -> Shown:
+def _cell(value: Shown | Omitted) -> Shown:
+    if value is OMITTED:
+        return None
     if isinstance(value, bool):
         return "true" if value else "false"
     # A reader in C ends a line at NUL.

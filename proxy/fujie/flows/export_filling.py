@@ -9,11 +9,13 @@ Nobody is enrolled to look at him: only who is about to leave is, and is decided
 """
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
-from fujie.decision.mask import Shown
+from fujie.decision.mask import Cells
 from fujie.flows.export_rows import Judge, Judged, Matter, judge_leaving, judge_rows, shown_rows
+from fujie.model.errors import StoreError
 from fujie.model.predicate import Predicate
 from fujie.model.record import Fetched
 
@@ -27,13 +29,15 @@ FILTERED = ""
 """The reason of rows that the filter left out."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Row:
-    """A row that leaves: what it shows, and when the ledger was asked about it."""
+class Row(NamedTuple):
+    """A row that leaves: what it shows of the fields that were asked for, and when the ledger was asked about it."""
 
     judged: Judged
-    shown: Mapping[str, Shown]
+    shown: Cells
     at: float
+
+    def __repr__(self) -> str:
+        return "Row(...)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,8 @@ class Filling:
         """Return the next chunk; None behind the last one.
 
         Raises:
-            LedgerError, StoreError: a batch could not be read, or not be decided.
+            LedgerError, StoreError: a batch could not be read, or not be decided; STORE_ID_REPEATED where two rows that leave
+                have one customer id.
 
         """
         clock = self._matter().case.gate.clock
@@ -119,6 +124,10 @@ class Filling:
     async def _add(self, batch: Sequence[Fetched]) -> None:
         for seen in await self._seen(batch, judge_rows):
             if isinstance(seen, Row):
+                customer_id = seen.judged.row.key.customer_id
+                if self._rows and customer_id == self._rows[-1].judged.row.key.customer_id:
+                    # What goes on goes on behind an id, and would lose the rest of its rows.
+                    raise StoreError(code="STORE_ID_REPEATED")
                 self._rows.append(seen)
             else:
                 self._left_out.append(LeftOut(len(self._rows), seen))

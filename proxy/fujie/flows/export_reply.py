@@ -1,11 +1,14 @@
 """What an export answers, in the order in which it comes; a `Refusal` ends it, at the start or behind what has left."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import FieldOutcome
 from fujie.model.export import Export
+
+PIECE = 1 << 20
+"""Bytes of one message; gRPC clients take 4 MiB unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -43,3 +46,10 @@ class ExportTail:
 
 
 Answer = ExportHead | ExportPart | ExportTail | Refusal
+
+
+def pieces(part: ExportPart) -> list[ExportPart]:
+    """Cut a chunk into messages that any client takes; only the last one has rows, and a token."""
+    cut = range(0, max(1, len(part.data)), PIECE)
+    found = [replace(part, data=part.data[at : at + PIECE], rows=0, token="") for at in cut]
+    return [*found[:-1], replace(part, data=found[-1].data)]

@@ -14,14 +14,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from fujie.decision.anew import Seen
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Particulars, Raw, derive, particulars, told_of
 from fujie.decision.filtering import are_revealed, fields_of, passes
-from fujie.decision.mask import Masking, Shown
+from fujie.decision.mask import Cells, Masking, Omitted
 from fujie.decision.plan import Plan
 from fujie.flows.evidence import alike
 from fujie.flows.gate import Case
-from fujie.flows.identify import refs_of
 from fujie.flows.recipients import sending_of
 from fujie.flows.reserve import Meter
 from fujie.model.customer import StoreKey
@@ -31,9 +31,9 @@ from fujie.model.predicate import Predicate
 from fujie.model.principal import Principal
 from fujie.model.record import Fetched, FieldTreatment
 from fujie.model.vocabulary import Effect
-from fujie.ports.messaging import Recalled
+from fujie.ports.recollection import Recalled, Survey
 
-SLICE = 64
+SLICE = 128
 """Rows between which others have their turn: some 2 ms."""
 
 MOST_KINDS = 4_096
@@ -46,10 +46,10 @@ _OF_USE = frozenset({EXHAUSTED, *USAGE})
 
 
 class Judged(NamedTuple):
-    """A decided row: what the store and the ledger know of the customer, the facts, the decision."""
+    """A decided row: what the store has of the customer, the sid (empty: the ledger has none), the facts, the decision."""
 
     row: Fetched
-    recalled: Recalled
+    sid: str
     facts: Facts
     decision: Decision
 
@@ -64,7 +64,7 @@ class Judged(NamedTuple):
     @property
     def is_enrolled(self) -> bool:
         """Tell whether the ledger has its customer: before that it may not leave."""
-        return self.recalled.identity.sid != ""
+        return self.sid != ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,41 +171,61 @@ async def judge_leaving(matter: Matter, rows: Sequence[Fetched]) -> list[Judged]
 
 
 async def _decided(matter: Matter, rows: Sequence[Fetched], *, enrol: bool) -> list[Judged]:
-    case = matter.case
-    outbox, refs = sending_of(case.gate).outbox, [refs_of(row) for row in rows]
-    told = await outbox.recall_many(refs, case.request.purpose, case.gate.clock.now(), enrol=enrol)
+    case, judged = matter.case, list[Judged]()
+    if not rows:
+        return judged
+    store, people = rows[0].key.store, [(row.key.customer_id, row.phone) for row in rows]
+    outbox, now = sending_of(case.gate).outbox, case.gate.clock.now()
+    told = await outbox.survey(store, people, case.request.purpose, now, enrol=enrol, sent=False)
     case.watch.lap("ledger")
-    judged: list[Judged] = []
     for at in range(0, len(rows), SLICE):
-        judged += map(_judged, [matter] * SLICE, rows[at : at + SLICE], told.customers[at : at + SLICE])
+        judged += [_judged(matter, row, told, n) for n, row in enumerate(rows[at : at + SLICE], at)]
         await asyncio.sleep(0)
     case.watch.lap("decide")
     return judged
 
 
-async def shown_rows(
-    matter: Matter, judged: Sequence[Judged], wanted: Predicate
-) -> list[Mapping[str, Shown] | None]:
-    """Return what each row shows; None for one that was refused, or does not pass the filter `wanted`.
+async def shown_rows(matter: Matter, judged: Sequence[Judged], wanted: Predicate) -> list[Cells | None]:
+    """Return what each row shows of the fields that the request names, in their order; None for one that was refused, or
+    does not pass the filter `wanted`. Of who is not enrolled it is nothing, where no filter reads it: he is judged again.
 
     A filter never sees what the asker does not: it is evaluated on what is shown, and a row whose own decision does not
     reveal all that it reads does not pass. So no sid moves it. Dates of who is not enrolled are shifted as nobody's: what
     is shown of him is good for the filter alone.
     """
-    tokeniser = matter.case.gate.tokeniser
     reads = fields_of(wanted)
-    shown: list[Mapping[str, Shown] | None] = []
+    shown: list[Cells | None] = []
     for at in range(0, len(judged), SLICE):
-        for each in judged[at : at + SLICE]:
-            values = None
-            if each.is_allowed and (look := look_of(matter, each.decision, reads)).is_filterable:
-                own = tokeniser.of(each.recalled.identity.sid) if look.masking.needs_customer else tokeniser
-                values = look.masking.of(each.row.record, own)
-                if reads and not passes(wanted, values):
-                    values = None
-            shown.append(values)
+        shown += _shown(matter, judged[at : at + SLICE], wanted, reads)
         await asyncio.sleep(0)
     matter.case.watch.lap("mask")
+    return shown
+
+
+def _shown(
+    matter: Matter, judged: Sequence[Judged], wanted: Predicate, reads: frozenset[str]
+) -> list[Cells | None]:
+    """Mask the rows of each decision together: they are treated alike."""
+    names, tokeniser = matter.case.request.fields, matter.case.gate.tokeniser
+    places = tuple((names.index(name), name) for name in reads if name in names)
+    alike: dict[int, list[int]] = {}
+    shown: list[Cells | None] = [None] * len(judged)
+    for place, each in enumerate(judged):
+        if each.sid or reads:
+            alike.setdefault(id(each.decision), []).append(place)
+        elif each.is_allowed:
+            shown[place] = ()
+    for of_one in alike.values():
+        first = judged[of_one[0]]
+        if not first.is_allowed or not (look := look_of(matter, first.decision, reads)).is_filterable:
+            continue
+        people = [(judged[n].row.record, judged[n].sid) for n in of_one]
+        for n, cells in zip(of_one, look.masking.rows(names, people, tokeniser), strict=True):
+            seen = ((name, cells[at]) for at, name in places)
+            if not reads or passes(
+                wanted, {name: cell for name, cell in seen if not isinstance(cell, Omitted)}
+            ):
+                shown[n] = cells
     return shown
 
 
@@ -225,22 +245,27 @@ def look_of(matter: Matter, decision: Decision, reads: frozenset[str]) -> Look:
     return look
 
 
-def _judged(matter: Matter, row: Fetched, told: Recalled) -> Judged:
+def _judged(matter: Matter, row: Fetched, told: Survey, place: int) -> Judged:
     """Decide on one row. Of whom nothing was said, as of most, the columns alone tell what he is like: values and types, as
     1 and True are equal and not the same."""
-    if told.events or told.suppressions:
-        return Judged(row, told, *_found(matter, row, told))
+    sid = told.sids[place]
+    if told.events[place] or place in told.scopes:
+        return Judged(row, sid, *_found(matter, row, told.recalled(place)))
+    if told.events[place] is None:  # others count as well
+        recalled = told.recalled(place)
+        if recalled.events or recalled.suppressions:
+            return Judged(row, sid, *_found(matter, row, recalled))
     columns = row.attributes
     try:
         kind = (*columns.items(), *map(type, columns.values()))
         found = matter.silent.get(kind)
     except TypeError:  # a list, say
-        return Judged(row, told, *_found(matter, row, told))
+        return Judged(row, sid, *_found(matter, row, told.recalled(place)))
     if found is None:
         if len(matter.silent) >= MOST_KINDS:
             matter.silent.clear()
-        found = matter.silent[kind] = _found(matter, row, told)
-    return Judged(row, told, *found)
+        found = matter.silent[kind] = _found(matter, row, told.recalled(place))
+    return Judged(row, sid, *found)
 
 
 def _found(matter: Matter, row: Fetched, told: Recalled) -> tuple[Facts, Decision]:
@@ -261,6 +286,8 @@ def _found(matter: Matter, row: Fetched, told: Recalled) -> tuple[Facts, Decisio
             matter.looks.clear()
         facts = told_of(plan.bundle, matter.asker, known)
         found = matter.decided[known] = facts, matter.case.decider.decide(plan, request, facts)
+        if (shadow := matter.case.gate.shadow) is not None:  # about a kind of rows, not about each
+            shadow.ask(Seen(plan, request, facts), found[1], now, matter.case.decision_id)
     return found
 
 

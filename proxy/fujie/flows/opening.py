@@ -4,7 +4,7 @@
 2. Decided as an export by him, now, of as many rows as the file has: every field at a step at least as open as in the
    file. A grant with a condition on the customer counts only for who holds all by which the rows may have left, with the
    same meaning (`decision/entitlement.py`). What others agreed to counts on for the requester, whose export used it up; anybody else needs an approval of
-   his own. What an export takes from limits was taken when the rows left, and is not taken again.
+   his own. Its rows are taken from `rows_per_hour` as those of an export; its customers were counted when they left.
 3. The admission entry, durable; the asker once more.
 4. Whose requester has left is closed, also while its keys are still being destroyed. Else one opening is taken in the
    ledger: of two who take the last one, one gets it.
@@ -158,18 +158,23 @@ async def _decided(case: Case, principal: Principal, export: Export) -> tuple[De
         plan = whoever_they_are(plan)
     plan = admission(plan, request, principal.roles)
     facts = Facts({**derived.values, **NOT_YET, APPROVED: await _agreed(case, export)})
+    meter = Meter(case, plan, principal.id, StoreKey(export.store, ""))
     if case.asker == export.requester:  # whether that stood out was decided when the rows left
         facts = Facts({**facts.values, **dict.fromkeys(USAGE, State.WITHIN)})
     else:
-        facts = await Meter(case, plan, principal.id, StoreKey(export.store, "")).habits(facts)
+        facts = await meter.habits(facts)
     decision = _wide_enough(case, case.decider.decide(plan, request, facts), export)
-    if decision.effect is not Effect.APPROVAL_REQUIRED:
-        return decision, ""
-    agreement = Agreement(case, plan, None)
-    again: Facts | None = await agreement.known(facts, export.id)
+    agreement = Agreement(case, plan, None) if decision.effect is Effect.APPROVAL_REQUIRED else None
+    again: Facts | None = await agreement.known(facts, export.id) if agreement else facts
     while again is not None:
-        decision = _wide_enough(case, case.decider.decide(plan, request, again), export)
-        again = await agreement.take(decision, again)
+        facts, decision = again, _wide_enough(case, case.decider.decide(plan, request, again), export)
+        if decision.effect is Effect.ALLOW:
+            export.lease_at(case.now)  # what can not be opened anyway takes nothing
+        again = await meter.take_file(decision, facts, export.rows)
+        if again is None and agreement is not None:
+            again = await agreement.take(decision, facts)
+    if agreement is None:
+        return decision, ""
     if decision.effect is Effect.APPROVAL_REQUIRED:
         export.lease_at(case.now)  # nobody is asked to agree to what can not be opened anyway
         asked = await ask_approval(case, decision, None, export.id, max(1, export.rows))

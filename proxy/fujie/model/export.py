@@ -11,8 +11,11 @@ from fujie.model.errors import RequestError
 MOST_ROWS = 10_000_000
 """The most customers that one export may ask for."""
 
-CHUNK = 500
+CHUNK = 1_000
 """Customers of a chunk at most: what a release entry holds, and few enough to be checked again within a second."""
+
+BATCH = 500
+"""Rows that are read, and decided on, together at most: few enough that nobody else waits for long."""
 
 LEASED_CHUNK = 100
 """The same of a leased file, whose key opens and dies by the chunk."""

@@ -140,11 +140,33 @@ FAILURES: tuple[ReasonDefinition, ...] = (
         "The customer store did not answer in time.",
     ),
     row(
+        "STORE_ID_REPEATED",
+        _O.CONFLICT,
+        950,
+        "数据源中有多行使用同一客户编号，导出到此为止。",
+        "Several rows of the store have the same customer id; the export ends before them.",
+        remedy=(
+            "请让该表或视图中每个客户编号只有一行。",
+            "Give every customer id one row in the table or view behind the store.",
+        ),
+    ),
+    row(
         "LEDGER_UNAVAILABLE",
         _O.UNAVAILABLE,
         951,
         "账本不可用，按拒绝处理。",
         "The ledger is not available; refused.",
+    ),
+    row(
+        "LEDGER_ROLLED_BACK",
+        _O.UNAVAILABLE,
+        951,
+        "账本丢失了已确认的变更，按拒绝处理。",
+        "The ledger lacks changes that were acknowledged; refused.",
+        remedy=(
+            "请恢复完整的账本，或按审计日志补录后重启。",
+            "Restore the whole ledger, or enter again what the logs say, then restart.",
+        ),
     ),
     row(
         "LOG_UNAVAILABLE",

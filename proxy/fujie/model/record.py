@@ -5,7 +5,7 @@ says so), so no log line, error, metric or reply can carry a raw value by accide
 about a customer travels beside the record as attributes, never inside it.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn, final
 
@@ -26,14 +26,20 @@ class FieldTreatment:
 class SealedRecord:
     """One customer's raw field values, by field name, that nothing but `mask` reads.
 
-    It copies the mapping (or pairs of name and value), prints as its number of fields only, and can not be iterated, compared by
-    content, copied or pickled. It guards against accidents, not against code that means to get in.
+    It is made of a mapping, which it copies, or of names and as many values. It prints as its number of fields only, and
+    can not be iterated, compared by content, copied or pickled. It guards against accidents, not against code that means
+    to get in.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("_names", "_values")
 
-    def __init__(self, values: Mapping[str, object] | Iterable[tuple[str, object]]) -> None:
-        self._values = dict(values)
+    def __init__(
+        self, fields: Mapping[str, object] | tuple[str, ...], values: tuple[object, ...] = ()
+    ) -> None:
+        if isinstance(fields, tuple):
+            self._names, self._values = fields, values
+        else:
+            self._names, self._values = tuple(fields), tuple(fields.values())
 
     def __repr__(self) -> str:
         return f"<SealedRecord of {len(self._values)} fields>"
@@ -61,4 +67,17 @@ class Fetched(NamedTuple):
 
 def open_for_masking(record: SealedRecord) -> Mapping[str, object]:
     """Return the raw values. For `decision/mask.py` alone."""
-    return record._values  # noqa: SLF001 - this is the one door
+    return dict(zip(record._names, record._values, strict=True))  # noqa: SLF001 - this is the one door
+
+
+def open_columns_for_masking(
+    records: Sequence[SealedRecord], absent: object
+) -> Mapping[str, Sequence[object]]:
+    """Return the raw values of many records by field, with `absent` where a record has none. For `decision/mask.py` alone."""
+    # The rows of one scan have one tuple of names.
+    if len({id(record._names) for record in records}) == 1:  # noqa: SLF001 - the same door, for many at once
+        columns = zip(*[record._values for record in records], strict=True)  # noqa: SLF001
+        return dict(zip(records[0]._names, columns, strict=True))  # noqa: SLF001
+    opened = [dict(zip(each._names, each._values, strict=True)) for each in records]  # noqa: SLF001
+    names = dict.fromkeys([name for each in opened for name in each])
+    return {name: [each.get(name, absent) for each in opened] for name in names}

@@ -11,11 +11,14 @@ from typing import Any
 import pytest
 
 from fujie.model.data_class import DataClass
-from fujie.model.record import FieldTreatment, SealedRecord, open_for_masking
+from fujie.model.record import FieldTreatment, SealedRecord, open_columns_for_masking, open_for_masking
 from fujie.model.step import parse_step
 
 SECRET = "13800001234"
 PACKAGE = pathlib.Path(__file__).parents[3] / "proxy" / "fujie"
+
+
+DOORS = {"open_for_masking", "open_columns_for_masking"}
 
 
 def sealed() -> Any:
@@ -26,14 +29,34 @@ def test_it_opens_for_masking() -> None:
     assert open_for_masking(sealed()) == {"phone": SECRET, "name": "张三"}
 
 
+def test_many_open_by_column_whatever_each_of_them_is_made_of() -> None:
+    names = ("name", "phone")
+    of_a_row = [SealedRecord(names, (f"n{n}", f"p{n}")) for n in range(3)]
+    assert open_columns_for_masking(of_a_row, "-") == {
+        "name": ("n0", "n1", "n2"), "phone": ("p0", "p1", "p2")
+    }  # fmt: skip
+    mixed = [
+        *of_a_row[:1],
+        SealedRecord({}),
+        SealedRecord({"phone": "q", "name": "m"}),
+        SealedRecord({"id": 7}),
+    ]
+    assert open_columns_for_masking(mixed, "-") == {
+        "name": ["n0", "-", "m", "-"], "phone": ["p0", "-", "q", "-"], "id": ["-", "-", "-", 7]
+    }  # fmt: skip
+    assert open_columns_for_masking([], "-") == {}
+    with pytest.raises(ValueError, match="zip"):
+        open_for_masking(SealedRecord(names, ("one",)))
+
+
 def test_only_mask_names_the_door() -> None:
     users = {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
-        if (isinstance(node, ast.Name) and node.id == "open_for_masking")
-        or (isinstance(node, ast.Attribute) and node.attr == "open_for_masking")
-        or (isinstance(node, ast.alias) and node.name == "open_for_masking")
+        if (isinstance(node, ast.Name) and node.id in DOORS)
+        or (isinstance(node, ast.Attribute) and node.attr in DOORS)
+        or (isinstance(node, ast.alias) and node.name in DOORS)
     }
     assert users == {"decision/mask.py"}
 
