@@ -34,6 +34,7 @@ from fujie.app.tokens import mint, new_signing_key
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import types_pb2 as types_v1
+from support.ledgers import ledger_file
 
 ROOT = Path(__file__).parents[2]
 ISSUER, AUDIENCE, INSTANCE = "https://id.example.com", "fujie", "e2e"
@@ -111,7 +112,7 @@ class Site:
 
     @classmethod
     def create(cls, root: Path, customers: int = 50) -> "Site":
-        """Write a site with a store of synthetic customers, keys, an issuer, and policies."""
+        """Write a site with a store of synthetic customers, keys, an empty ledger, an issuer, and policies."""
         root.mkdir(parents=True, exist_ok=True)
         create_store(root / "crm.db", customers)
         create_keys(root / "keys", KEYS)
@@ -125,7 +126,7 @@ class Site:
             "identity": {"issuers": [issuer]},
             "bootstrap": {"admins": [ADMIN]},
             "keys": {name: {"id": "k1", "file": str(root / "keys" / f"{name}.key")} for name in KEYS},
-            "ledger": {"url": f"sqlite:///{root / 'ledger.db'}"},
+            "ledger": {"url": ledger_file(root / "ledger.db")},
             "audit": {"dir": str(root / "log"), "instance": INSTANCE},
             "policy": {"paths": [str(root / "policies")], "reload_seconds": 0.1},
             "stores": {

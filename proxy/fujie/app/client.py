@@ -15,7 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
-from fujie.transport.grpc.status import DETAILS_KEY, DOMAIN
+from fujie.transport.grpc.trailers import DETAILS_KEY, DOMAIN
 from fujie.v1 import policy_service_pb2 as policy_v1
 from fujie.v1 import types_pb2 as types_v1
 from fujie.v1.approval_service_pb2_grpc import ApprovalServiceStub

@@ -14,10 +14,10 @@ from pydantic_core import PydanticCustomError
 from fujie.app.callbacks import Callback, Replies
 from fujie.app.section import Section, Text, is_safe_web_address
 from fujie.app.smppsection import SMPPLine, check_account
-from fujie.flows.gate import Confirmation
 
-if TYPE_CHECKING:  # who only reads settings needs no HTTP client (80 ms, and as many modules)
+if TYPE_CHECKING:  # who only reads settings needs no HTTP client (80 ms) and no engine (200 ms)
     from fujie.adapters.providers.http_template import Template
+    from fujie.flows.gate import Confirmation
 
 Encoding = Literal["json", "form", "text"]
 
@@ -223,8 +223,10 @@ class Messaging(Section):
     replies: Replies = Field(default_factory=Replies, description='What a customer\'s "stop" closes.')
 
     @property
-    def confirmation(self) -> Confirmation | None:
+    def confirmation(self) -> "Confirmation | None":
         """What confirms a "stop"; None when nothing does."""
+        from fujie.flows.gate import Confirmation
+
         confirm = self.replies.confirm
         if confirm is None:
             return None

@@ -8,10 +8,10 @@ import asyncio
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from fujie.adapters.ledger.notifications import SQLNotifications
 from fujie.adapters.metrics import PrometheusMetrics
-from fujie.adapters.webhooks import Acknowledgement, Webhook, read_secrets
 from fujie.app.logs import log_event
 from fujie.app.problems import Collector
 from fujie.app.settings import Settings
@@ -20,6 +20,9 @@ from fujie.flows.notifications import answer_token
 from fujie.model.errors import FujieError
 from fujie.model.notification import Notification
 from fujie.ports import Clock
+
+if TYPE_CHECKING:  # an HTTP client (60 ms), for who is told anything
+    from fujie.adapters.webhooks import Acknowledgement, Webhook
 
 IDLE_S = 0.5
 """How soon a notification is noticed; one look is one read of an index."""
@@ -53,8 +56,8 @@ class Notifying:
     def __init__(
         self,
         notifications: SQLNotifications,
-        webhook: Webhook | None,
-        answer: Callable[[Notification], Acknowledgement | None],
+        webhook: "Webhook | None",
+        answer: "Callable[[Notification], Acknowledgement | None]",
         clock: Clock,
         timeout_s: float,
     ) -> None:
@@ -94,7 +97,7 @@ class Notifying:
                 _failed(error)
             await asyncio.sleep(STANDING_S)
 
-    async def _try(self, webhook: Webhook, taken: Notification) -> None:
+    async def _try(self, webhook: "Webhook", taken: Notification) -> None:
         now = self._clock.now()
         if await webhook.send(taken, self._answer(taken), now):
             await self._notifications.sent(taken, self._clock.now())
@@ -117,11 +120,15 @@ def notifying_of(settings: Settings, gate: OpenGate, clock: Clock) -> Notifying:
     notify, base, tokeniser = settings.notify, settings.server.public_base, gate.front.gate.tokeniser
     webhook, found = None, Collector()
     if notify.url and notify.secret_file:
+        from fujie.adapters.webhooks import Webhook, read_secrets
+
         secrets = found.take(read_secrets, notify.secret_file)
         webhook = Webhook(notify.url, secrets or (), notify.timeout_seconds)
     found.finish()
 
-    def answer(told: Notification) -> Acknowledgement | None:
+    def answer(told: Notification) -> "Acknowledgement | None":
+        from fujie.adapters.webhooks import Acknowledgement
+
         if told.due_at is None:
             return None
         url = f"{base}/notifications/{told.id}/acknowledge" if base else ""

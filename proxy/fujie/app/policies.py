@@ -12,15 +12,17 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from fujie.adapters.metrics import PrometheusMetrics
 from fujie.app.logs import log_event
 from fujie.app.problems import CannotStart, Problem, problem_at
 from fujie.decision.decider import Decider
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
 from fujie.policy.source import MAX_FILE_BYTES
+
+if TYPE_CHECKING:  # who checks policies counts nothing
+    from fujie.adapters.metrics import PrometheusMetrics
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -198,7 +200,7 @@ def read_files(paths: Sequence[Path]) -> Files:
 
 
 async def follow(
-    policies: Followed, metrics: PrometheusMetrics, every_s: float, now: asyncio.Event
+    policies: Followed, metrics: "PrometheusMetrics", every_s: float, now: asyncio.Event
 ) -> None:
     """Reload for ever: every `every_s` seconds, give or take a tenth, and at once when `now` is set.
 
@@ -224,7 +226,7 @@ async def follow(
             metrics.bundle_checked(time.time())
 
 
-def _say_refused(error: BaseException, metrics: PrometheusMetrics) -> bool:
+def _say_refused(error: BaseException, metrics: "PrometheusMetrics") -> bool:
     """Tell log and metrics of every problem; return whether they are of a bundle, not of a source that is away."""
     refused = Problem("INTERNAL", f"the policies could not be checked: {type(error).__name__}")
     problems = error.problems if isinstance(error, CannotStart) else (refused,)
@@ -242,7 +244,7 @@ def _say_refused(error: BaseException, metrics: PrometheusMetrics) -> bool:
     return not is_away
 
 
-def announce(policies: Followed, metrics: PrometheusMetrics) -> None:
+def announce(policies: Followed, metrics: "PrometheusMetrics") -> None:
     """Tell log and metrics which bundle is in force, and which attributes it will miss."""
     bundle = policies.current.bundle
     metrics.bundle_loaded(bundle.digest, bundle.reasons, time.time())

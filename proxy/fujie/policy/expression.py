@@ -46,6 +46,8 @@ def expand(text: str, variables: Mapping[str, str], params: Mapping[str, str] = 
 
 def used(text: str, root: str = "variables") -> frozenset[str]:
     """Return the names that stand behind `variables.`, or behind `params.`, outside strings and comments."""
+    if root not in text:
+        return frozenset()
     tokens = list(_TOKEN.finditer(text))
     found = (_reference_at(tokens, index).partition(".") for index in range(len(tokens)))
     return frozenset(name for of, _, name in found if of == root)

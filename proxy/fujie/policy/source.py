@@ -305,11 +305,8 @@ class Fields:
     def _scalar(self, node: yaml.Node, tag: str) -> Located | None:
         place = _place(node, self._file)
         if not isinstance(node, yaml.ScalarNode) or node.tag != tag:
-            hint = (
-                "; YAML reads this as something else: quote it"
-                if tag == _TEXT and isinstance(node, yaml.ScalarNode)
-                else ""
-            )
+            is_guessed = tag == _TEXT and isinstance(node, yaml.ScalarNode)
+            hint = "; YAML reads this as something else: quote it" if is_guessed else ""
             self._report.problem(place, "WRONG_TYPE", f"{_MEANT[tag]} is meant, not {_shown(node)}{hint}")
             return None
         if _UNSEEN.search(node.value):
@@ -362,27 +359,28 @@ def _refused(file: str, text: str, report: Report) -> bool:
     """
     found, depth = False, 0
     for event in yaml.parse(text, Loader=_LOADER):
-        assert event.start_mark is not None  # types-PyYAML: of events made by hand
-        at = Place(file, event.start_mark.line + 1, event.start_mark.column + 1)
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            report.problem(at, "TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
-            return True
         if not isinstance(event, yaml.NodeEvent):
+            depth -= isinstance(event, yaml.CollectionEndEvent)
             continue
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        if depth > MAX_DEPTH:
+            report.problem(_place(event, file), "TOO_DEEP", f"nested deeper than {MAX_DEPTH}")
+            return True
         report.nodes += 1
         if report.nodes > MOST_NODES:
             if report.nodes == MOST_NODES + 1:  # once, whatever files follow
                 message = f"all policy files together have at most {MOST_NODES} texts, lists and mappings"
-                report.problem(at, "TOO_MANY_NODES", message)
+                report.problem(_place(event, file), "TOO_MANY_NODES", message)
             return True
         if event.anchor is not None or getattr(event, "tag", None) is not None:
-            report.problem(at, "YAML_REFUSED", "anchors, aliases and tags are refused: write the value out")
+            message = "anchors, aliases and tags are refused: write the value out"
+            report.problem(_place(event, file), "YAML_REFUSED", message)
             found = True
     return found
 
 
-def _place(node: yaml.Node, file: str) -> Place:
+def _place(node: yaml.Node | yaml.Event, file: str) -> Place:
+    assert node.start_mark is not None  # types-PyYAML: of events made by hand
     return Place(file, node.start_mark.line + 1, node.start_mark.column + 1)
 
 

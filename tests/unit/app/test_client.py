@@ -11,7 +11,7 @@ from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import ReasonHit
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
-from fujie.transport.grpc import status
+from fujie.transport.grpc import status, trailers
 from fujie.v1 import policy_service_pb2 as policy_v1
 
 TOKEN = "a-secret-token"
@@ -93,7 +93,7 @@ async def test_an_error_is_read_with_its_incident() -> None:
 
 @pytest.mark.parametrize(
     "trailing",
-    [(), ((status.DETAILS_KEY, b"\xff\xff"),), ((status.DETAILS_KEY, b""),)],
+    [(), ((trailers.DETAILS_KEY, b"\xff\xff"),), ((trailers.DETAILS_KEY, b""),)],
     ids=["none", "broken", "empty"],
 )
 async def test_what_is_not_ours_is_read_as_code_and_message(

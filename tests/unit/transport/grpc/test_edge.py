@@ -8,7 +8,7 @@ import pytest
 
 from fujie.audit.errors import EntryTooLarge, LogForked, LogUnavailable
 from fujie.model.errors import CredentialError, FujieError, LedgerError, RequestError, StoreError
-from fujie.transport.grpc import status
+from fujie.transport.grpc import trailers
 from fujie.transport.grpc.edge import Context, Edge, Incident
 
 CANARY = "13800138000 postgresql://user:secret@db/crm"
@@ -75,7 +75,7 @@ async def test_an_exception_becomes_a_code_and_an_id_and_its_text_goes_nowhere(
     assert code is told[0]
     assert [Incident("i-1", "/s/m", reason, type(error).__name__)] == incidents
     assert not any(part in repr((told, incidents)) for part in ("138", "secret", "postgresql"))
-    assert b"i-1" in dict(told[2])[status.DETAILS_KEY]
+    assert b"i-1" in dict(told[2])[trailers.DETAILS_KEY]
 
 
 async def test_a_logger_that_fails_does_not_become_the_text_that_leaks() -> None:

@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from fujie.model.errors import StartError
-from fujie.transport.grpc import status
+from fujie.transport.grpc import trailers
 from fujie.transport.grpc.certificates import TLSFiles
 from fujie.transport.grpc.server import Listen, build_server
 
@@ -27,7 +27,7 @@ REFLECT = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
-    [raw] = [value for key, value in error.trailing_metadata() if key == status.DETAILS_KEY]
+    [raw] = [value for key, value in error.trailing_metadata() if key == trailers.DETAILS_KEY]
     info = error_details_pb2.ErrorInfo()
     status_pb2.Status.FromString(raw).details[0].Unpack(info)
     return str(info.reason)

@@ -75,7 +75,7 @@ from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import Effect, State
 from fujie.policy.bundle import Severity
 from fujie.ports.messaging import KeptReply
-from fujie.transport.grpc import status
+from fujie.transport.grpc import trailers
 from fujie.transport.grpc.flows import Flows
 from fujie.transport.grpc.methods import METHODS as UNARY
 from fujie.transport.grpc.methods import STREAMS
@@ -400,7 +400,7 @@ CALLS: dict[str, tuple[str, Message, Any]] = {
 
 
 def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
-    [raw] = [value for key, value in error.trailing_metadata() if key == status.DETAILS_KEY]
+    [raw] = [value for key, value in error.trailing_metadata() if key == trailers.DETAILS_KEY]
     info = error_details_pb2.ErrorInfo()
     assert status_pb2.Status.FromString(raw).details[0].Unpack(info)
     return info

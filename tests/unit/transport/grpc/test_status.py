@@ -23,7 +23,7 @@ from fujie.model.reason import LocalizedText, Outcome
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.policy.notices import MOST_BYTES
-from fujie.transport.grpc import status
+from fujie.transport.grpc import status, trailers
 from fujie.v1 import types_pb2 as types_v1
 
 DENIED = Summary("d-1", Effect.DENY, "sha256:" + "0" * 64)
@@ -36,7 +36,7 @@ def hit(code: str, **more: object) -> ReasonHit:
 
 
 def decoded(failure: status.Failure) -> status_pb2.Status:
-    [raw] = [value for key, value in failure.trailing if key == status.DETAILS_KEY]
+    [raw] = [value for key, value in failure.trailing if key == trailers.DETAILS_KEY]
     assert isinstance(raw, bytes)
     return status_pb2.Status.FromString(raw)
 
@@ -194,7 +194,7 @@ def test_trailers_stay_below_what_clients_accept(reasons: int, words: str, warni
     on_the_wire = (
         len(quote(failure.message))
         + whole.ByteSize() * 4 // 3
-        + sum(len(key) + len(value) + 32 for key, value in failure.trailing if key != status.DETAILS_KEY)
+        + sum(len(key) + len(value) + 32 for key, value in failure.trailing if key != trailers.DETAILS_KEY)
     )
     assert on_the_wire < 8_192 - 200
     kept = types_v1.DecisionDetail.FromString(details(failure)["fujie.v1.DecisionDetail"][0])
