@@ -23,7 +23,8 @@ from fujie.app.shipped import shipped_policies
 from fujie.audit.entry import Entry, parse_entry
 from fujie.audit.segment import TAIL, parse_segment
 from fujie.audit.tiles import WIDTH, bundle_path, split_bundle
-from fujie.transport.grpc.status import DECISION_ID_KEY, DETAILS_KEY
+from fujie.transport.grpc.status import DECISION_ID_KEY
+from fujie.transport.grpc.trailers import DETAILS_KEY
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1

@@ -8,6 +8,8 @@ aliases are what the ledger is searched by: they are in it, and in nothing else.
 import contextlib
 import hashlib
 import hmac
+import http.client
+import json
 import sqlite3
 import time
 from base64 import b64encode, urlsafe_b64encode
@@ -52,6 +54,7 @@ from abuse.target import (
     REINSTATE,
     REJECT,
     REMOVE_SUPPRESSION,
+    REPLIES,
     RESOLVE,
     REVOKE,
     REVOKE_EXPORT,
@@ -112,6 +115,15 @@ TICKET = "canary-ticket-7d1f"
 EVIDENCE = "canary-evidence-9b3e"
 RECORDING = "canary-recording-5c2a"
 WORKLOAD = "spiffe://example.com/ns/crm/sa/web"
+CALLBACK = "canary-callback-3e8d0c5b1f"
+CARRIER = {
+    "kind": "http", "processor": "carrier", "endpoint": "http://127.0.0.1:9/send",
+    "http": {
+        "body": '{"to": "{phone}", "text": "{text}"}', "answer": {"accepted": ["200"]},
+        "callback": {"phone": "from", "text": "text", "reply_id": "id"},
+    },
+}  # fmt: skip
+"""Without an agreement, so it carries nothing; but customers answer through it."""
 
 POLICIES = """\
 apiVersion: fujie.dev/v1
@@ -195,6 +207,7 @@ def exercise(told: Told) -> None:
     several(told)
     campaigning(told)
     answering(told)
+    replying(told)
     four_eyes(told)
     leasing(told)
     leave_no_room(told)
@@ -363,6 +376,38 @@ def answering(told: Told) -> None:
         told.call(who, RESOLVE, ending)
 
 
+def replying(told: Told) -> None:
+    """What customers answered, by a provider's callback, with numbers in it: heard, listed, read, marked."""
+    host, _, port = str(told.target.server.addresses["public"]).rpartition(":")
+    for customer in CUSTOMERS:
+        _, name, number, *_ = row_of(told.target.site, customer)
+        said = {
+            "from": f"+86{number}",
+            "text": f"别再给我发了，我是{name}，号码{number}",
+            "id": f"reply-{number}",
+        }
+        for secret, body in (
+            (CALLBACK, json.dumps(said)),
+            ("A" * 32, json.dumps(said)),
+            (CALLBACK, number),
+        ):
+            connection = http.client.HTTPConnection(host, int(port), timeout=30)
+            connection.request("POST", f"/callbacks/carrier/{secret}", body.encode())
+            answer = connection.getresponse()
+            told.trailers.append(str(answer.getheaders()).encode() + answer.read())
+            connection.close()
+    raw = told.call("officer", REPLIES, request_v1.ListRepliesRequest())
+    names = [each.name for each in request_v1.ListRepliesResponse.FromString(raw).replies]
+    assert len(names) == len(CUSTOMERS)
+    for name in names:
+        for who in ("officer", "agent", "nobody"):
+            for is_whole in (False, True):
+                told.call(who, GET_REPLY, request_v1.GetReplyRequest(name=name, whole=is_whole))
+        marking = request_v1.MarkReplyRequest(name=name, outcome=request_v1.REPLY_OUTCOME_NONE)
+        for who in ("nobody", "officer", "officer"):
+            told.call(who, MARK_REPLY, marking)
+
+
 def leasing(told: Told) -> None:
     """A leased file: exported, opened, traced, revoked. What is in it is what nobody else may find."""
     stub: Any = told.target.channel.unary_stream(EXPORT)
@@ -516,6 +561,11 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Told, d
         "certificate": str(certificate), "private_key": str(key), "client_ca": str(ca),
     }  # fmt: skip
     site.values["identity"]["spiffe"] = {"trust_domain": "example.com", "may_assert": [WORKLOAD]}
+    secret = site.root / "keys" / "callback"
+    secret.write_text(CALLBACK, "ascii")
+    site.values["server"] |= {"public_listen": "127.0.0.1:0", "public_url": "https://p.example.com"}
+    site.values["messaging"]["providers"]["carrier"] = CARRIER
+    site.values["messaging"]["callbacks"] = {"carrier": {"secret_file": str(secret)}}
     site.write()
     (site.root / "policies" / "hasty.yaml").write_text(POLICIES, "utf-8")
     (site.root / "tmp").mkdir()
@@ -540,8 +590,7 @@ def test_every_method_and_every_misfortune_was_part_of_the_search(
     searched: tuple[Told, dict[str, bytes]],
 ) -> None:
     told, found = searched
-    # A reply comes by a provider's callback, which this site has none of; test_reply_queue.py looks for its words.
-    assert told.allowed == ON_THE_WIRE - {GET_REPLY, MARK_REPLY}
+    assert told.allowed == ON_THE_WIRE
     assert {
         "NO_GRANT", "CONSENT_MISSING", "CUSTOMER_OPTED_OUT", "LIMIT_EXCEEDED", "PHONE_INVALID", "ARGUMENT_INVALID",
         "UNKNOWN_PURPOSE", "UNKNOWN_STORE", "UNKNOWN_FIELD", "CUSTOMER_NOT_FOUND", "PROMPT_INVALID", "TEXT_INVALID",
@@ -603,7 +652,7 @@ def test_what_callers_brought_and_got_is_kept_nowhere(searched: tuple[Told, dict
     signatures = [token.split(".")[2] for token in told.target.tokens.values()]
     assert len(signatures) > 5
     assert len(set(told.secrets)) > 5
-    for secret in (TICKET, EVIDENCE, *signatures):
+    for secret in (TICKET, EVIDENCE, CALLBACK, *signatures):
         assert where(found, secret.encode()) == set(), secret
     for secret in told.secrets:
         # A prompt is in the refusal that offers it: that is its answer, and to its asker alone.

@@ -579,6 +579,31 @@ def test_a_foreign_number_keeps_its_country() -> None:
     assert silent("tencent").callback(GOOD["tencent"][0]).receipts[1].phone == Phone("+12025550123")
 
 
+@pytest.mark.parametrize(
+    ("digits", "also"),
+    [
+        ("13235551234", "+13235551234"),
+        ("13800138000", None),
+        ("8613235551234", None),
+        ("+13235551234", None),
+    ],
+)
+def test_digits_that_can_be_a_foreign_number_too_are_told_as_both(digits: str, also: str | None) -> None:
+    """Only where a plan of numbers has the other one, and where the provider does not say which it is."""
+    said = {
+        "aliyun": {"phone_number": digits, "content": "TD", "sequence_id": 7},
+        "http": {"list": [{"to": digits, "say": "TD"}]},
+        "tencent": {"mobile": digits, "text": "TD", "time": 1793318400},
+    }
+    for kind, body in said.items():
+        [reply] = silent(kind).callback(posted(body)).replies
+        assert reply.also == (Phone(also) if also else None)
+        assert reply.phone.e164 == (digits if digits[0] == "+" else f"+86{digits.removeprefix('86')}")
+    named = {"mobile": "13235551234", "text": "TD", "time": 1793318400, "nationcode": "86"}
+    [told] = silent("tencent").callback(posted(named)).replies
+    assert told.also is None
+
+
 @pytest.mark.parametrize("kind", ["aliyun", "tencent", "http"])
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"null", b'"x"', b"\xff\xfe", b"[" * 5000, b"7", b"{}" + b" " * MOST_BYTES]

@@ -85,6 +85,11 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Ended:
             for _ in range(CALLS):
                 ask(stubs, "name", "phone")
                 soon(server, "fujie_shadow_decisions_total", effect_in_force="ALLOW", effect_shadow="DENY")
+            said = server.wait_for("shadow_differs")
+            told = (said["action"], said["effect"], said["shadow_effect"], said["shadow_reasons"])
+            assert told == ("lookup", "ALLOW", "DENY", "GUARD_REFUSED")
+            assert said["decision_id"]
+            assert "C00001" not in str(said)
             ask(stubs, "name", purpose="marketing")
             ask(stubs, "name", "id_card")
             ask(stubs, "name", customer="C99999")

@@ -2,15 +2,18 @@
 
 import html
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from flows.test_approvals import EYES, NOTHING, hire
 from fujie.flows.approvals import approve
-from fujie.flows.directory import offboard_principal
-from fujie.flows.reply import ApprovalReply
+from fujie.flows.directory import offboard_principal, upsert_principal
+from fujie.flows.offboarding import reinstate_principal, suspend_principal
+from fujie.flows.reply import ApprovalReply, PrincipalReply
 from fujie.model.approval import MOST_COMMENT, PENDING_FOR, Approval, ApprovalState, Ballot, Requirement
+from fujie.model.vocabulary import State
 from fujie.transport.http.console import COOKIE, origin_of_url, visible
 from fujie.transport.http.console_words import console_words
 from support.consoles import ORIGIN, Browser, Desk, desk_of, fixed_tokens, staffed, waiting
@@ -299,6 +302,32 @@ async def test_to_sign_out_ends_every_session_of_that_person_also_a_stolen_one(
     assert await state(office, approval_id) == ("PENDING", 0)
     assert (await colleague.get("/console")).status_code == 200
     assert (await (await signed_in(desk)).get("/console")).status_code == 200
+
+
+async def test_a_suspension_ends_sessions_that_a_reinstatement_does_not_bring_back(
+    office: House, desk: Desk
+) -> None:
+    """By whom a theft is told: he needs no sign-in of the owner for it."""
+    for suspend in (suspended, written_as_suspended):
+        thief, colleague = await signed_in(desk), await signed_in(desk, "token-2")
+        await suspend(office)
+        reply = await reinstate_principal(office.gate, ADMIN, NOTHING, EYES[0].subject)
+        assert isinstance(reply, PrincipalReply)
+        assert (await thief.get("/console")).status_code == 303
+        assert (await colleague.get("/console")).status_code == 200
+        assert (await (await signed_in(desk)).get("/console")).status_code == 200
+
+
+async def suspended(office: House) -> None:
+    reply = await suspend_principal(office.gate, ADMIN, NOTHING, EYES[0].subject)
+    assert isinstance(reply, PrincipalReply)
+
+
+async def written_as_suspended(office: House) -> None:
+    known = await office.gate.directory.get(EYES[0].subject)
+    assert known is not None
+    record = replace(known, employment=State.SUSPENDED)
+    assert isinstance(await upsert_principal(office.gate, ADMIN, NOTHING, record), PrincipalReply)
 
 
 async def test_a_session_ends_by_itself_whatever_was_done_in_it(office: House, desk: Desk) -> None:

@@ -106,6 +106,20 @@ async def test_a_start_word_is_the_consent_that_was_asked_for_with_both_messages
     assert {each.standing for each in verify(reply.evidence, [key])} == {Standing.PROVEN}
 
 
+@pytest.mark.parametrize("is_other_known", [False, True])
+async def test_a_start_of_digits_that_mean_two_known_people_is_the_consent_of_neither(
+    gate: Gate, is_other_known: bool
+) -> None:
+    foreign = Phone("+13235551234")
+    if is_other_known:
+        await gate.ledger.enrol((StoreKey("crm", "C77777"), foreign), gate.clock.now())
+    await ask(gate)
+    said = Reply("wire", "r-1", await number(gate), "START", gate.clock.now(), SIGNATURE, foreign)
+    await receive(gate, "wire", Called(replies=[said]))
+    assert await state(gate) is (State.REQUESTED if is_other_known else State.GIVEN)
+    assert len(await kept(gate)) == is_other_known, "a person looks at it"
+
+
 async def test_the_same_answer_again_or_another_one_adds_nothing(gate: Gate) -> None:
     await ask(gate)
     for _ in range(3):

@@ -12,7 +12,7 @@ from fujie.flows.reply import ExplainReply, LookupReply, Refusal
 from fujie.model.request import LookupAsk, RequestContext
 from fujie.model.suggestion import Change, Part, Suggestions
 from fujie.model.vocabulary import Effect
-from fujie.transport.grpc import status
+from fujie.transport.grpc import status, trailers
 from fujie.v1.policy_service_pb2 import ExplainResponse
 from support.house import House, ask, caller
 
@@ -121,7 +121,7 @@ async def test_an_explanation_in_a_refusal_fits_the_trailers_and_tells_what_open
     assert isinstance(reply, ExplainReply)
     refused = await refusal(house, asked)
     whole = status.refused(replace(refused, explanation=reply.explanation))
-    packed = Status.FromString(dict(whole.trailing)[status.DETAILS_KEY])
+    packed = Status.FromString(dict(whole.trailing)[trailers.DETAILS_KEY])
     assert packed.ByteSize() <= status.MOST_DETAIL_BYTES
     (told,) = [
         ExplainResponse.FromString(each.value)

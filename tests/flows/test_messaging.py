@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,7 +11,8 @@ import pytest
 from fujie.audit.entry import EntryKind
 from fujie.flows.consent import NOW
 from fujie.flows.messaging import get_message, send_message
-from fujie.flows.reply import MessageReply, Refusal, SuppressionReply
+from fujie.flows.reply import MessageReply, Refusal, ScreenReply, SuppressionReply
+from fujie.flows.screen import ScreenAsk, screen_recipients
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.message import Category, Draft, MessageState
@@ -114,6 +116,42 @@ async def test_a_repeat_returns_the_first_message_and_sends_nothing(house: House
     assert await code_of(at, ask(request_id="r-1", draft=other)) == "REQUEST_ID_REUSED"
     assert await code_of(at, ask(request_id="r-1", params={"x": "1"})) == "REQUEST_ID_REUSED"
     assert await code_of(at, ask()) == "LIMIT_EXCEEDED"
+
+
+BY_DAY = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: by-day}
+spec: {match: {actions: [send]}, validations: [{name: day, expression: recipient.hour >= 8}]}
+"""
+
+
+async def test_of_whom_there_is_nobody_an_asker_learns_what_he_learns_of_who_did_not_agree(
+    house: House,
+) -> None:
+    """Not that nobody knows what was sent to him, or which hour he has: that is no reason, and tells that he is not there."""
+    at = sending(house, CountingProvider(), policy=POLICY + ONCE + BY_DAY)
+    missing, silent = StoreKey("crm", "C99999"), KEY
+    for who, expected in ((MARKETER, ("CONSENT_MISSING",)), (AGENT, ("NO_GRANT",))):
+        for ref in (missing, silent):
+            reply = await send_message(at.gate, who, ask(ref), 2.0)
+            assert isinstance(reply, Refusal)
+            assert tuple(hit.code for hit in reply.reasons) == expected
+    told = [reply async for reply in screened(at, [missing, silent])]
+    (both,) = told
+    assert isinstance(both, ScreenReply)
+    assert both.places[0] == both.places[1]
+    recorded = [entry.reasons for entry in at.entries if "CONSENT_MISSING" in entry.reasons]
+    assert "FACT_MISSING" in recorded[0], "the entry has all of it, as a replay decides it"
+
+
+def screened(at: House, refs: Sequence[CustomerRef]) -> AsyncIterator[ScreenReply | Refusal]:
+    async def batches() -> AsyncIterator[Sequence[CustomerRef]]:
+        yield refs
+
+    context = RequestContext(purpose="marketing", basis="consent")
+    return screen_recipients(at.gate, MARKETER, ScreenAsk(context, DRAFT, {}), batches())
 
 
 async def test_repeats_at_one_moment_are_one_message(at: House, provider: CountingProvider) -> None:

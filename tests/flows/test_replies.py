@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -15,7 +16,7 @@ from fujie.flows.receipts import receive
 from fujie.flows.replies import reply_text
 from fujie.flows.reply import LookupReply
 from fujie.model.customer import Phone, StoreKey
-from fujie.model.errors import LedgerError
+from fujie.model.errors import LedgerError, StoreError
 from fujie.model.message import MessageState
 from fujie.model.page import FIRST_PAGE
 from fujie.model.request import RequestContext
@@ -113,6 +114,42 @@ async def test_a_repeat_is_one_refusal_and_one_reply(house: House, gate: Gate) -
 async def test_a_number_that_nobody_knows_is_closed_too(gate: Gate) -> None:
     await receive(gate, "wire", Called(replies=[await said(gate, "退订", phone=STRANGER)]))
     assert len(await closed_by(gate, STRANGER)) == 1
+
+
+MAINLAND, FOREIGN = Phone("+8613235551234"), Phone("+13235551234")
+
+
+async def either(gate: Gate, text: str, reply_id: str = "r-1") -> Reply:
+    return replace(await said(gate, text, reply_id, MAINLAND), also=FOREIGN)
+
+
+async def test_a_stop_of_digits_that_mean_two_numbers_closes_the_known_ones_and_a_repeat_nothing_more(
+    gate: Gate,
+) -> None:
+    await gate.ledger.enrol((StoreKey("crm", "C77777"), FOREIGN), gate.clock.now())
+    for _ in range(2):
+        await receive(gate, "wire", Called(replies=[await either(gate, "TD")]))
+    for phone in (MAINLAND, FOREIGN):
+        (given,) = await closed_by(gate, phone)
+        assert suppressed([given], "marketing", "sms", "")
+
+
+async def test_a_stop_closes_no_foreign_number_that_nobody_is_known_by(gate: Gate) -> None:
+    await receive(gate, "wire", Called(replies=[await either(gate, "TD")]))
+    assert len(await closed_by(gate, MAINLAND)) == 1
+    assert await gate.ledger.find((FOREIGN,)) is None
+
+
+async def test_while_no_store_can_be_asked_both_are_closed(gate: Gate) -> None:
+    class Away:
+        fields = attributes = frozenset[str]()
+
+        async def fetch(self, *_: object) -> object:
+            raise StoreError
+
+    away = replace(gate, stores={"crm": cast("Any", Away())})
+    await receive(away, "wire", Called(replies=[await either(gate, "TD")]))
+    assert [len(await closed_by(gate, phone)) for phone in (MAINLAND, FOREIGN)] == [1, 1]
 
 
 async def test_a_clock_ahead_or_far_behind_makes_no_refusal_void(gate: Gate) -> None:

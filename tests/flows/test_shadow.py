@@ -14,14 +14,17 @@ from fujie.decision.anew import Seen
 from fujie.decision.plan import Planner
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import LookupReply, Refusal
-from fujie.flows.shadow import ERROR, MOST_PENDING, SHARE, UNDECIDABLE, Shadow
+from fujie.flows.shadow import ERROR, MOST_PENDING, SHARE, UNDECIDABLE, Difference, Shadow
 from fujie.model.decision import Decision
 from fujie.model.facts import Facts, FactValue
 from fujie.model.request import LookupAsk, Request
 from fujie.model.vocabulary import Action, Effect, State
 from fujie.policy.bundle import Bundle
 from support.bundles import compiled, grant, guard
+from support.exports import LARGE, POLICY, exported, lists, wanting
 from support.house import House, ask, bundle_of, caller
+from support.sending import NO_SENDING, CountingProvider, agree, campaign_to, keys, sending, work_off
+from support.sending import POLICY as SENDS
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Counts:
     """What the shadow counted, and what else happened, in order."""
 
     events: list[Any] = field(default_factory=list)
+    told: list[Difference] = field(default_factory=list)
 
     def compared(self, in_force: str, shadow: str) -> None:
         self.events.append((in_force, shadow))
@@ -71,7 +75,7 @@ ASKS = (
 
 def shadowed(house: House, *documents: str, bundle: Bundle | None = None) -> tuple[House, Shadow, Counts]:
     counts = Counts()
-    shadow = Shadow(counts, monotonic)
+    shadow = Shadow(counts, monotonic, counts.told.append)
     files = {f"own{number}.yaml": each.encode() for number, each in enumerate(documents)}
     shadow.use(Planner(bundle or bundle_of(files)))
     log: Any = Noted(house.log, counts)
@@ -137,6 +141,72 @@ async def test_the_shadow_is_asked_behind_the_entry_and_a_difference_is_in_the_n
     await shadow.close()
 
 
+async def test_the_first_difference_on_a_set_of_facts_is_told_once_with_the_decision_that_it_is_about(
+    house: House,
+) -> None:
+    """No entry has it: that of the request is written by then."""
+    other, shadow, counts = shadowed(house, NARROWER)
+    for _ in range(3):
+        await told(other, ASKS[0])
+        await settled(shadow)
+    (difference,) = counts.told
+    first = house.entries[0]
+    assert (difference.decision_id, difference.action) == (first.decision_id, "lookup")
+    assert (difference.effects, difference.reasons) == (("ALLOW", "DENY"), ((), ("GUARD_REFUSED",)))
+    assert difference.fields == ("name", "phone")
+    assert "C00001" not in repr(difference)
+    await shadow.close()
+
+
+async def test_differences_without_end_are_told_up_to_a_bound_and_counted_beyond(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("fujie.flows.shadow.MOST_TOLD", 3)
+    counts = Counts()
+    shadow = Shadow(counts, monotonic, counts.told.append)
+    shadow.use(Planner(compiled(grant())))
+    for number in range(8):
+        shadow.ask(question(number), Decision(Effect.ALLOW, "sha256:0"), NOW, f"d{number}")
+    await settled(shadow)
+    assert [each.decision_id for each in counts.told] == ["d0", "d1", "d2"]
+    assert len(counts.events) == 8
+    await shadow.close()
+
+
+EXPORTS_CLOSED = guard("closed", "false", match={"actions": ["export"]})
+
+
+async def test_the_shadow_is_asked_about_each_kind_of_row_that_an_export_decides(house: House) -> None:
+    plain = await exported(lists(house).gate, wanting())
+    other, shadow, counts = shadowed(lists(house), POLICY.decode(), LARGE.decode(), EXPORTS_CLOSED)
+    for _ in range(2):
+        came = await exported(other.gate, wanting())
+        await settled(shadow)
+        assert came.rows == plain.rows
+    seen = [each for each in counts.events if each != "append"]
+    assert ("ALLOW", "DENY") in seen
+    assert len(seen) < 20 < len(plain.rows), "kinds, not rows"
+    assert {each.action for each in counts.told} == {"export"}
+    await shadow.close()
+
+
+SENDS_CLOSED = guard("closed", "false", match={"actions": ["send"]})
+
+
+async def test_the_shadow_is_asked_about_each_kind_of_recipient_and_stops_no_message(house: House) -> None:
+    provider = CountingProvider()
+    files = {**NO_SENDING, "sending.yaml": SENDS, "closed.yaml": SENDS_CLOSED.encode()}
+    other, shadow, counts = shadowed(sending(house, provider), bundle=bundle_of(files))
+    await agree(other, keys(6))
+    await campaign_to(other.gate, keys(7))
+    await work_off(other.gate)
+    await settled(shadow)
+    assert len(provider.got) == 6
+    assert [each for each in counts.events if each != "append"] == [("ALLOW", "DENY"), ("DENY", "DENY")]
+    assert [(each.action, each.effects) for each in counts.told][:1] == [("send", ("ALLOW", "DENY"))]
+    await shadow.close()
+
+
 async def test_a_shadow_that_agrees_leaves_no_trace_in_the_entry(house: House) -> None:
     other, shadow, counts = shadowed(house)
     for _ in range(2):
@@ -184,12 +254,12 @@ def question(number: int) -> Seen:
 
 async def test_a_shadow_that_can_not_keep_up_drops_and_counts() -> None:
     counts = Counts()
-    shadow = Shadow(counts, monotonic)
+    shadow = Shadow(counts, monotonic, counts.told.append)
     shadow.use(Planner(compiled(grant())))
     denied = Decision(Effect.DENY, "sha256:0")
     seen = question(0)
     for number in range(MOST_PENDING + 7):  # nothing gives it time to work
-        shadow.ask(replace(seen, request=replace(seen.request, fields=(f"f{number}",))), denied, NOW)
+        shadow.ask(replace(seen, request=replace(seen.request, fields=(f"f{number}",))), denied, NOW, "d")
     assert shadow.pending == MOST_PENDING
     assert counts.events == ["dropped"] * 7
     await shadow.close()
@@ -198,27 +268,27 @@ async def test_a_shadow_that_can_not_keep_up_drops_and_counts() -> None:
 
 async def test_a_closed_shadow_and_one_without_a_bundle_are_asked_nothing() -> None:
     counts = Counts()
-    shadow = Shadow(counts, monotonic)
+    shadow = Shadow(counts, monotonic, counts.told.append)
     denied = Decision(Effect.DENY, "sha256:0")
-    assert shadow.ask(question(1), denied, NOW) == {}
+    assert shadow.ask(question(1), denied, NOW, "d") == {}
     shadow.use(Planner(compiled(grant())))
-    shadow.ask(question(1), denied, NOW)
+    shadow.ask(question(1), denied, NOW, "d")
     await shadow.close()
-    assert shadow.ask(question(1), denied, NOW) == {}
+    assert shadow.ask(question(1), denied, NOW, "d") == {}
     assert (shadow.pending, counts.events) == (0, [])
 
 
 async def test_a_bundle_that_is_no_longer_in_force_does_not_stay_in_the_memory_of_the_shadow() -> None:
-    shadow = Shadow(Counts(), monotonic)
+    shadow = Shadow(Counts(), monotonic, Counts().told.append)
     shadow.use(Planner(compiled(grant())))
     denied = Decision(Effect.DENY, "sha256:0")
     old = question(1)
     engine = weakref.ref(old.plan.bundle.engine)
-    shadow.ask(old, denied, NOW)
+    shadow.ask(old, denied, NOW, "d")
     await settled(shadow)
     del old
     assert engine() is not None, "it is beside the bundle in force, whose answers it keeps"
-    shadow.ask(question(1), denied, NOW)
+    shadow.ask(question(1), denied, NOW, "d")
     await settled(shadow)
     gc.collect()
     assert engine() is None
@@ -227,7 +297,7 @@ async def test_a_bundle_that_is_no_longer_in_force_does_not_stay_in_the_memory_o
 
 async def test_what_breaks_in_the_shadow_takes_its_share_of_time_and_no_more() -> None:
     counts, clock = Counts(), iter(range(1, 100))
-    shadow = Shadow(counts, lambda: next(clock) * 1e-4)  # every evaluation takes 0.1 ms
+    shadow = Shadow(counts, lambda: next(clock) * 1e-4, counts.told.append)  # every evaluation takes 0.1 ms
     broken: Any = BrokenEngine()
     shadow.use(Planner(replace(compiled(grant(condition="principal.department != ''")), engine=broken)))
     pauses: list[float] = []
@@ -241,7 +311,7 @@ async def test_what_breaks_in_the_shadow_takes_its_share_of_time_and_no_more() -
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("fujie.flows.shadow.asyncio.sleep", noted)
         for number in range(3):
-            shadow.ask(question(number), denied, NOW)
+            shadow.ask(question(number), denied, NOW, "d")
         while shadow.pending:
             await sleep(0)
     assert counts.events == [("DENY", ERROR)] * 3

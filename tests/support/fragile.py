@@ -51,6 +51,8 @@ def fragile(gate: Gate, fuse: Fuse) -> Gate:
         "ledger": Fragile(gate.ledger, fuse, "ledger"),
         "log": Fragile(gate.log, fuse, "log"),
         "directory": Fragile(gate.directory, fuse, "directory"),
+        "exports": Fragile(gate.exports, fuse, "exports"),
+        "notifications": Fragile(gate.notifications, fuse, "notifications"),
         "stores": {name: Fragile(store, fuse, "store") for name, store in gate.stores.items()},
     }
     providers: Any = {

@@ -14,8 +14,9 @@ from pathlib import Path
 from time import monotonic_ns
 
 from fujie.flows.consent import NOW
+from fujie.flows.directory import offboard_principal
 from fujie.flows.dispatch import dispatch
-from fujie.flows.reply import SuppressionReply
+from fujie.flows.reply import PrincipalReply, SuppressionReply
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.campaign import CampaignState
 from fujie.model.customer import CustomerRef
@@ -23,7 +24,7 @@ from fujie.model.request import RequestContext
 from fujie.model.suppression import SuppressionScope
 from fujie.ports.messaging import Outgoing, Submission
 from support.fragile import Fuse, fragile
-from support.house import Shared, caller, opened_house
+from support.house import ADMIN, Shared, caller, opened_house
 from support.sending import CountingProvider, phone_of, sending
 
 
@@ -100,15 +101,18 @@ def times_of(out: Path) -> list[tuple[int, str]]:
     return [(int(line.split()[0]), line.split()[1]) for line in lines]
 
 
+class Killing(Fuse):
+    """Kills the process, for real."""
+
+    def pass_by(self, moment: str) -> None:
+        if self.at is not None and len(self.passed) >= self.at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.passed.append(moment)
+
+
 def die(directory: Path, crm: Path, shared: Shared, now: datetime, at: int | None) -> None:
     """Send what there is as a process that is killed at a moment of its calls; write the moments that it came to."""
     directory.mkdir()
-
-    class Killing(Fuse):
-        def pass_by(self, moment: str) -> None:
-            if self.at is not None and len(self.passed) >= self.at:
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.passed.append(moment)
 
     async def run() -> None:
         async with opened_house(directory, crm, shared) as house:
@@ -118,6 +122,24 @@ def die(directory: Path, crm: Path, shared: Shared, now: datetime, at: int | Non
             assert gate.sending is not None
             while lease := await gate.sending.outbox.lease(gate.ids.new_id(), gate.clock.now(), 30.0, 500):
                 await dispatch(gate, lease)
+            (directory / "moments").write_text("\n".join(fuse.passed))
+
+    asyncio.run(run())
+
+
+def offboard(
+    directory: Path, crm: Path, shared: Shared, now: datetime, whom: str, *, at: int | None = None
+) -> None:
+    """Offboard somebody as a process that is killed at a moment of its calls; write the moments that it came to."""
+    directory.mkdir()
+
+    async def run() -> None:
+        async with opened_house(directory, crm, shared) as house:
+            house.hands.time = now
+            fuse = Killing(at)
+            gate = fragile(sending(house, CountingProvider()).gate, fuse)
+            reply = await offboard_principal(gate, ADMIN, RequestContext(), whom)
+            assert isinstance(reply, PrincipalReply), reply
             (directory / "moments").write_text("\n".join(fuse.passed))
 
     asyncio.run(run())

@@ -20,7 +20,7 @@ from fujie.app.policysource import Source, shadow_source_of
 from fujie.app.problems import CannotStart, Problem
 from fujie.app.signedbundle import Trust, parsed, trusted, unpacked
 from fujie.decision.plan import Planner
-from fujie.flows.shadow import Shadow
+from fujie.flows.shadow import Difference, Shadow
 
 
 class ShadowSource(Protocol):
@@ -108,6 +108,22 @@ async def follow_shadow(
             metrics.shadow_loaded(planner.bundle.digest)
             log_event("shadow_loaded", digest=planner.bundle.digest)
         await asyncio.sleep(every_s)
+
+
+def tell(difference: Difference) -> None:
+    """Write a difference into the log."""
+    effects, reasons = difference.effects, difference.reasons
+    log_event(
+        "shadow_differs",
+        decision_id=difference.decision_id,
+        action=difference.action,
+        digest=difference.bundle,
+        effect=effects[0],
+        shadow_effect=effects[1],
+        reasons=" ".join(reasons[0]),
+        shadow_reasons=" ".join(reasons[1]),
+        fields=" ".join(difference.fields),
+    )
 
 
 def _refused(problems: Sequence[Problem], metrics: PrometheusMetrics) -> None:

@@ -44,6 +44,7 @@ from fujie.app.policies import PolicyFiles
 from fujie.app.policysource import source_of as bundle_source_of
 from fujie.app.problems import CannotStart, Collector, Problem
 from fujie.app.settings import Ledger, Settings
+from fujie.app.shadow import tell
 from fujie.app.signedbundle import Trust
 from fujie.app.signedpolicies import SignedPolicies
 from fujie.app.stores import Store
@@ -93,10 +94,10 @@ class OpenGate:
 
 
 async def open_gate(
-    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, slot: int
+    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, slot: int, change: int = 0
 ) -> OpenGate:
     """Open everything that the settings name, checked, for the worker `slot`; close it with `await gate.close()`.
-    Must run in the event loop that will serve.
+    Must run in the event loop that will serve. A shared ledger must have come to `change`, which others have seen.
 
     Raises:
         CannotStart: with everything that is wrong, as far as it can be known together.
@@ -112,7 +113,7 @@ async def open_gate(
         ledger = None
         if keys is not None:
             with found.gathering():
-                ledger = await _ledger(settings.ledger, keys, ids, clock)
+                ledger = await _reaching(await _ledger(settings.ledger, keys, ids, clock), change)
         if ledger is not None and keys is not None:
             opened.push_async_callback(ledger.close)
             await _check_keys(ledger, tuple(keys.values()), found)
@@ -141,6 +142,7 @@ async def open_gate(
             zone=ZoneInfo(settings.policy.zone),
             rights=Rights(ledger.requests, ledger.disclosures),
             exports=ledger.exports,
+            sessions=ledger.sessions,
             admins=frozenset(settings.bootstrap.admins),
             controller=settings.controller,
             may_assert=may_assert,
@@ -164,7 +166,7 @@ def _shadow(
 ) -> Shadow | None:
     if not settings.policy.has_shadow:
         return None
-    shadow = Shadow(metrics, clock.monotonic)
+    shadow = Shadow(metrics, clock.monotonic, tell)
     opened.push_async_callback(shadow.close)
     return shadow
 
@@ -316,6 +318,17 @@ async def _ledger(
         return wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce())
 
     return await open_ledger(configured.url, index, ids, new_wrapped_key, access, clock)
+
+
+async def _reaching(ledger: SQLLedger, change: int) -> SQLLedger:
+    """Return the ledger, unless it lacks `change`: before anything is written there."""
+    try:
+        await ledger.follow(change)
+    except LedgerError as error:
+        await ledger.close()
+        remedy = "Restore the whole ledger, or enter again what the logs say; then restart the server."
+        raise StartError(error.code, str(error), remedy) from None
+    return ledger
 
 
 async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found: Collector) -> None:

@@ -69,6 +69,7 @@ async def upsert_principal(
             written = await gate.directory.offboard(principal.id, case.now) or written
             facts |= await _ended(case, written)
         elif written.employment is State.SUSPENDED:
+            await gate.sessions.end(principal.id, gate.clock.now())
             await stop_campaigns(gate, principal.id, CampaignState.PAUSED)
             await until_settled(gate, requester=principal.id)
         await record(case, EntryKind.OUTCOME, decision, Subject(facts=facts))

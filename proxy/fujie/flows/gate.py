@@ -21,6 +21,7 @@ from fujie.ports.messaging import Outbox, Provider
 from fujie.ports.notifications import Notifications
 from fujie.ports.processors import ProcessorRegister
 from fujie.ports.requests import Rights
+from fujie.ports.signin import Sessions
 
 
 class Policies(Protocol):
@@ -83,7 +84,7 @@ class Gate:
     `may_assert` are the SPIFFE ids of the workloads that may ask for somebody else;
     `controller` names the personal information handler in consent records; `seal_key` unwraps the
     customers' data keys; `rights` serves what they ask of us;
-    `exports` keeps what left in bulk; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent; `notifications` are what other
+    `exports` keeps what left in bulk; `sessions` tells which of the console are over; `shadow` is another bundle, asked and never obeyed; `sending` is None where nothing can be sent; `notifications` are what other
     systems are told, `orders` by when they must do what they are told."""
 
     directory: Directory
@@ -99,6 +100,7 @@ class Gate:
     zone: tzinfo
     rights: Rights
     exports: Exports
+    sessions: Sessions
     admins: frozenset[str] = frozenset()
     controller: str = ""
     may_assert: frozenset[str] = frozenset()

@@ -71,6 +71,7 @@ async def _employed(
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")
         if not opens:
+            await gate.sessions.end(principal_id, gate.clock.now())
             facts["offboarding.campaigns"] = await stop_campaigns(gate, principal_id, CampaignState.PAUSED)
             await until_settled(gate, requester=principal_id)
         await record(case, EntryKind.OUTCOME, decision, Subject(facts=facts))

@@ -4,6 +4,9 @@ A reply comes from a number, so what closes is the number's own, and counts for 
 closes for marketing whatever the signature was, and on every channel: the refusal is the person's (AdLaw-43, and
 "immediately" in CPL-IR 24), who would else have to repeat it for every line and every voice call. `ReplyScope` says which.
 
+Eleven digits without a plus may be a number of the mainland or a foreign one, and a provider that does not say which leaves it
+to us: the mainland one is closed, and the other one too where somebody is known by it. Where both are known nothing opens.
+
 "Start" is the consent that a message asked this customer for, while that request is open (`flows.double_opt_in`). It
 lifts nothing by itself. Most providers sign nothing, so a forged callback could lift an opt-out; a person
 looks at the reply and says so (`RemoveSuppression`, method `opt_in_message`, evidence `replies/<id>`).
@@ -11,8 +14,8 @@ looks at the reply and says so (`RemoveSuppression`, method `opt_in_message`, ev
 
 import asyncio
 import hmac
-from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.decision.keywords import Meaning, meaning_of
@@ -21,10 +24,10 @@ from fujie.flows.confirmation import Stopped, confirm_stop
 from fujie.flows.double_opt_in import confirm
 from fujie.flows.evidence import data_key
 from fujie.flows.gate import Gate, Sending
-from fujie.flows.identify import identify
+from fujie.flows.identify import identify, rows_of
 from fujie.flows.suppression import OptOut, append_opt_out
 from fujie.model.customer import Identity, Phone
-from fujie.model.errors import RequestError
+from fujie.model.errors import RequestError, StoreError
 from fujie.model.message import CHANNEL
 from fujie.model.suppression import ReplyScope, SuppressionScope
 from fujie.model.vocabulary import Action
@@ -63,21 +66,49 @@ async def hear(gate: Gate, reply: Reply) -> str:
         return meaning.value
     assert gate.sending is not None
     reply_id = keyed(gate, reply.provider, reply.reply_id)
-    if meaning is Meaning.START and (is_consent := await confirm(gate, reply, reply_id)) is not None:
+    meant = await _meant(gate, reply)
+    whose, is_certain = meant[0], len(meant) == 1
+    is_consent = await confirm(gate, whose, reply_id) if meaning is Meaning.START and is_certain else None
+    if is_consent is not None:
         return meaning.value if is_consent else AGAIN
-    identity = await identify(gate, reply.phone, gate.clock.now(), closes=True)
-    is_new, evidence_ref = False, f"replies/{reply_id}"
+    is_new = False
     if meaning in _CLOSING:
-        scopes = list(_scopes(gate, reply.signature))
-        for scope in scopes:
-            said = OptOut(reply.phone, scope, reply.at, "reply", evidence_ref)
-            is_new |= await refuse_number(gate, identity, Refused(reply.provider, reply_id, said))
-        if meaning is Meaning.STOP and is_new and gate.sending.confirmation is not None:
-            closed = tuple(scope.purpose for scope in scopes)
-            _soon(gate.sending, confirm_stop(gate, Stopped(reply, closed, evidence_ref)))
+        for each in dict.fromkeys((reply.phone, *(each.phone for each in meant))):
+            is_new |= await _close(gate, replace(reply, phone=each), reply_id, is_other=each == reply.also)
+        if meaning is Meaning.STOP and is_new and is_certain and gate.sending.confirmation is not None:
+            closed = tuple(scope.purpose for scope in _scopes(gate, reply.signature))
+            _soon(gate.sending, confirm_stop(gate, Stopped(whose, closed, f"replies/{reply_id}")))
     if meaning in _REVIEWED:
-        is_new |= await gate.sending.outbox.keep_reply(_kept(gate, reply, reply_id, identity))
+        identity = await identify(gate, whose.phone, gate.clock.now(), closes=True)
+        is_new |= await gate.sending.outbox.keep_reply(_kept(gate, whose, reply_id, identity))
     return meaning.value if is_new else AGAIN
+
+
+async def _meant(gate: Gate, reply: Reply) -> Sequence[Reply]:
+    """Return the reply as that of each number that its digits can mean and that somebody is known by; where nobody is, as that
+    of the likelier one. Of a store that can not be asked it may be either."""
+    if reply.also is None:
+        return (reply,)
+    both = (reply, replace(reply, phone=reply.also))
+    return [each for each in both if await _is_known(gate, each.phone)] or both[:1]
+
+
+async def _is_known(gate: Gate, phone: Phone) -> bool:
+    try:
+        return bool(await rows_of(gate, phone)) or await gate.ledger.find((phone,)) is not None
+    except StoreError:
+        return True
+
+
+async def _close(gate: Gate, reply: Reply, reply_id: str, *, is_other: bool) -> bool:
+    """Close what a reply closes for its number; False when it is closed by this reply already. `is_other`: by the second
+    meaning of its digits."""
+    identity = await identify(gate, reply.phone, gate.clock.now(), closes=True)
+    request_id, is_new = f"{reply_id}/other" if is_other else reply_id, False
+    for scope in _scopes(gate, reply.signature):
+        said = OptOut(reply.phone, scope, reply.at, "reply", f"replies/{reply_id}")
+        is_new |= await refuse_number(gate, identity, Refused(reply.provider, request_id, said))
+    return is_new
 
 
 async def block(gate: Gate, provider: str, phone: Phone, code: str, message: str) -> bool:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import SealBroken
-from fujie.decision.mask import redacted
+from fujie.decision.drawing import redacted
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.pages import Query, opened, sealed, shown

@@ -6,6 +6,8 @@
 3. Any other question waits until the entry is on its way, behind at most `MOST_PENDING` others, and takes at most
    one part in `SHARE` of the event loop's time. What finds no room is dropped and counted.
 4. Whatever breaks is counted as ERROR, once for each set of facts.
+5. The first difference on a set of facts is told when it is found (`Difference`): the entry of its request is written by
+   then, and those of sends and exports are about many.
 """
 
 import asyncio
@@ -16,7 +18,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Protocol
 
-from fujie.decision.anew import Seen, decide_anew, reason_codes
+from fujie.decision.anew import Seen, decide_anew, reason_codes, steps
 from fujie.decision.plan import Plan, Planner
 from fujie.decision.validity import expired_at
 from fujie.model.decision import Decision
@@ -28,6 +30,9 @@ MOST_PENDING = 64
 
 SHARE = 20
 """An evaluation of t seconds is followed by 19 t without one: the shadow takes 5 % of a worker at most."""
+
+MOST_TOLD = 1_000
+"""Differences that are told of one bundle; from then on they are counted alone, so that they fill no disk."""
 
 _MOST_ANSWERS = 8_192
 
@@ -48,11 +53,25 @@ class ShadowMetrics(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What the shadow would have decided otherwise, in words of policies alone: which decision, of which action, its effect and
+    reasons beside those of the shadow, and the fields that each shows at another step."""
+
+    decision_id: str
+    action: str
+    bundle: str
+    effects: tuple[str, str]
+    reasons: tuple[tuple[str, ...], tuple[str, ...]]
+    fields: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class _Question:
     seen: Seen
     decision: Decision
     now: datetime
+    decision_id: str
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -66,9 +85,13 @@ class _Scope:
 class Shadow:
     """The shadow of one worker. Belongs to its event loop; without a bundle it does nothing."""
 
-    def __init__(self, metrics: ShadowMetrics, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, metrics: ShadowMetrics, monotonic: Callable[[], float], tell: Callable[[Difference], None]
+    ) -> None:
         self._metrics = metrics
         self._monotonic = monotonic
+        self._tell = tell
+        self._told = 0
         self._planner: Planner | None = None
         self._in_force: Bundle | None = None
         self._scopes: dict[tuple[object, ...], _Scope] = {}
@@ -85,13 +108,14 @@ class Shadow:
     def use(self, planner: Planner) -> None:
         """Ask the bundle of this planner from now on. Making one takes 4 ms for 1,000 grants: not for the loop."""
         self._planner = planner
+        self._told = 0
         self._forget()
         self._waiting.clear()
 
-    def ask(self, seen: Seen, decision: Decision, now: datetime) -> Mapping[str, Known]:
+    def ask(self, seen: Seen, decision: Decision, now: datetime, decision_id: str) -> Mapping[str, Known]:
         """Compare with the `decision` in force; return the facts for its entry, when the answer is at hand and differs.
 
-        Costs some 6 µs and raises nothing.
+        `decision_id` is that of the entry; many decisions of one send or export have the same. Costs some 6 µs and raises nothing.
         """
         if self._planner is None:
             return _NOTHING
@@ -103,7 +127,7 @@ class Shadow:
         if len(self._waiting) >= MOST_PENDING:
             self._metrics.shadow_dropped()
             return _NOTHING
-        self._waiting.append(_Question(seen, decision, now))
+        self._waiting.append(_Question(seen, decision, now, decision_id))
         self._start()
         return _NOTHING
 
@@ -120,15 +144,12 @@ class Shadow:
             self._metrics.compared(decision.effect.value, answer)
             return _NOTHING
         self._metrics.compared(decision.effect.value, answer.effect.value)
-        codes = reason_codes(answer)
-        if (decision.effect, decision.fields) == (answer.effect, answer.fields) and codes == reason_codes(
-            decision
-        ):
+        if not _differs(decision, answer):
             return _NOTHING
         return {
             "shadow.bundle": answer.bundle,
             "shadow.effect": answer.effect.value,
-            "shadow.reasons": codes,
+            "shadow.reasons": reason_codes(answer),
         }
 
     def _start(self) -> None:
@@ -174,7 +195,26 @@ class Shadow:
             scope.answers[key] = ERROR  # stands when what follows breaks
             anew = decide_anew(scope.plan, seen, _expired(scope.plan, seen, question.now))
             answer = scope.answers[key] = anew.decision or UNDECIDABLE
+            self._say(question, answer)
         self._compared(question.decision, answer)
+
+    def _say(self, question: _Question, answer: Decision | str) -> None:
+        """Tell of a difference that no entry has."""
+        decision = question.decision
+        if isinstance(answer, str) or self._told >= MOST_TOLD or not _differs(decision, answer):
+            return
+        self._told += 1
+        shown, other = steps(decision), steps(answer)
+        self._tell(
+            Difference(
+                question.decision_id,
+                question.seen.request.action.value,
+                answer.bundle,
+                (decision.effect.value, answer.effect.value),
+                (reason_codes(decision), reason_codes(answer)),
+                tuple(sorted(name for name in {**shown, **other} if shown.get(name) != other.get(name))),
+            )
+        )
 
     def _stand_beside(self, bundle: Bundle) -> None:
         """Forget what was asked beside another bundle in force: it would stay in memory with its plans."""
@@ -185,6 +225,11 @@ class Shadow:
     def _forget(self) -> None:
         self._scopes.clear()
         self._kept = 0
+
+
+def _differs(decision: Decision, answer: Decision) -> bool:
+    same = (decision.effect, decision.fields) == (answer.effect, answer.fields)
+    return not same or reason_codes(answer) != reason_codes(decision)
 
 
 def _place(seen: Seen) -> tuple[object, ...]:

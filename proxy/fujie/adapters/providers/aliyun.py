@@ -34,6 +34,7 @@ from fujie.adapters.providers.fields import (
     listed,
     mapping,
     national,
+    other_reading,
     phone_of,
     text_of,
 )
@@ -201,7 +202,8 @@ class Aliyun:
             return None
         number = id_of(each.get("sequence_id"))
         reply_id = number or keyed(self._key.secret, phone.e164, said_at, text)
-        return Reply(self.name, reply_id, phone, text, at, text_of(each.get("sign_name")) or "")
+        signature, also = text_of(each.get("sign_name")) or "", other_reading(each.get("phone_number"))
+        return Reply(self.name, reply_id, phone, text, at, signature, also)
 
     def _ask(self, action: str, query: Mapping[str, str], form: Mapping[str, str]) -> Ask:
         body = urlencode(sorted(form.items())).encode()

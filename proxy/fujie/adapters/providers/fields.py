@@ -52,7 +52,7 @@ def text_of(value: object) -> str | None:
 
 def phone_of(value: object) -> Phone | None:
     """Return a number as providers write it: E.164 with or without its plus, or a mainland number alone. Eleven digits
-    that a Chinese mobile has are one, though a foreign number without its plus might look so."""
+    that a Chinese mobile has are one, though they may be a foreign number without its plus: see `other_reading`."""
     text = str(value) if isinstance(value, str | int) else ""
     if text[:1].isdigit() and not text.startswith("00") and not _MAINLAND.fullmatch(text):
         text = f"+{text}"
@@ -60,6 +60,13 @@ def phone_of(value: object) -> Phone | None:
         return Phone(normalise(text[:32]))
     except NotAPhoneNumber:
         return None
+
+
+def other_reading(value: object) -> Phone | None:
+    """Return the foreign number that the digits of a mainland one are too where their plus was left out (`13235551234` may be of
+    Los Angeles); None where no plan of numbers has it."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return phone_of(f"+{text}") if _MAINLAND.fullmatch(text) else None
 
 
 def national(phone: Phone) -> str:

@@ -21,6 +21,7 @@ from fujie.adapters.providers.fields import (
     id_of,
     json_items,
     national,
+    other_reading,
     phone_of,
     text_of,
 )
@@ -218,7 +219,8 @@ class HTTPTemplate:
         # Without an id nothing tells a repetition from a customer who says stop again, after it was lifted: it is a new one.
         reply_id = given or secrets.token_hex(16)
         said = text_of(_at(each, shape.signature)) if shape.signature else ""
-        return Reply(self.name, reply_id, phone, text, self._clock.now(), said or "")
+        also = other_reading(_at(each, shape.phone))
+        return Reply(self.name, reply_id, phone, text, self._clock.now(), said or "", also)
 
 
 def submission(answer: Answer, shape: AnswerShape) -> Submission:

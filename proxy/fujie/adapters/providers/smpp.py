@@ -17,6 +17,7 @@ from typing import Literal
 
 from aiosmpplib import SubmitSm
 
+from fujie.adapters.providers.fields import other_reading
 from fujie.adapters.providers.smpp_link import Account, Answer, Link, NotBound, NotSent, bind
 from fujie.adapters.providers.smpp_wire import (
     DELIVER_SM,
@@ -244,7 +245,9 @@ class SMPP:
         phone = _phone(said.source)
         if phone is None:
             return None
-        return Reply(self.name, secrets.token_hex(16), phone, said.text, self._clock.now())
+        is_told = said.source.ton in (_INTERNATIONAL, _NATIONAL)
+        also = None if is_told else other_reading(said.source.number)
+        return Reply(self.name, secrets.token_hex(16), phone, said.text, self._clock.now(), also=also)
 
     def _address(self, phone: Phone) -> Address:
         if self._line.numbers == "national" and phone.e164.startswith("+86"):

@@ -29,6 +29,7 @@ from fujie.adapters.providers.fields import (
     listed,
     mapping,
     moment_of,
+    other_reading,
     phone_of,
     text_of,
 )
@@ -206,7 +207,8 @@ class Tencent:
             return None
         reply_id = keyed(self._account.secret, phone.e164, str(time), text)
         at = moment_of(time) or self._clock.now()
-        return Reply(self.name, reply_id, phone, text, at, text_of(each.get(names.signature)) or "")
+        also = None if each.get(names.country) else other_reading(each.get(names.phone))
+        return Reply(self.name, reply_id, phone, text, at, text_of(each.get(names.signature)) or "", also)
 
     def _limit(self) -> Mapping[str, Any]:
         return {"SmsSdkAppId": self._account.app_id, "Limit": _MOST_PULLED}

@@ -27,7 +27,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from fujie.flows.console import SIGN_IN_WITHIN, Session, attempt_of, new_attempt, opened_session, session_of
+from fujie.flows.console import (
+    SIGN_IN_WITHIN,
+    Session,
+    attempt_of,
+    end_sessions,
+    new_attempt,
+    opened_session,
+    session_of,
+)
 from fujie.flows.gate import Gate
 from fujie.flows.reply import Refusal
 from fujie.model.errors import CredentialError, RequestError
@@ -125,7 +133,7 @@ class Console:
         """Return a route for who is signed in; anybody else is asked to."""
 
         async def known(request: Request) -> Response:
-            session = session_of(self.gate, request.cookies.get(COOKIE, ""))
+            session = await session_of(self.gate, request.cookies.get(COOKIE, ""))
             if session is None:
                 return to("/console/login", request)
             return await page(request, session)
@@ -188,6 +196,9 @@ class Console:
         return self._entered(request, credential, None)
 
     async def _leave(self, request: Request) -> Response:
+        """End every session of who is signed in."""
+        if (session := await session_of(self.gate, request.cookies.get(COOKIE, ""))) is not None:
+            await end_sessions(self.gate, session)
         response = to("/console/login", request)
         _forget(response, COOKIE)
         return response
