@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 
 from fujie.app.shipped import shipped_policies
-from fujie.flows import perdecision
 from fujie.flows.perdecision import PerDecision
 from fujie.model.decision import Decision
 from fujie.model.vocabulary import Effect
@@ -36,9 +35,17 @@ def test_under_another_bundle_it_is_another(bundle: Bundle) -> None:
 
 
 def test_of_decisions_that_come_and_go_none_gets_what_another_left(
-    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    bundle: Bundle,
 ) -> None:
-    monkeypatch.setattr(perdecision, "_MOST", 8)
     made = PerDecision(lambda decision, _bundle: decision.bundle)
     for n in range(2_000):  # each is dropped at once, so that its identity is free for the next
         assert made.of(Decision(Effect.DENY, str(n)), bundle) == str(n)
+    assert len(made) == 0
+
+
+def test_it_stays_as_long_as_its_decision(bundle: Bundle) -> None:
+    made = PerDecision(lambda decision, _bundle: decision.bundle)
+    kept = [Decision(Effect.DENY, str(n)) for n in range(9)]
+    assert [made.of(each, bundle) for each in kept] == [each.bundle for each in kept]
+    del kept[3:]
+    assert len(made) == 3

@@ -34,7 +34,7 @@ class FieldOutcome:
     withheld: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Decision:
     """The outcome of `decide`.
 

@@ -79,6 +79,7 @@ def test_the_trace_agrees_with_the_decision(
             parts = [
                 (hit.guard, f"validations[{hit.validation}]"),
                 (hit.guard, f"matchConditions[{hit.validation}]"),
+                (hit.guard, "frequency"),
             ]
             assert any(traced.get(part, "held") not in ("held", "does not apply") for part in parts)
     if explanation.decision.effect is Effect.ALLOW:
