@@ -325,6 +325,30 @@ async def test_without_its_synchronous_standby_nothing_is_acknowledged(
     assert await code_of(say(ledger, "C-1", ConsentEventType.WITHDRAWN)) == "LEDGER_UNAVAILABLE"
 
 
+async def test_what_was_never_acknowledged_is_not_missed_after_a_failover(
+    cluster: Cluster, standby: Cluster, name: str, trusted: Path, password: Path, ledger_at: OpenLedger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A wait for the standby that is cancelled commits where we are: whoever sees that would not believe the standby."""
+    monkeypatch.setattr("fujie.adapters.ledger.postgresql.WRITE_LIMIT_S", 1.0)
+    cluster.stop("INT")
+    cluster.start("synchronous_standby_names=second")
+    cluster.until("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+    url = both(cluster, standby, name, trusted)
+    writer, reader = [await ledger_at(url, ServerAccess(password)) for _ in range(2)]
+    await say(writer, "C-1", ConsentEventType.GIVEN)
+    standby.detach()
+    assert await code_of(say(writer, "C-1", ConsentEventType.WITHDRAWN)) == "LEDGER_UNAVAILABLE"
+    for ledger in (writer, reader):
+        await ledger.follow()
+        assert await said(ledger, "C-1") == [ConsentEventType.GIVEN]
+    await failed_over(cluster, standby, writer)
+    standby.until("NOT pg_is_in_recovery()")
+    for ledger in (writer, reader):
+        assert await said(ledger, "C-1") == [ConsentEventType.GIVEN]
+        await say(ledger, "C-2", ConsentEventType.GIVEN)
+
+
 async def test_a_withdrawal_that_asynchronous_replication_lost_closes_whoever_saw_it(
     cluster: Cluster, standby: Cluster, name: str, trusted: Path, password: Path, ledger_at: OpenLedger
 ) -> None:

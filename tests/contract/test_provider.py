@@ -604,6 +604,19 @@ def test_digits_that_can_be_a_foreign_number_too_are_told_as_both(digits: str, a
     assert told.also is None
 
 
+@pytest.mark.parametrize("digits", ["14155552671", "16465551234"])
+def test_digits_that_no_mainland_mobile_has_are_the_foreign_number(digits: str) -> None:
+    """San Francisco and New York: they look like eleven digits of the mainland, and their "stop" counts."""
+    said = {
+        "aliyun": {"phone_number": digits, "content": "TD", "sequence_id": 7},
+        "http": {"list": [{"to": digits, "say": "TD"}]},
+        "tencent": {"mobile": digits, "text": "TD", "time": 1793318400},
+    }
+    for kind, body in said.items():
+        [reply] = silent(kind).callback(posted(body)).replies
+        assert (reply.phone, reply.also) == (Phone(f"+{digits}"), None)
+
+
 @pytest.mark.parametrize("kind", ["aliyun", "tencent", "http"])
 @pytest.mark.parametrize(
     "body", [b"", b"{", b"null", b'"x"', b"\xff\xfe", b"[" * 5000, b"7", b"{}" + b" " * MOST_BYTES]

@@ -38,6 +38,14 @@ def until_it_says(server: Server, reason: str) -> None:
         time.sleep(0.05)
 
 
+def until_it_is_not_ready(server: Server) -> None:
+    """Wait until the server says so: a worker looks a moment after somebody was refused."""
+    late = time.monotonic() + PATIENCE_S
+    while server.get("http", "/readyz")[0] != 503:
+        assert time.monotonic() < late
+        time.sleep(0.05)
+
+
 @contextmanager
 def pair() -> Iterator[tuple[Cluster, Cluster]]:
     """Yield a primary with a ledger in the database `gate`, and a standby of it."""
@@ -103,7 +111,7 @@ def test_a_server_whose_ledger_went_back_stays_closed_until_people_restart_it(
         primary.stop()
         standby.promote()
         until_it_says(server, "LEDGER_ROLLED_BACK")
-        assert server.get("http", "/readyz")[0] == 503
+        until_it_is_not_ready(server)
         assert not server.events("worker_lost")
         os.kill(server.worker(), signal.SIGKILL)  # none that takes its place believes what it finds
         refused = server.wait_for("cannot_start", count=2)
@@ -112,3 +120,31 @@ def test_a_server_whose_ledger_went_back_stays_closed_until_people_restart_it(
         server.stop()
     with site.running() as server:
         assert outcome(server) == ""
+
+
+def test_what_one_worker_saw_is_missed_by_those_who_had_not_looked_yet(
+    site: Site, clusters: tuple[Cluster, Cluster]
+) -> None:
+    """What a standby lacks is what was acknowledged last: by one worker, before the others looked."""
+    primary, _ = clusters
+    site.values["server"]["workers"] = 2
+    site.write()
+    with site.running() as server:
+        server.wait_for("worker_ready", count=2)
+        behind = server.worker(1)
+        os.kill(behind, signal.SIGSTOP)
+        try:
+            primary.execute("UPDATE change_counter SET value = value + 5", database="gate")
+            [[then]] = primary.execute("SELECT clock_timestamp()::text")
+            primary.until(
+                "EXISTS (SELECT FROM pg_stat_activity WHERE state = 'idle' AND query LIKE 'SELECT change_counter.value%'"
+                f" AND query_start > '{then}')"
+            )
+            primary.execute("UPDATE change_counter SET value = value - 5", database="gate")
+        finally:
+            os.kill(behind, signal.SIGCONT)
+        server.wait_for("not_serving", count=2)
+        assert {each["worker"] for each in server.events("not_serving")} == {"w0", "w1"}
+        until_it_is_not_ready(server)
+        assert outcome(server) == "LEDGER_ROLLED_BACK"
+        assert server.stop() == 0

@@ -1,12 +1,16 @@
 """Recipients that are decided together are each what they are alone: what one batch shares is no more than what is the same."""
 
 import random
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from fujie.app.demo.customers import create_store
 from fujie.decision.decide import decide
 from fujie.decision.facts import Raw, derive
 from fujie.decision.message import render
@@ -29,7 +33,7 @@ from fujie.model.phone import country_of, zones_of
 from fujie.model.request import Request, RequestContext
 from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import Action
-from support.house import House, caller
+from support.house import House, caller, opened_house
 from support.identities import IDENTIFIERS, because, opt_out
 from support.sending import (
     DRAFT,
@@ -185,6 +189,37 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
     kinds = {code for codes in told for code in codes} | {"ALLOW" for codes in told if not codes}
     assert {"ALLOW", "CONSENT_MISSING", "CONSENT_WITHDRAWN", "CUSTOMER_OPTED_OUT"} <= kinds
     assert {"FACT_MISSING", "FREQUENCY_EXCEEDED", "X_MINOR_MARKETING"} <= kinds
+
+
+ODD = """
+ALTER TABLE customer RENAME TO plain;
+CREATE VIEW customer AS SELECT id, full_name, id_number, card_number, email, address, birthday, plate, gender, department,
+    CASE id WHEN 'C00001' THEN '+80012345678' WHEN 'C00002' THEN NULL ELSE mobile END AS mobile,
+    CASE WHEN id IN ('C00003', 'C00005') THEN 0.0 WHEN id < 'C00009' THEN 0 ELSE minor END AS minor
+FROM plain;
+"""
+"""C00001 has a number of no country, C00002 none, and whether C00003 and C00005 are minors is written in another type."""
+
+
+async def test_what_python_takes_for_equal_is_told_apart_from_one_batch_to_the_next(tmp_path: Path) -> None:
+    """0 and 0.0 in the column of a store, all of one kind in a batch and all of the other in the next; no number, and one of
+    which nobody can tell where it is."""
+    create_store(tmp_path / "crm.db", 20)
+    with closing(sqlite3.connect(tmp_path / "crm.db")) as store:
+        store.executescript(ODD)
+    async with opened_house(tmp_path, tmp_path / "crm.db") as house:
+        at = sending(house, CountingProvider())
+        people = keys(6)
+        await agree(at, people)
+        for order in ([0, 1], [1, 0], [3, 2], [2, 3], [3, 2, 5, 4]):
+            met = Met({})
+            for refs in ([people[n]] for n in order):
+                screened = await screen_many(await opened(at), refs, met, 5.0)
+                _, judged = await together(at, refs)
+                assert screened == [(sid_of(each), each.told) for each in judged]
+            in_one = await screen_many(await opened(at), [people[n] for n in order], Met({}), 5.0)
+            _, judged = await together(at, [people[n] for n in order])
+            assert in_one == [(sid_of(each), each.told) for each in judged]
 
 
 HOURS = b"""

@@ -4,6 +4,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
@@ -13,6 +14,8 @@ from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.offboarding import reinstate_principal, suspend_principal
 from fujie.flows.reply import ApprovalReply, PrincipalReply
 from fujie.model.approval import MOST_COMMENT, PENDING_FOR, Approval, ApprovalState, Ballot, Requirement
+from fujie.model.errors import LedgerError
+from fujie.model.principal import Principal
 from fujie.model.vocabulary import State
 from fujie.transport.http.console import COOKIE, origin_of_url, visible
 from fujie.transport.http.console_words import console_words
@@ -316,6 +319,46 @@ async def test_a_suspension_ends_sessions_that_a_reinstatement_does_not_bring_ba
         assert (await thief.get("/console")).status_code == 303
         assert (await colleague.get("/console")).status_code == 200
         assert (await (await signed_in(desk)).get("/console")).status_code == 200
+
+
+@pytest.mark.parametrize("in_between", ["died", "signed-in"])
+async def test_no_session_from_before_a_reinstatement_comes_back_whatever_became_of_the_suspension(
+    office: House, desk: Desk, in_between: str
+) -> None:
+    """Who suspended died before he ended the sessions, or one began meanwhile, or on a host whose clock is ahead."""
+
+    class Dead:
+        async def end(self, *_: object) -> None:
+            raise LedgerError
+
+    for reinstate in (reinstated, written_as_active):
+        thief, colleague = await signed_in(desk), await signed_in(desk, "token-2")
+        dead = replace(office.gate, sessions=cast("Any", Dead())) if in_between == "died" else office.gate
+        await suspend_principal(dead, ADMIN, NOTHING, EYES[0].subject)
+        if in_between == "signed-in":
+            thief = await signed_in(desk)
+        assert (await principal_of(office, EYES[0].subject)).employment is State.SUSPENDED
+        await reinstate(office)
+        assert (await principal_of(office, EYES[0].subject)).employment is State.ACTIVE
+        assert (await thief.get("/console")).status_code == 303
+        assert (await colleague.get("/console")).status_code == 200
+        assert (await (await signed_in(desk)).get("/console")).status_code == 200
+
+
+async def principal_of(office: House, principal_id: str) -> Principal:
+    known = await office.gate.directory.get(principal_id)
+    assert known is not None
+    return known
+
+
+async def reinstated(office: House) -> None:
+    reply = await reinstate_principal(office.gate, ADMIN, NOTHING, EYES[0].subject)
+    assert isinstance(reply, PrincipalReply)
+
+
+async def written_as_active(office: House) -> None:
+    record = replace(await principal_of(office, EYES[0].subject), employment=State.ACTIVE)
+    assert isinstance(await upsert_principal(office.gate, ADMIN, NOTHING, record), PrincipalReply)
 
 
 async def suspended(office: House) -> None:

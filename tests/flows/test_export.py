@@ -75,6 +75,32 @@ def ten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flow, "CHUNK", 10)
 
 
+async def test_a_chunk_whose_entry_would_be_too_large_leaves_under_several(house: House) -> None:
+    """The sids of a thousand customers leave little room for what a rule read, such as who has hundreds of roles."""
+    rule = b"""
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: no-interns}
+spec:
+  match: {actions: [export]}
+  validations:
+    - {name: no-intern, expression: "!('intern' in principal.roles)", reason: X_LISTED_MINOR}
+"""
+    at = lists(house, EVERYBODY, LARGE, rule)
+    me = await at.ledger.directory.get("marketer")
+    assert me is not None
+    many = frozenset(f"{n:06d}" for n in range(6_600))
+    await at.ledger.directory.upsert(replace(me, roles=me.roles | many), at.hands.now())
+    before = len(at.entries)
+    came = await exported(at.gate, wanting())
+    assert came.tail is not None
+    assert len(came.rows) == came.tail.rows > 150
+    assert len(released(at, before)) == len(set(released(at, before))) == came.tail.rows
+    entries = [entry for entry in at.entries[before:] if entry.kind == "release"]
+    assert len(entries) > len(came.parts)
+    assert sum(int(str(entry.facts["decision.people"])) for entry in entries) == came.tail.rows
+
+
 def rows_of(crm: Path, where: str = "1") -> list[sqlite3.Row]:
     store = sqlite3.connect(crm)
     store.row_factory = sqlite3.Row

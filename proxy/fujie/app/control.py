@@ -7,12 +7,15 @@ one way, states and metrics the other.
 
 import asyncio
 import socket
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
 LONGEST = 16 * 1024 * 1024
 """Bytes of one message. Metrics are the longest: 3,000 series of about 150 bytes."""
+
+NEVER: Final = 2**63 - 1
+"""The `change` of a worker that found its ledger gone back: no ledger comes to it."""
 
 Message = dict[str, Any]
 """`kind` says what it is; the rest is its content."""

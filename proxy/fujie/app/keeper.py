@@ -56,13 +56,10 @@ class CheckpointKeeper:
                 await self._checkpoints.keep(newest)
             except LedgerError as error:
                 if error.code == "LEDGER_ROLLED_BACK":
-                    # The worker answers nothing more; another in its place would not know, and go on.
-                    late = self._clock.monotonic() + KEEP_SECONDS
+                    # This process keeps and answers nothing more. Its log goes on: another in its place would not know.
+                    return
                 # Another code: it contradicts what was kept, and time mends nothing.
-                self._has_failed = (
-                    error.code not in (LedgerError.code, "LEDGER_ROLLED_BACK")
-                    or self._clock.monotonic() >= late
-                )
+                self._has_failed = error.code != LedgerError.code or self._clock.monotonic() >= late
                 await asyncio.sleep(PAUSE_S)
             else:
                 self._kept = newest

@@ -77,7 +77,7 @@ class WorkerProcess:
         return worker
 
     def tell(self, order: str) -> None:
-        """Say `reload`, `leave` or `drain`; see `app/worker.py`."""
+        """Say `reload`, `leave`, `drain` or `disbelieve`; see `app/worker.py`."""
         self._line.send(order)
 
     async def report(self, seconds: float) -> bool:

@@ -3,15 +3,12 @@
 from typing import Final
 
 from fujie.adapters.clock import SystemClock
+from fujie.app.control import NEVER
 from fujie.app.wire import OpenGate
 from fujie.model.errors import LedgerError
 
 HANGS_S: Final = 5.0
 """For how long an entry may wait for disk and signature, which take a second at most. No call waits longer."""
-
-
-NEVER: Final = 2**63 - 1
-"""A change that no ledger comes to."""
 
 
 class Readiness:
@@ -57,15 +54,15 @@ class Readiness:
         is_stuck = log.backlog > 0 and log.size == self._size
         return self._clock.monotonic() - self._took_at if is_stuck else 0.0
 
-    async def look(self) -> None:
-        """Take notice of log and ledger."""
+    async def look(self, *, believes: bool = True) -> None:
+        """Take notice of log and ledger; `believes` is false once another worker found that a shared ledger went back."""
         log = self._gate.log
         if log.signed.size >= log.size:
             self._signed_at = self._clock.monotonic()
         if log.backlog == 0 or log.size != self._size:
             self._size, self._took_at = log.size, self._clock.monotonic()
         try:
-            self.change = await self._gate.ledger.follow()
+            self.change = await self._gate.ledger.follow(0 if believes else NEVER)
         except LedgerError as error:
             self._is_ledger_readable = False
             if error.code == "LEDGER_ROLLED_BACK":

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fujie.adapters.merged import Merged, Series
+from fujie.app.control import NEVER
 from fujie.app.logs import log_event
 from fujie.app.problems import CannotStart, Problem
 from fujie.app.process import WorkerProcess
@@ -213,6 +214,8 @@ class Supervisor:
         while True:
             await asyncio.sleep(PULSE_S)
             worker = slot.worker
+            if worker is not None and any(each.change == NEVER for each in self._workers()):
+                worker.tell("disbelieve")  # one of them saw more of the ledger than there is now
             # Counted, not timed: this process may have been stopped itself.
             missed = 0 if await self._report(slot) else missed + 1
             if worker is None or worker is not slot.worker or worker.ended.done():

@@ -116,6 +116,7 @@ class Worker:
         self._clock = SystemClock()
         self._metrics = PrometheusMetrics(version("fujie"), ENGINE)
         self._leave, self._drain, self._reload = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._disbelieve = asyncio.Event()
 
     async def serve(self, change: int) -> int:
         """Serve until the server says to end; return the exit code. Raises CannotStart, also for a ledger that lacks
@@ -210,7 +211,8 @@ class Worker:
                 samples = await asyncio.to_thread(samples_of, self._metrics.registry)
                 self._line.send("report", samples=samples)
             else:
-                {"reload": self._reload, "leave": self._leave, "drain": self._drain}[order["kind"]].set()
+                events = {"reload": self._reload, "leave": self._leave, "drain": self._drain}
+                (events | {"disbelieve": self._disbelieve})[order["kind"]].set()
 
     async def _until_ended(
         self, tasks: set[asyncio.Task[None]], readiness: Readiness, grpc: GrpcServer
@@ -233,7 +235,7 @@ class Worker:
         """Let health follow the log and the ledger, for ever."""
         told, was_refused, is_failure_counted, change = "", False, False, 0
         while True:
-            await readiness.look()
+            await readiness.look(believes=not self._disbelieve.is_set())
             why_not = readiness.why_not()
             if why_not == "log" and not is_failure_counted:
                 is_failure_counted = True

@@ -64,6 +64,9 @@ async def upsert_principal(
         }
         summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
         owned = replace(principal, suspended_by=_suspended_by(principal, expected, case.asker))
+        before = await gate.directory.get(principal.id)
+        if before is not None and before.employment is State.SUSPENDED:  # no session outlives that
+            await gate.sessions.end(principal.id, gate.clock.now())
         written = await gate.directory.upsert(owned, case.now, expected)
         if written.employment is State.OFFBOARDED:
             written = await gate.directory.offboard(principal.id, case.now) or written

@@ -89,6 +89,21 @@ async def record_many(case: Case, kind: EntryKind, people: Sequence[Decided]) ->
     return summary
 
 
+async def record_sids(
+    case: Case, kind: EntryKind, decision: Decision, facts: Mapping[str, Known], sids: Sequence[str]
+) -> None:
+    """Do what `record` does for people on whom the same was decided, by their sids alone, with the same facts of the act:
+    one entry, or as many as it takes. Raises like `placed`."""
+    try:
+        await record(case, kind, decision, Subject(tuple(sids), None, {**facts, PEOPLE: len(sids)}))
+    except EntryTooLarge:  # before anything was written
+        if len(sids) == 1:
+            raise
+        half = len(sids) // 2
+        await record_sids(case, kind, decision, facts, sids[:half])
+        await record_sids(case, kind, decision, facts, sids[half:])
+
+
 def alike(case: Case, decision: Decision) -> tuple[object, ...]:
     """Return what two decisions must share to be told in one entry."""
     told = _TOLD.of(decision, case.decider.bundle)

@@ -24,9 +24,8 @@ from fujie.decision.anew import steps
 from fujie.decision.decide import refuse
 from fujie.decision.entitlement import entitlement
 from fujie.decision.filtering import fields_of, sieve_of
-from fujie.decision.replay import PEOPLE
 from fujie.decision.rowfilter import row_filter
-from fujie.flows.evidence import APPROVAL_ID, Subject, record
+from fujie.flows.evidence import APPROVAL_ID, Subject, record, record_sids
 from fujie.flows.export_file import closing, lines, opening
 from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
 from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail, pieces
@@ -296,8 +295,8 @@ class _Run:
         return b"".join(written)
 
     async def _recorded(self, leaving: Sequence[Row]) -> None:
-        """Write the release entry: one for all rows whose decisions rest on the same open facts. Personal facts are left
-        out, as 500 sealed ones are more than an entry holds."""
+        """Write the release entry: one for all rows whose decisions rest on the same open facts, if it holds them. Personal
+        facts are left out, as 500 sealed ones are more than an entry holds."""
         of_each: dict[int, tuple[Decision, list[str]]] = {}
         for judged, _, _ in leaving:
             of_each.setdefault(id(judged.decision), (judged.decision, []))[1].append(judged.sid)
@@ -305,12 +304,10 @@ class _Run:
         for decision, sids in of_each.values():
             group = look_of(self._matter, decision, self._reads).group
             groups.setdefault(group, (decision, []))[1].extend(sids)
-        facts: dict[str, Known] = {"export.chunk": self._chunks, "export.rows": len(leaving)}
+        facts = self._about({"export.chunk": self._chunks, "export.rows": len(leaving)}).facts
         await asyncio.gather(
             *(
-                record(
-                    self._case, EntryKind.RELEASE, decision, self._about({**facts, PEOPLE: len(sids)}, sids)
-                )
+                record_sids(self._case, EntryKind.RELEASE, decision, facts, sids)
                 for decision, sids in groups.values()
             )
         )
@@ -371,8 +368,8 @@ class _Run:
     def _heading(self) -> bytes:
         return opening(self._start.asked.format, self._start.asked.fields)
 
-    def _about(self, facts: Mapping[str, Known], sids: Sequence[str] = ()) -> Subject:
-        return Subject(tuple(sids), None, {"export.id": self._export.id, **facts})
+    def _about(self, facts: Mapping[str, Known]) -> Subject:
+        return Subject((), None, {"export.id": self._export.id, **facts})
 
 
 def _export_of(start: Start) -> Export:

@@ -67,6 +67,8 @@ async def _employed(
         await known_principal(gate, principal_id, "id")
         facts: dict[str, Known] = {"target.principal": principal_id, "target.employment": employment.value}
         summary = await record(case, EntryKind.ADMISSION, decision, Subject(facts=facts))
+        if opens:  # who suspended may have died before he did, or a session have begun meanwhile
+            await gate.sessions.end(principal_id, gate.clock.now())
         principal = await gate.directory.employ(principal_id, employment, case.now, case.asker)
         if principal is None:
             raise RequestError(code="PRINCIPAL_NOT_FOUND", field="id")

@@ -100,7 +100,7 @@ class _Kinds:
         It reads country and zones of the number, the attributes, what bears on the state of consent, the opt-outs, and how
         messages count: who is alike in these is not judged again.
         """
-        is_mixed = _is_mixed(list(rows.values()))
+        of_all = _types(list(rows.values()))
         bears, scopes = bearing(self._now, self._ttl), told.scopes.get
         counts = counting(self._now)
         sent = {place: counts(each) for place, each in told.sent.items()}.get
@@ -112,7 +112,7 @@ class _Kinds:
             if events is None:
                 screened[customer_id] = self._alone(customer_id, row, told.recalled(place))
                 continue
-            types = is_mixed and tuple(map(type, values))
+            types = tuple(map(type, values)) if of_all is None else of_all
             alike = (whereabouts(phone), values, types, bears(events), scopes(place), sent(place))
             try:
                 decision = decided.get(alike)
@@ -135,7 +135,9 @@ class _Kinds:
         return sid_of(judged), judged.told
 
 
-def _is_mixed(rows: Sequence[Values]) -> bool:
-    """Tell whether a column has values of several types, of which Python takes some for equal (1, 1.0, True)."""
+def _types(rows: Sequence[Values]) -> tuple[frozenset[type], ...] | None:
+    """Return the type of each column, beside NULL; None where one has several. Python takes values of some for equal (1, 1.0,
+    True), also of this batch and the next."""
     columns = zip(*[values for _, _, values in rows], strict=True)
-    return any(len(set(map(type, column)) - {type(None)}) > 1 for column in columns)
+    types = tuple([frozenset(map(type, column)) - {type(None)} for column in columns])
+    return None if any(len(each) > 1 for each in types) else types

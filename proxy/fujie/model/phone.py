@@ -20,7 +20,7 @@ _CHINA = "+86"
 _CHINA_ZONES = tuple(
     sorted({name for prefix, names in TIMEZONE_DATA.items() if prefix.startswith("86") for name in names})
 )
-_IN_CHINA, _UNKNOWN = ("CN", _CHINA_ZONES), ("", ())
+_IN_CHINA = ("CN", _CHINA_ZONES)
 _PLAN = phonenumbers.PhoneMetadata.metadata_for_region("CN")
 assert _PLAN is not None
 assert _PLAN.mobile is not None
@@ -90,11 +90,11 @@ def zones_of(e164: str) -> tuple[str, ...]:
     return _CHINA_ZONES if e164.startswith(_CHINA) else _zones_of(e164)
 
 
-def whereabouts(e164: str) -> tuple[str, tuple[str, ...]]:
-    """Return country and zones of a number; empty for none."""
+def whereabouts(e164: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return country and zones of a number; None for an empty one: who has none is not like who has one of no country."""
     if e164.startswith(_CHINA):
         return _IN_CHINA
-    return (_country_of(e164), _zones_of(e164)) if e164 else _UNKNOWN
+    return (_country_of(e164), _zones_of(e164)) if e164 else None
 
 
 @lru_cache(maxsize=65_536)

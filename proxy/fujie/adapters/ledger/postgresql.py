@@ -22,6 +22,7 @@ from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from fujie.adapters.compiled import CompiledSelect
+from fujie.adapters.ledger.committing import commit_or_leave
 from fujie.adapters.ledger.database import DRAWN, LAST_CHANGE, Query
 from fujie.adapters.ledger.highwater import HighWater
 from fujie.adapters.ledger.home import CONNECT_LIMIT_S, SESSION, home_of
@@ -265,6 +266,7 @@ class PostgreSQLDatabase:
 
     async def _bounded(self, run: Callable[[], Awaitable[T]]) -> T:
         """Run a transaction to its end, within WRITE_LIMIT_S, even if its caller goes away."""
+        self._marks.check()
 
         async def bounded() -> T:
             async with asyncio.timeout(WRITE_LIMIT_S):
@@ -301,7 +303,7 @@ class PostgreSQLDatabase:
                     raise _Undone from None
                 raise
             try:
-                await connection.commit()
+                await (commit_or_leave(connection) if change else connection.commit())
             except FAILURES as error:
                 if _state(error) in _UNDONE_STATES:
                     raise _Undone from None

@@ -39,6 +39,11 @@ READ_CACHE_KIB = 32_768
 reads by digests, which lie anywhere."""
 READ_BUSY_S = 0.05
 """How long a read may hold the event loop; in WAL mode it waits only while the file is recovered or closed."""
+LONG_LOG = 16 << 20
+"""Bytes of the write-ahead log beyond which it is emptied: SQLite begins it anew only when nobody reads, and with two
+busy processes somebody always does (56 MB in 6 s of writing)."""
+EMPTY_BUSY_S = 0.2
+"""How long emptying waits for those who read, and whoever writes for it; a turn of an event loop takes milliseconds."""
 WRITE_LIMIT_S = 5.0
 """How long a write may take with its wait for the writer thread, so that a locked ledger builds no queue."""
 
@@ -167,6 +172,8 @@ class SQLiteDatabase:
         self._reader.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
         self._file = SameFile(path)
         self._engine = writing_engine(path)
+        self._log = f"{path}-wal"
+        self._long = LONG_LOG
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fujie-ledger")
         self._waiting: list[_Write] = []
         self._writing: asyncio.Task[None] | None = None
@@ -235,15 +242,33 @@ class SQLiteDatabase:
         return await asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log)
 
     def _empty_log(self) -> bool:
-        """Return false when another process reads or writes right now; what it left is left for the next time."""
+        """Return false when another process reads or writes all the time; what it left is left for the next time."""
         raw = self._engine.raw_connection()
+        cursor = raw.cursor()
         try:
-            is_busy, _, _ = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout = {round(EMPTY_BUSY_S * 1000)}")
+            is_busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         except _FAILURES as error:
             raise _unwritten(error) from None
         finally:
+            cursor.execute("PRAGMA busy_timeout = 0")
             raw.close()
         return not is_busy
+
+    async def _shorten_log(self) -> None:
+        """Empty the log when it is long; where somebody reads for long, as a backup does, not again before it has grown by as
+        much."""
+        try:
+            size = os.stat(self._log).st_size
+        except OSError:  # it went with its file, which `SameFile` sees
+            return
+        if size <= LONG_LOG:
+            self._long = LONG_LOG
+        elif size > self._long:
+            self._long = size + LONG_LOG
+            # A full disk, say; and the executor refuses once it is closed.
+            with suppress(LedgerError, RuntimeError, *_FAILURES):
+                await asyncio.get_running_loop().run_in_executor(self._writer, self._empty_log)
 
     async def _write_all(self) -> None:
         """Run what waits, as one transaction after the other, until nothing does."""
@@ -266,6 +291,7 @@ class SQLiteDatabase:
                     future.set_exception(outcome)
                 else:
                     future.set_result(outcome)
+            await self._shorten_log()
 
     def _in_thread(self, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
         """Run them in one transaction; what fails is undone alone, and its error stands in place of its result."""

@@ -8,6 +8,7 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
@@ -52,21 +53,23 @@ def text_of(value: object) -> str | None:
 
 def phone_of(value: object) -> Phone | None:
     """Return a number as providers write it: E.164 with or without its plus, or a mainland number alone. Eleven digits
-    that a Chinese mobile has are one, though they may be a foreign number without its plus: see `other_reading`."""
+    that a Chinese mobile has are one, though they may be a foreign number without its plus: see `other_reading`. Those that no
+    Chinese mobile has (`14155552671`) are the foreign number."""
     text = str(value) if isinstance(value, str | int) else ""
     if text[:1].isdigit() and not text.startswith("00") and not _MAINLAND.fullmatch(text):
         text = f"+{text}"
-    try:
-        return Phone(normalise(text[:32]))
-    except NotAPhoneNumber:
-        return None
+    for form in (text, f"+{text}") if _MAINLAND.fullmatch(text) else (text,):
+        with suppress(NotAPhoneNumber):
+            return Phone(normalise(form[:32]))
+    return None
 
 
 def other_reading(value: object) -> Phone | None:
     """Return the foreign number that the digits of a mainland one are too where their plus was left out (`13235551234` may be of
     Los Angeles); None where no plan of numbers has it."""
     text = str(value) if isinstance(value, str | int) else ""
-    return phone_of(f"+{text}") if _MAINLAND.fullmatch(text) else None
+    other = phone_of(f"+{text}") if _MAINLAND.fullmatch(text) else None
+    return None if other == phone_of(value) else other
 
 
 def national(phone: Phone) -> str:

@@ -258,7 +258,8 @@ class SMPP:
 def _phone(source: Address) -> Phone | None:
     digits = source.number.removeprefix("+")
     is_international = source.ton == _INTERNATIONAL or source.number.startswith("+")
-    for form in (f"+{digits}",) if is_international else (digits, f"+{digits}"):
+    # Carriers call national numbers international too, and then no plan of numbers has them.
+    for form in (f"+{digits}", digits) if is_international else (digits, f"+{digits}"):
         with suppress(phones.NotAPhoneNumber):
             return Phone(phones.normalise(form))
     return None

@@ -14,6 +14,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.schema import CreateTable
 
 from fujie.adapters.compiled import CompiledSelect
+from fujie.adapters.ledger import sqlite as sqlite_module
 from fujie.adapters.ledger.database import Query
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, connect
 from fujie.adapters.ledger.tables import usage_customer
@@ -27,7 +28,7 @@ def _n(row: Sequence[Any]) -> int:
     return int(row[0])
 
 
-def _run(statement: sa.Update, connection: sa.Connection) -> None:
+def _run(statement: sa.Executable, connection: sa.Connection) -> None:
     connection.execute(statement)
 
 
@@ -108,6 +109,63 @@ async def test_a_read_that_fails_closes_nothing_to_the_next(database: SQLiteData
 async def test_what_was_read_in_this_turn_does_not_keep_deleted_bytes(database: SQLiteDatabase) -> None:
     await database.rows(READ, {})
     assert await database.overwrite_deleted()
+
+
+async def test_the_log_stays_short_though_somebody_reads_at_every_moment(
+    tmp_path: Path, database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As two processes do under load, whose turns follow each other without a gap."""
+    monkeypatch.setattr(sqlite_module, "LONG_LOG", 2 << 20)
+    log, over = tmp_path / "ledger.db-wal", False
+
+    async def reads() -> None:
+        with (
+            closing(connect(tmp_path / "ledger.db", 1.0)) as one,
+            closing(connect(tmp_path / "ledger.db", 1.0)) as two,
+        ):
+            begun, next_one = two, one
+            begun.execute("BEGIN")
+            while not over:
+                next_one.execute("BEGIN")
+                next_one.execute("SELECT n FROM number").fetchall()
+                begun.execute("COMMIT")
+                begun, next_one = next_one, begun
+                await asyncio.sleep(0)
+
+    await database.write(partial(_run, sa.text("CREATE TABLE long (b BLOB)")))
+    reading = asyncio.create_task(reads())
+    for _ in range(32):
+        await database.write(partial(_run, sa.text("INSERT INTO long VALUES (zeroblob(500000))")))
+        assert log.stat().st_size < 8 << 20
+    over = True
+    await reading
+
+
+async def test_who_reads_for_long_delays_no_write_but_one_now_and_then(
+    tmp_path: Path, database: SQLiteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A backup: the log is not emptied in vain at every write, and is as soon as it is over."""
+    monkeypatch.setattr(sqlite_module, "LONG_LOG", 1 << 20)
+    tried = 0
+    empty = database._empty_log
+
+    def counted() -> bool:
+        nonlocal tried
+        tried += 1
+        return empty()
+
+    monkeypatch.setattr(database, "_empty_log", counted)
+    await database.write(partial(_run, sa.text("CREATE TABLE long (b BLOB)")))
+    add = sa.text("INSERT INTO long VALUES (zeroblob(100000))")
+    with closing(connect(tmp_path / "ledger.db", 1.0)) as backup:
+        backup.execute("BEGIN")
+        backup.execute("SELECT n FROM number").fetchall()
+        for _ in range(24):
+            await database.write(partial(_run, add))
+        assert 1 <= tried <= 3
+    for _ in range(24):
+        await database.write(partial(_run, add))
+    assert (tmp_path / "ledger.db-wal").stat().st_size < 3 << 20
 
 
 async def test_nothing_is_read_of_a_closed_ledger(database: SQLiteDatabase) -> None:

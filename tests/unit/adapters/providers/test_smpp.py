@@ -311,15 +311,22 @@ async def test_a_reply_is_acknowledged_only_when_it_is_asked_again(server: SMSC)
 
 
 @pytest.mark.parametrize(
-    ("source", "text", "coding"),
-    [("13800138000", "退订", 8), ("+8613800138000", "不要再发😀", 8), ("8613800138000", "ARRÊT", 3)],
+    ("source", "ton", "text", "coding"),
+    [
+        ("13800138000", 0, "退订", 8),
+        ("+8613800138000", 0, "不要再发😀", 8),
+        ("8613800138000", 0, "ARRÊT", 3),
+        ("13800138000", 1, "退订", 8),  # no number of any other country, whatever the carrier calls it
+    ],
 )
 async def test_a_reply_is_read_in_any_form_of_number_and_alphabet(
-    server: SMSC, source: str, text: str, coding: int
+    server: SMSC, source: str, ton: int, text: str, coding: int
 ) -> None:
     octets = text.encode("utf-16-be" if coding == 8 else "latin-1").hex()
     async with _bound(server) as provider:
-        await server.tell(deliver={"source_addr": source, "data_coding": coding, "hex": octets})
+        await server.tell(
+            deliver={"source_addr": source, "source_addr_ton": ton, "data_coding": coding, "hex": octets}
+        )
         called = await _polled(provider, replies=1)
     assert [(reply.phone, reply.text) for reply in called.replies] == [(PHONE, text)]
 
