@@ -78,7 +78,8 @@ async def hear(gate: Gate, reply: Reply) -> str:
         if meaning is Meaning.STOP and is_new and is_certain and gate.sending.confirmation is not None:
             closed = tuple(scope.purpose for scope in _scopes(gate, reply.signature))
             _soon(gate.sending, confirm_stop(gate, Stopped(whose, closed, f"replies/{reply_id}")))
-    if meaning in _REVIEWED:
+    # A start that two people may have said is nobody's: by it a person would lift one's opt-out for the other's word.
+    if meaning in _REVIEWED and (is_certain or meaning in _CLOSING):
         identity = await identify(gate, whose.phone, gate.clock.now(), closes=True)
         is_new |= await gate.sending.outbox.keep_reply(_kept(gate, whose, reply_id, identity))
     return meaning.value if is_new else AGAIN
