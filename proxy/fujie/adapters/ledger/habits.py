@@ -109,7 +109,8 @@ class Observer:
 
     def _write(self, looks: Sequence[Look], connection: Connection) -> None:
         keys = {key for look in looks for key in _keys(look).values()}
-        tally = tally_of(connection, keys, {seen for look in looks for seen in (look.sid, look.principal)})
+        seen = {seen for look in looks for seen in (look.sid, look.principal)}
+        tally = tally_of(connection, keys, seen, {look.day.toordinal() for look in looks})
         latest = max(look.now for look in looks)
         connection.execute(_OVER, {"before": to_micros(latest - _KEPT)})
         digests = [self._digests(look.ref) for look in looks]

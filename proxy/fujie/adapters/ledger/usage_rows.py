@@ -28,7 +28,7 @@ def take_rows(rows: Rows, connection: Connection) -> int:
     # Rows share few kinds of charges; to hash one for each row would cost more than all else here.
     every = {charge for charges in _kinds(rows.charged).values() for charge in charges}
     keys = {charge: of_charge(charge, rows.principal) for charge in every}
-    tally = tally_of(connection, keys.values(), ())
+    tally = tally_of(connection, keys.values())
     left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
     days = {charge: counted_on(charge.limit, rows.day) for charge in every if charge.limit in PER_CUSTOMER}
     adding = partial(_added, connection, keys, days)

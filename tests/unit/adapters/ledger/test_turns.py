@@ -18,7 +18,7 @@ from fujie.adapters.ledger import sqlite as sqlite_module
 from fujie.adapters.ledger.database import Query
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, connect
 from fujie.adapters.ledger.tables import usage_customer
-from fujie.adapters.ledger.usage import _customers
+from fujie.adapters.ledger.usage import _KNOWN, _customers
 from fujie.model.errors import LedgerError
 
 NUMBER = sa.table("number", sa.column("n", sa.Integer))
@@ -186,4 +186,15 @@ def test_who_was_counted_is_looked_up_by_the_whole_key(count: int) -> None:
         plan = connection.execute(
             f"EXPLAIN QUERY PLAN {compiled.text}", compiled.arguments(given)
         ).fetchall()
+    assert any("key=? AND day=? AND sid=?" in row[3] for row in plan)
+
+
+def test_who_was_counted_before_is_told_for_a_reservation_by_the_whole_key() -> None:
+    """By less of it, each reservation reads all customers that its counter holds."""
+    dialect = SQLiteDialect_pysqlite()
+    asked = _KNOWN.params(keys=["k", "l"], days=[1, 2], sids=["s", "t"])
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(str(CreateTable(usage_customer).compile(dialect=dialect)))
+        text = asked.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {text}").fetchall()
     assert any("key=? AND day=? AND sid=?" in row[3] for row in plan)
