@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +52,6 @@ _KINDS = (
 _EVENTS = {"none": (), "refused": ("given", "refused"), "withdrawn": ("given", "withdrawn")}
 _LIMITS = re.compile(r"((?:rows_per_request|distinct_customers_per_day): )\d+")
 _GROUP = 1_000
-_AT_ONCE = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,33 +108,30 @@ async def _fill(site: Site, customers: int) -> None:
     await upsert_principal(gate, Credential(BOOTSTRAP, "bench"), RequestContext(), admin)
     marketer = Principal(MARKETER, roles=frozenset({"marketer"}), department="east", training=State.VALID)
     await upsert_principal(gate, Credential("administrator", "bench"), RequestContext(), marketer)
-    sids: list[str] = []
     store = gate.stores[STORE]
     for start in range(1, customers + 1, _GROUP):
         keys = [StoreKey(STORE, f"C{n:05}") for n in range(start, min(start + _GROUP, customers + 1))]
         rows = {row.key: row for row in await store.fetch_many(keys, frozenset(), 30.0)}
         people = [(key, Phone(rows[key].phone)) for key in keys]
         recalled = await gate.sending.outbox.recall_many(people, "marketing", gate.clock.now())
-        sids += [each.identity.sid for each in recalled.customers]
-    await _say(opened.ledger, sids)
+        await _say(opened.ledger, start, [each.identity.sid for each in recalled.customers])
     await opened.close()
 
 
-async def _say(ledger: SQLLedger, sids: Sequence[str]) -> None:
-    """Write what they said and got, as few transactions as a ledger takes."""
-    now, database = datetime.now(UTC), ledger.database
-    rows = [row for number, sid in enumerate(sids, 1) for row in _rows(number, sid, now)]
+async def _say(ledger: SQLLedger, start: int, sids: Sequence[str]) -> None:
+    """Write what customers, the first of whom has the number `start`, said and got."""
+    now = datetime.now(UTC)
+    rows = [row for number, sid in enumerate(sids, start) for row in _rows(number, sid, now)]
 
-    def work(connection: sa.Connection, part: Sequence[tuple[sa.Table, dict[str, Any]]]) -> None:
-        change = next_change(connection, len(part)) - len(part)
+    def work(connection: sa.Connection) -> None:
+        change = next_change(connection, len(rows)) - len(rows)
         for table in (consent_event, suppression, message):
-            found = [(change + n, row) for n, (of, row) in enumerate(part, 1) if of is table]
+            found = [(change + n, row) for n, (of, row) in enumerate(rows, 1) if of is table]
             if found:
                 numbered = [row if table is message else {**row, "change_seq": n} for n, row in found]
                 connection.execute(sa.insert(table), numbered)
 
-    for start in range(0, len(rows), _AT_ONCE):
-        await database.write(partial(work, part=rows[start : start + _AT_ONCE]))
+    await ledger.database.write(work)
 
 
 def _rows(number: int, sid: str, now: datetime) -> Iterator[tuple[sa.Table, dict[str, Any]]]:

@@ -19,6 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.adapters.ledger.sqlite import SQLiteDatabase
 from fujie.decision.consent import consent_of
 from fujie.model.consent import ConsentEvent, ConsentEventType, EntryRef, Notice
 from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
@@ -484,8 +485,12 @@ def neighbours(n: int, store: str) -> tuple[StoreKey, StoreKey, Phone]:
 async def test_a_withdrawal_closes_for_both_who_share_a_number(
     ledger: SQLLedger, by: str, store: str
 ) -> None:
-    """Whatever came first: meeting the one, meeting the other, their consents, the withdrawal."""
-    for n, order in enumerate(permutations(range(5))):
+    """Whatever came first: meeting the one, meeting the other, their consents, the withdrawal. A third of the orders for each
+    of the three in PostgreSQL, where an act takes five times as long."""
+    orders = list(permutations(range(5)))
+    if not isinstance(ledger.database, SQLiteDatabase):
+        orders = orders[("one", "two", "phone").index(by) :: 3]
+    for n, order in enumerate(orders):
         one, two, phone = neighbours(n, store)
         parties: dict[str, CustomerRef] = {"one": one, "two": two, "phone": phone}
         acts: list[_Act] = [

@@ -70,6 +70,7 @@ class Observer:
         self._index = index
         self._waiting: list[Look] = []
         self._writing: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
 
     async def habits(self, look: Look) -> Habits:
         """See `ports.Ledger.habits`."""
@@ -87,13 +88,14 @@ class Observer:
             self._writing = asyncio.ensure_future(self._write_behind())
 
     async def catch_up(self) -> None:
-        """Write what waits."""
-        while self._waiting:
-            group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
-            try:
-                await self._database.transact(partial(self._write, group))
-            except LedgerError:
-                return  # lost: nobody waits for it, and nothing was promised
+        """Write what waits; when it returns, what was on its way is written too."""
+        async with self._turn:
+            while self._waiting:
+                group, self._waiting = self._waiting[:_TOGETHER], self._waiting[_TOGETHER:]
+                try:
+                    await self._database.transact(partial(self._write, group))
+                except LedgerError:
+                    return  # lost: nobody waits for it, and nothing was promised
 
     async def close(self) -> None:
         """Write what waits, and stop."""
