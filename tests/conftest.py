@@ -11,7 +11,7 @@ from hypothesis import settings
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# 20 of each by default: the suite takes 15 minutes on two cores; FUJIE_EXAMPLES=1000 make test looks harder.
+# 20 of each by default: the suite takes 13 minutes on two cores, and may take 15; FUJIE_EXAMPLES=1000 make test looks harder.
 # A deadline is a timed assertion: on a busy machine it fails a test that found nothing.
 settings.register_profile("fujie", deadline=None, max_examples=int(os.environ.get("FUJIE_EXAMPLES", "20")))
 settings.load_profile("fujie")
