@@ -93,7 +93,7 @@ async def _run(audience: Audience) -> None:
         await dispatch(gate, lease)
         if done >= mark:
             print(f"- most memory after {done:,}: {_peak_mb():,.0f} MB")
-            mark = next(quarters) or audience.customers + 1
+            mark = next(quarters, 0) or 2 * audience.customers + mark
     _told("decided and dispatched", audience.customers, started)
     known = await outbox.campaign(made.id)
     await opened.close()
