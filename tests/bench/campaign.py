@@ -86,20 +86,21 @@ async def _run(audience: Audience) -> None:
     _told("planned", audience.customers, started)
     logged, started = _bytes(audience.site.log), perf_counter()
     await outbox.move_campaign(made.id, CampaignState.RUNNING, gate.clock.now())
-    quarters = iter((audience.customers // 4, audience.customers // 2, audience.customers, 0))
-    mark, done = next(quarters), 0
+    marks = [audience.customers // 4, audience.customers // 2, audience.customers]
+    done = put_back = 0
     while (lease := await outbox.lease("bench", gate.clock.now(), _LEASE_S, _CHUNK)) is not None:
-        done += len(lease.intents)
-        await dispatch(gate, lease)
-        if done >= mark:
+        dispatched = await dispatch(gate, lease)
+        done, put_back = done + dispatched.done, put_back + dispatched.put_back
+        if marks and done >= marks[0]:
+            marks.pop(0)
             print(f"- most memory after {done:,}: {_peak_mb():,.0f} MB")
-            mark = next(quarters, 0) or 2 * audience.customers + mark
     _told("decided and dispatched", audience.customers, started)
     known = await outbox.campaign(made.id)
     await opened.close()
     grown = _bytes(audience.site.log) - logged
     assert known is not None
     assert sum(known.tally.states.values()) == audience.customers, "allowed and refused are the input"
+    print(f"- {put_back:,} given back, since what was known of them was too old to send by")
     print(f"- {provider.taken:,} taken; {dict(known.tally.states)}, {dict(known.tally.reasons)}")
     print(f"- entries: {grown / audience.customers:,.0f} bytes a recipient, {grown / 1e6:,.1f} MB")
     print(f"- most memory: {_peak_mb():,.0f} MB, {before:,.0f} MB before it was planned")
