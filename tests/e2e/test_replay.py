@@ -1,6 +1,8 @@
 """Shadow and replay on a real server: what the shadow counted live, the replay of its log says again."""
 
+import gzip
 import json
+import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -157,9 +159,32 @@ def test_an_altered_log_is_not_replayed(ended: Ended, tmp_path: Path) -> None:
     assert any("changed" in finding or "altered" in finding for finding in said["details"]["findings"])
 
 
-def test_a_log_of_another_bundle_is_counted_not_guessed(ended: Ended) -> None:
+def test_the_bundles_that_were_in_force_are_found_beside_the_log(ended: Ended, tmp_path: Path) -> None:
+    """From one log of a copy, whatever the policies have become since."""
+    given = (*ended.opened, *ended.candidate)
+    with_them = ended.replay(*ended.recorded, *given)[1]
+    copied = ended.site.copied(tmp_path / "copied")
+    (one,) = (path.parent for path in copied.log.rglob("checkpoint"))
+    code, said = ended.replay(*given, log=one)
+    assert (code, said["proven"]) == (0, True)
+    assert {**said, "seconds": 0} == {**with_them, "seconds": 0}
+
+
+def test_a_bundle_beside_the_log_that_was_altered_is_not_believed(ended: Ended, tmp_path: Path) -> None:
+    site = ended.site.copied(tmp_path / "altered")
+    (kept,) = (site.log / "policies").iterdir()
+    content = gzip.decompress(kept.read_bytes())
+    kept.write_bytes(gzip.compress(content.replace(b"order_id", b"order_ID")))
+    code, said = ended.replay(*ended.opened, *ended.candidate, log=site.log)
+    assert (code, said["proven"], said["recorded"]) == (0, False, [])
+    assert said["decisions"]["unknown_bundle"] >= CALLS
+
+
+def test_a_log_of_another_bundle_is_counted_not_guessed(ended: Ended, tmp_path: Path) -> None:
+    site = ended.site.copied(tmp_path / "alone")
+    shutil.rmtree(site.log / "policies")
     code, said = ended.replay("--recorded", str(ended.site.root / "policies") + ":" + str(ended.shadow),
-                              *ended.candidate)  # fmt: skip
+                              *ended.candidate, log=site.log)  # fmt: skip
     assert code == 0
     assert said["decisions"]["unknown_bundle"] >= CALLS
     assert said["decisions"]["same"] == said["decisions"]["flips"] == 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from fujie.audit.entry import Entry, EntryKind, parse_entry
 from fujie.audit.errors import EntryInvalid, SealBroken
 from fujie.audit.sealing import Place, SealKey, facts_in, unseal
 from fujie.audit.tiles import WIDTH
-from fujie.decision.replay import FOUND, LEFT_OUT, PEOPLE, Recorded, Replay, Replayed, Why
+from fujie.decision.replay import FOUND, LEFT_OUT, PEOPLE, STARTS, Recorded, Replay, Replayed, Why
 from fujie.model.facts import Known
 from fujie.model.vocabulary import Action
 from fujie.policy.bundle import Bundle
@@ -35,8 +36,11 @@ EXAMPLES = 3
 _MOST_MEMO = 100_000
 """Kinds of decisions, and keys of customers, that a process remembers."""
 _DECIDED = frozenset({EntryKind.DECISION.value, EntryKind.ADMISSION.value})
-_SENDS = (Action.SEND.value, EntryKind.RELEASE.value)
-"""What was allowed to be sent has no other entry before it goes out."""
+_named = re.compile(rb'"bundle":"(sha256:[0-9a-f]{64})"').findall
+"""Canonical bytes have one spelling, and a quote inside a text has a backslash before it."""
+
+_RELEASED = frozenset({Action.SEND.value, Action.EXPORT.value})
+"""Actions whose people have no other entry before something goes out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,15 @@ def parts_of(logs: Mapping[Path, int]) -> list[Part]:
     ]
 
 
+def named_in(parts: Sequence[Part]) -> frozenset[str]:
+    """Return the digests of the bundles that entries name. Raises LogForked: as `replay`."""
+    found: set[bytes] = set()
+    for part in parts:
+        for leaf in leaves_of(part.log, part.size, part.bundles):
+            found.update(_named(leaf))
+    return frozenset(digest.decode() for digest in found)
+
+
 def replay(question: Question, parts: Sequence[Part], processes: int, done: Callable[[int], None]) -> Tally:
     """Decide every part anew. `done` hears of entries as they are done.
 
@@ -143,7 +156,7 @@ class Worker:
     def __init__(self, question: Question) -> None:
         *recorded, candidate = bundles_of(question)
         self._replay = Replay(recorded, candidate, ZoneInfo(question.zone))
-        self._paths = frozenset({FOUND, LEFT_OUT}).union(
+        self._paths = frozenset({FOUND, LEFT_OUT, STARTS}).union(
             *(bundle.facts for bundle in (*recorded, candidate))
         )
         self._memo: dict[tuple[object, ...], int] = {}
@@ -231,7 +244,8 @@ class Worker:
 
 def is_decided(plain: Mapping[str, Any]) -> bool:
     """Tell whether an entry records a decision of its own."""
-    return plain["kind"] in _DECIDED or (plain["action"], plain["kind"]) == _SENDS
+    kind = plain["kind"]
+    return kind in _DECIDED or (kind == EntryKind.RELEASE.value and plain["action"] in _RELEASED)
 
 
 def recorded_of(entry: Entry, opened: Mapping[str, Known] | Why | None) -> Recorded:

@@ -13,7 +13,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from fujie.app.bundlestate import BundleState
-from fujie.app.policies import Attributes, check_stores, compiled, giving_way
+from fujie.app.policies import Attributes, Keep, check_stores, compiled, giving_way
 from fujie.app.policysource import Source
 from fujie.app.problems import CannotStart, Problem
 from fujie.app.signedbundle import Trust, parsed, trusted, unpacked
@@ -33,9 +33,10 @@ class SignedPolicies:
         state: BundleState,
         attributes: Attributes,
         now: Callable[[], datetime],
+        keep: Keep = lambda _digest, _files: None,
     ) -> None:
         """Load from the source, else the bundle that is kept. Raises CannotStart with every problem of both."""
-        self._source, self._trust, self._state, self._now = source, trust, state, now
+        self._source, self._trust, self._state, self._now, self._keep = source, trust, state, now, keep
         self.attributes = attributes
         self.is_refused = False
         self._closed = Decider(compiled({}))
@@ -121,6 +122,7 @@ class SignedPolicies:
         check_stores(bundle, self.attributes)
         decider = Decider(bundle)
         self._state.keep(archive)
+        self._keep(bundle.digest, archive.files)
         return decider
 
     def _kept(self, why: CannotStart) -> Decider:

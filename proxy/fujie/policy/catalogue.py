@@ -10,6 +10,7 @@ from fujie.model.reason import NO_TEXT, LocalizedText, Outcome, ReasonDefinition
 from fujie.model.reasons import BUILT_IN_REASONS, BUNDLE_PREFIX
 from fujie.model.step import Ladder, Step, parse_step
 from fujie.model.vocabulary import Basis
+from fujie.policy.advice import close_to
 from fujie.policy.bundle import FieldClass, Purpose
 from fujie.policy.source import Fields, Located, Report
 
@@ -83,7 +84,7 @@ class Catalogue:
                 self._report.problem(
                     class_name.place,
                     "UNKNOWN_CLASS",
-                    f"no FieldCatalog defines the class `{class_name.text}`",
+                    f"no FieldCatalog defines the class `{class_name.text}`{close_to(class_name.text, self.classes)}",
                 )
             elif class_name and self._new(Located(name, place), self.fields, "field"):
                 self.fields[name] = self.classes[class_name.text]
@@ -137,7 +138,8 @@ class Catalogue:
         for name, item in fields.each_text().items() if fields else ():
             if name not in self.fields:
                 place = fields.key_place(name) if fields else owner.place
-                self._report.problem(place, "UNKNOWN_FIELD", f"no FieldCatalog defines the field `{name}`")
+                message = f"no FieldCatalog defines the field `{name}`{close_to(name, self.fields)}"
+                self._report.problem(place, "UNKNOWN_FIELD", message)
             elif (step := self.step(item)) and self.on_ladder(item, step, self.fields[name].ladder):
                 steps[name] = step
         return steps

@@ -27,6 +27,7 @@ from google.protobuf.message import Message
 
 from fujie.model.facts import Facts, FactType, Kind, Unknown
 from fujie.model.vocabulary import STATE_NUMBERS, State
+from fujie.policy.advice import Spot, advise
 from fujie.policy.walk import Problem, Walk
 
 ENGINE = "cel-expr-python/0.1"
@@ -110,7 +111,7 @@ class Engine:
         try:
             compiled = env.compile(text)
         except RuntimeError as error:
-            return _engine_problems(str(error))
+            return _engine_problems(str(error), text, self._types)
         tree = _parsed(compiled.serialize())
         walk = Walk(text, tree, self._types, _STATE)
         problems = (*walk.problems(), *self._regex_problems(walk))
@@ -304,17 +305,26 @@ def _parsed(serialized: bytes) -> Message:
 _ENGINE_ERROR = re.compile(r"ERROR: <input>:(\d+):(\d+): (.+)")
 
 
-def _engine_problems(text: str) -> tuple[Problem, ...]:
-    found = tuple(
+def _engine_problems(said: str, text: str, types: Mapping[str, FactType]) -> tuple[Problem, ...]:
+    """Return what the engine says of `text`. Behind an error of syntax the others are mostly of its making."""
+    found = [
+        (int(m[1]), int(m[2]), m[3].replace(f" (in container '{_STATE}')", "").replace(_PACKAGE + ".", ""))
+        for m in _ENGINE_ERROR.finditer(said)
+    ]
+    if syntax := [each for each in found if each[2].startswith("Syntax error")]:
+        found = syntax[:1]
+    lines = text.split("\n")
+    problems = (
         Problem(
-            int(m[1]),
-            int(m[2]),
+            line,
+            column,
             "EXPRESSION_INVALID",
-            m[3].replace(f" (in container '{_STATE}')", "").replace(_PACKAGE + ".", ""),
+            advise(each, Spot(text, len("\n".join([*lines[: line - 1], ""])) + column - 1, types)),
         )
-        for m in _ENGINE_ERROR.finditer(text)
+        for line, column, each in found
+        if "'*error*'" not in each  # of another that is told
     )
-    return found or (Problem(1, 1, "EXPRESSION_INVALID", _first_line(text)),)
+    return tuple(problems) or (Problem(1, 1, "EXPRESSION_INVALID", _first_line(said)),)
 
 
 def _is_text(text: str) -> bool:

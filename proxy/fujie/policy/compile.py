@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import BUILT_IN_FACTS, FactType
+from fujie.policy.advice import close_to
 from fujie.policy.bundle import Bundle, Document, Lexicon
 from fujie.policy.catalogue import Catalogue
 from fujie.policy.cel import Engine
@@ -23,6 +24,8 @@ KINDS = (
 )  # fmt: skip
 _TESTS = "PolicyTest"
 """A kind that may stand beside the policies and is no part of them: its spec is not read here."""
+TEST_KEYS = frozenset({"now", "principals", "customers", "messages", "processors", "requests", "tests"})
+"""What a test has. Anything else, and it is no test: a guard called one would be passed over without a word."""
 DOCUMENT_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -129,9 +132,13 @@ def _documents(file: str, content: bytes, report: Report) -> Iterator[Read]:
             report.problem(
                 kind.place,
                 "UNKNOWN_KIND",
-                f"`{kind.text}` is not a kind; known: {', '.join((*KINDS, _TESTS))}",
+                f"`{kind.text}` is not a kind{close_to(kind.text, KINDS) or ';'} known: {', '.join((*KINDS, _TESTS))}",
             )
-        elif kind and name and spec and kind.text != _TESTS:
+        elif spec and kind and kind.text == _TESTS:
+            for key in sorted(set(spec.names) - TEST_KEYS):
+                message = f"`{key}` is not known in a {_TESTS}; known: {', '.join(sorted(TEST_KEYS))}"
+                report.problem(spec.key_place(key), "UNKNOWN_KEY", message)
+        elif kind and name and spec:
             yield Read(kind.text, name, spec, document.plain())
 
 

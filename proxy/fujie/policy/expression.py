@@ -53,6 +53,11 @@ def used(text: str, root: str = "variables") -> frozenset[str]:
     return frozenset(name for of, _, name in found if of == root)
 
 
+def texts_in(text: str) -> Iterator[str]:
+    """Yield the texts of an expression as they are written, quotes and prefixes included."""
+    return (token[0] for token in _TOKEN.finditer(text) if token.lastgroup == "string")
+
+
 def clauses(text: str, depth: int = 0) -> Iterator[tuple[str, int]]:
     """Yield `text` and, below it, the operands of its `||`, `&&`, `!` and brackets, with their depth.
 

@@ -8,7 +8,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-from fujie.policy import lint_rules, lint_scopes, lint_words
+from fujie.policy import lint_letters, lint_params, lint_rules, lint_scopes, lint_words
 from fujie.policy.bundle import Bundle
 from fujie.policy.lint_finding import CODES, OF_OTHERS, UNSILENCEABLE, Finding, Found, Severity
 from fujie.policy.lint_outcomes import Possible
@@ -32,6 +32,8 @@ _CHECKS: tuple[Callable[[Subject], Marks], ...] = (
     lint_words.unknown,
     lint_words.approvers,
     lint_words.unlooked,
+    lint_params.disarmed,
+    lint_letters.lookalikes,
 )
 
 

@@ -60,6 +60,14 @@ CODES = {
     "REASON_UNUSED": (_W, "Delete the reason, or name it in a validation."),
     "VARIABLE_UNUSED": (_W, "Delete the variable, or use it."),
     "PARAM_UNUSED": (_W, "Delete the param, or use it."),
+    "PARAM_DISARMS": (
+        _W,
+        "Set another value; when the rule shall be off in this environment, say why with an ignore.",
+    ),
+    "LOOKALIKE": (
+        _W,
+        "Write it with the letters that are meant; when it is meant so, say so with an ignore.",
+    ),
     "MESSAGE_MISSING": (_W, "Give the validation a `message` in zh and en, or a `reason` that has one."),
     "BASIS_MISSING": (_W, "Cite the articles in `basis`, in the validation or in its reason."),
     "STEP_ABOVE_FLOOR": (

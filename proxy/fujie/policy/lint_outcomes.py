@@ -12,7 +12,7 @@ from itertools import product
 from math import prod
 from typing import Final
 
-from fujie.model.facts import ROWS, Facts, FactValue, Kind
+from fujie.model.facts import COST, ROWS, SEGMENTS, Facts, FactValue, Kind
 from fujie.model.vocabulary import KeyKind
 from fujie.policy.bundle import Bundle, Match
 from fujie.policy.cel import Checked
@@ -26,6 +26,7 @@ MOST_TRIED: Final = 500_000
 """Cases that are tried in all: some seconds. Behind it nothing is called constant, and `is_exhausted` tells so."""
 
 _INT64 = 2**63
+_LEAST: Final = {ROWS: 1, SEGMENTS: 1, COST: 0}
 
 
 class Truth(Enum):
@@ -113,7 +114,7 @@ class Possible:
         if not used.whole:
             return None
         if fact.kind is Kind.INT:
-            least = 1 if path in (ROWS, "message.segments") else -_INT64
+            least = _LEAST.get(path, -_INT64)
             near = {least, *(n for literal in used.literals for n in _neighbours(literal))}
             return [n for n in sorted(near) if least <= n < _INT64]
         if fact.kind is Kind.STRING and not used.ordered:

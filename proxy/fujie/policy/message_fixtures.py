@@ -1,7 +1,7 @@
 """What a PolicyTest document states of sending: the facts of a message, of a processor, of where a recipient is.
 
 What is left out is as a sound message has it, so that a test says only what is not: a message has a registered
-signature, one segment and no finding, a processor has a filed agreement in force.
+signature, one segment, an ordinary price and no finding, a processor has a filed agreement in force.
 """
 
 from collections.abc import Mapping
@@ -22,6 +22,7 @@ MESSAGE: Mapping[str, FactValue] = MappingProxyType(
         "in_campaign": False,
         "asks": False,
         "segments": 1,
+        "cost": 50,
         "has_signature": True,
         "signature_registered": True,
         "links": State.NONE,
@@ -45,8 +46,13 @@ PROCESSOR: Mapping[str, FactValue] = MappingProxyType(
 )
 """What a processor is when nothing else is said."""
 
-HIGHEST = {"recipient.hour": 23, "recipient.weekday": 7, "message.segments": 100}
-LOWEST = {"recipient.hour": 0}
+HIGHEST = {
+    "recipient.hour": 23,
+    "recipient.weekday": 7,
+    "message.segments": 100,
+    "message.cost": 100_000_000,
+}
+LOWEST = {"recipient.hour": 0, "message.cost": 0}
 """Bounds of the whole numbers; the lowest of the others is 1."""
 
 

@@ -10,6 +10,7 @@ from fujie.model.facts import CUSTOMER_ROOTS, SEND_ROOTS, USE_ROOTS, Kind, only_
 from fujie.model.notice import NOTICE
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import APPROVABLE, CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
+from fujie.policy.advice import close_to
 from fujie.policy.approval import DEFER, read_requirement
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
@@ -349,7 +350,8 @@ class Rules:
                 self._report.problem(
                     item.place,
                     code,
-                    f"`{item.text}` is not a known {what}; known: {', '.join(sorted(known))}",
+                    f"`{item.text}` is not a known {what}{close_to(item.text, sorted(known)) or ';'}"
+                    f" known: {', '.join(sorted(known))}",
                 )
         return frozenset(item.text for item in items) & known
 
@@ -366,7 +368,7 @@ class Rules:
             self._report.problem(
                 spec.key_place("validationActions"), "CONTRADICTION", "Deny and Warn exclude each other"
             )
-        return (not named or "Deny" in modes), "Warn" in modes
+        return (not modes or "Deny" in modes), "Warn" in modes
 
     def _rule_name(self, entry: Fields) -> Located | None:
         name = entry.text("name")

@@ -15,6 +15,7 @@ import yaml
 from fujie.model.diagnostic import Diagnostic
 from fujie.model.facts import Known
 from fujie.policy.lines import Lines
+from fujie.policy.yaml_advice import of_refused, of_syntax
 
 API_VERSION = "fujie.dev/v1"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -305,7 +306,7 @@ class Fields:
     def _scalar(self, node: yaml.Node, tag: str) -> Located | None:
         place = _place(node, self._file)
         if not isinstance(node, yaml.ScalarNode) or node.tag != tag:
-            is_guessed = tag == _TEXT and isinstance(node, yaml.ScalarNode)
+            is_guessed = tag == _TEXT and isinstance(node, yaml.ScalarNode) and node.value
             hint = "; YAML reads this as something else: quote it" if is_guessed else ""
             self._report.problem(place, "WRONG_TYPE", f"{_MEANT[tag]} is meant, not {_shown(node)}{hint}")
             return None
@@ -349,7 +350,8 @@ def documents(file: str, content: bytes, report: Report) -> Iterator[Fields]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         at = Place(file, mark.line + 1, mark.column + 1) if mark else place
-        report.problem(at, "YAML_SYNTAX", getattr(error, "problem", None) or "not YAML")
+        sign = report.line(file, at.line)[at.column - 1 : at.column]
+        report.problem(at, "YAML_SYNTAX", of_syntax(getattr(error, "problem", None) or "not YAML", sign))
 
 
 def _refused(file: str, text: str, report: Report) -> bool:
@@ -373,7 +375,7 @@ def _refused(file: str, text: str, report: Report) -> bool:
                 report.problem(_place(event, file), "TOO_MANY_NODES", message)
             return True
         if event.anchor is not None or getattr(event, "tag", None) is not None:
-            message = "anchors, aliases and tags are refused: write the value out"
+            message = of_refused(is_tag=event.anchor is None)
             report.problem(_place(event, file), "YAML_REFUSED", message)
             found = True
     return found
@@ -394,5 +396,5 @@ def _plain(node: yaml.Node) -> object:
 
 def _shown(node: yaml.Node) -> str:
     if isinstance(node, yaml.ScalarNode):
-        return f"`{node.value[:40]}`"
+        return f"`{node.value[:40]}`" if node.value else "nothing"
     return "a list" if isinstance(node, yaml.SequenceNode) else "a mapping"

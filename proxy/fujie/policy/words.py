@@ -5,6 +5,7 @@ from datetime import datetime
 
 from fujie.model.facts import BUILT_IN_FACTS
 from fujie.model.vocabulary import State
+from fujie.policy.advice import close_to
 from fujie.policy.source import Located, Report
 
 _YEARS = range(1970, 3000)  # a consent's end is an addition away, and years end at 9999
@@ -18,7 +19,8 @@ def closed(
     for item in given:
         if item.text not in known:
             names = ", ".join(sorted(known)) or "none"
-            report.problem(item.place, code, f"`{item.text}` is not a known {what}; known: {names}")
+            near = close_to(item.text, sorted(known)) or ";"
+            report.problem(item.place, code, f"`{item.text}` is not a known {what}{near} known: {names}")
     return frozenset(item.text for item in given) & known
 
 

@@ -1,5 +1,6 @@
 """Files to a bundle: whole or not at all, and the same bundle however it is written."""
 
+import json
 import random
 
 import pytest
@@ -8,7 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fujie.policy.bundle import Bundle
-from fujie.policy.compile import compile_bundle
+from fujie.policy.compile import TEST_KEYS, compile_bundle
+from fujie.policy.schema import schema
 from support.bundles import CATALOGUE, compiled, document, grant, guard, problems, rule_documents
 
 
@@ -150,7 +152,8 @@ def test_thousands_of_problems_are_all_reported_without_repeating_a_long_line() 
 
 
 @pytest.mark.parametrize(
-    "spec", [{}, {"anything": ["at", {"all": None}]}, {"validations": [{"expression": "fals"}]}]
+    "spec",
+    [{}, {"now": ["anything", {"at all": None}]}, {"tests": [{"expression": "fals"}], "requests": 1}],
 )
 def test_tests_beside_the_policies_are_no_part_of_the_bundle(spec: dict[str, object]) -> None:
     """What they say is read by those who run them; a test that changed the digest would void approvals of policy."""
@@ -162,3 +165,26 @@ def test_tests_beside_the_policies_are_no_part_of_the_bundle(spec: dict[str, obj
 def test_tests_beside_the_policies_have_a_sound_envelope() -> None:
     (found,) = problems(document("PolicyTest", "t", {}).replace("metadata", "metdata"))[:1]
     assert found.code == "MISSING_KEY"
+
+
+def test_a_guard_that_is_called_a_test_is_not_passed_over() -> None:
+    """One word changed in its `kind` would switch a guard off, and nothing would say so."""
+    disguised = json.loads(guard("g", "!customer.minor")) | {"kind": "PolicyTest"}
+    assert {found.code for found in problems(json.dumps(disguised))} == {"UNKNOWN_KEY"}
+    tunes = document("PolicyTest", "p", {"guards": {"g": {"first": 1}}})
+    assert [found.code for found in problems(tunes)] == ["UNKNOWN_KEY"]
+
+
+def test_what_a_test_has_is_what_its_schema_says() -> None:
+    spec = schema("PolicyTest")["properties"]["spec"]
+    assert frozenset(spec["properties"]) == TEST_KEYS
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest_that_is_known() -> None:
+    misspelt = json.loads(grant("g", fields={"phnoe": "reveal"}, purposes=["car"]))
+    misspelt["spec"]["match"]["actions"] = ["lokup"]
+    catalog = document("FieldCatalog", "f", {"fields": {"tel": {"class": "mobil"}}})
+    found = problems(json.dumps(misspelt), catalog, document("Garnt", "x", {}))
+    said = " ".join(each.message for each in found)
+    for name in ("phone", "care", "lookup", "mobile", "Grant"):
+        assert f"did you mean `{name}`?" in said, said

@@ -142,6 +142,30 @@ def test_yaml_that_could_be_read_in_two_ways_is_refused_at_its_place(
     assert (line, column, code) in [(d.line, d.column, d.code) for d in refused(content)]
 
 
+SAID = {
+    "a negation without quotes": ("a:\n  b: !customer.minor\n", "begins with `!` stands in quotes"),
+    "the same in braces": ("a: {b: !customer.minor}", "begins with `!` stands in quotes"),
+    "an anchor by mistake": ("a: &&b", "begins with `&` or `*` stands in quotes"),
+    "an alias by mistake": ("a: *.b", "begins with `&` or `*` stands in quotes"),
+    "an indenting tab": ("a:\n\tb: c", "a tab can not indent: use spaces"),
+    "a sign that begins nothing": ("a: @b", "begins with `@` stands in quotes"),
+    "a colon inside a text": ("a: b: c", "put the text in quotes"),
+    "text behind a quoted one": ("a: 'b' == c", "put a text with `: `, `#` or quotes in quotes"),
+    "a line too far in": ("a:\n  b: c\n   d: e", "mind the indentation"),
+    "a list too far out": ("a:\n  - b\n  c: d", "mind the indentation"),
+    "a bracket that is not closed": ("a: [b, c\nd: e", "closing bracket is missing"),
+    "a quote that is not closed": ("a: 'b", "a quote or bracket is not closed"),
+    "an escape that YAML has not": ('a: "\\d+"', "a backslash is written twice"),
+    "a key without a colon": ("a: b\nkind", "a `:` is missing"),
+    "nothing where text is meant": ("kind:", "text is meant, not nothing"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("content", "said"), SAID.values(), ids=SAID.keys())
+def test_a_mistake_that_people_make_is_answered_with_what_to_write(content: str, said: str) -> None:
+    assert any(said in each.message for each in refused(content)), refused(content)
+
+
 def test_every_anchor_alias_and_tag_is_reported_at_once() -> None:
     assert [d.column for d in refused("a: [&x b, *x, !t c]")] == [5, 11, 15]
 

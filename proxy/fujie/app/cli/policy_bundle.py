@@ -67,26 +67,61 @@ def policy_build(
 
 def policy_sign(
     bundle: Bundle,
-    key: Annotated[Path, typer.Option(help="File of `fujie policy keygen` or `fujie keys init`.")],
+    key: Annotated[
+        Path | None, typer.Option(help="File of `fujie policy keygen` or `fujie keys init`.")
+    ] = None,
+    signer: Annotated[
+        str,
+        typer.Option(
+            help="Instead of --key, a command that signs, of a KMS say: the message on its standard input, and in the file `{}`;"
+            " the signature on its standard output, raw or in base64."
+        ),
+    ] = "",
+    public_key: Annotated[
+        Path | None, typer.Option(help="With --signer: the Ed25519 key that it signs with, in PEM.")
+    ] = None,
     name: Annotated[str, typer.Option(help="Name of the key. Default: that of the file.")] = "",
     output: Output = Format.TABLE,
 ) -> None:
     """Add a signature to a bundle, in place. What is signed is printed: look at it first with `verify` and `diff`."""
-    from fujie.adapters.keyfiles import read_key
     from fujie.app.signedbundle import parsed
-    from fujie.audit.checkpoint import Signer
     from fujie.audit.errors import CheckpointInvalid
 
+    if (key is None) == (not signer) or (public_key is None) != (not signer):
+        said = "--key is meant, or --signer together with --public-key"
+        fail(Exit.USAGE, said, code="KEY_NEEDED", output=output)
     with listing(output):
         archive = parsed(_content(bundle, output), str(bundle))
         try:
-            signer = Signer(name or key.stem, read_key(key))
+            by, line = _endorsed(archive.note, key, signer, public_key, name)
         except CheckpointInvalid as error:
             fail(Exit.USAGE, str(error), code="NAME_INVALID", output=output)
-        signed = archive.with_line(signer.endorse(archive.note))
+        signed = archive.with_line(line)
         _write(bundle, signed.encoded, output)
-        described = {**_described(signed), "signatures": len(signed.lines), "key": signer.verifier.vkey}
+        described = {**_described(signed), "signatures": len(signed.lines), "key": by}
         show_fields(output, {"bundle": str(bundle), **described})
+
+
+def _endorsed(note: str, key: Path | None, command: str, public: Path | None, name: str) -> tuple[str, str]:
+    """Return the public key and the signature line of a key in a file, or of one that a command signs with."""
+    from fujie.adapters.keyfiles import read_key
+    from fujie.app.problems import CannotStart, Problem
+    from fujie.audit.checkpoint import Signer, VerifierKey, endorsement, parse_vkey
+    from fujie.audit.errors import CheckpointInvalid
+
+    if key is not None:
+        signer = Signer(name or key.stem, read_key(key))
+        return signer.verifier.vkey, signer.endorse(note)
+    from fujie.adapters.keycommand import read_public_key, sign_by
+
+    assert public is not None
+    verifier = parse_vkey(VerifierKey(name or public.stem, read_public_key(public)).vkey)
+    signature = sign_by(command, note.encode())
+    try:
+        return verifier.vkey, endorsement(note, verifier, signature)
+    except CheckpointInvalid as error:
+        remedy = "Give the --public-key of the key that --signer signs with."
+        raise CannotStart([Problem("SIGNATURE_INVALID", str(error), remedy=remedy)]) from None
 
 
 def policy_verify(

@@ -4,35 +4,37 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fujie.app.cli.output import Exit, Format, Output, console, fail, show_problems
+from fujie.app.cli.verified import verified_logs
 from fujie.app.problems import CannotStart, problem_of
 from fujie.model.errors import LedgerError, StartError
 
 if TYPE_CHECKING:
     from fujie.app.policies import Files
     from fujie.app.replay import Question
-    from fujie.audit.verify import LogReport
 
 _ZONE = "Asia/Shanghai"
 
 
 def policy_replay(
     log: Annotated[Path, typer.Option("--log", help="audit.dir, or one log in it, or a copy.")],
-    recorded: Annotated[
-        list[str],
-        typer.Option(
-            "--recorded",
-            help=f"Policies that were in force: paths of one bundle, joined by `{os.pathsep}`; repeatable.",
-        ),
-    ],
     bundle: Annotated[
         list[Path], typer.Option("--bundle", help="The candidate: files or directories; repeatable.")
     ],
+    recorded: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--recorded",
+            help="Policies that were in force, where the server's copies beside the log are gone: paths of one bundle, joined by"
+            f" `{os.pathsep}`; repeatable.",
+        ),
+    ] = None,
     vkey: Annotated[list[str] | None, typer.Option("--vkey", help="Public key to pin; repeatable.")] = None,
     config: Annotated[
         Path | None,
@@ -47,29 +49,33 @@ def policy_replay(
 ) -> None:
     """Decide the recorded decisions of a log anew under a candidate, and tell which flip.
 
-    First the log is verified, and the bundles that were in force must reproduce every decision byte for byte. Nothing is
-    written; an unsigned tail is left out. Exit code 6 when the log was altered or a decision is not reproduced; flips are no
+    First the log is verified, and the bundles that were in force, which stand beside it, must reproduce every decision byte for
+    byte. Nothing is written; an unsigned tail is left out. Exit code 6 when the log was altered or a decision is not reproduced; flips are no
     failure.
     """
     from fujie.app.cli.replay_results import Outcome, show_outcome
-    from fujie.app.replay import bundles_of, parts_of, replay
+    from fujie.app.keptpolicies import kept_beside
+    from fujie.app.replay import bundles_of, named_in, parts_of, replay
     from fujie.audit.errors import LogForked
 
     began = time.perf_counter()
     with _refusing(output):
-        question = _question(recorded, bundle, config, zone)
+        question = _question(recorded or (), bundle, config, zone)
         digests = [each.digest for each in bundles_of(question)]
-    reports, places = _verified(log, vkey or (), output)
+    reports, places = verified_logs(log, vkey or (), output)
     parts = parts_of({places[report.origin]: report.signed_size for report in reports})
     processes = jobs or len(os.sched_getaffinity(0))
     try:
+        beside = dict(kept_beside(log, named_in(parts).difference(digests[:-1])))
+        question = replace(question, recorded=(*question.recorded, *beside.values()))
         with _progress(sum(report.signed_size for report in reports)) as done, _refusing(output):
             tally = replay(question, parts, processes, done)
     except LogForked as error:
         fail(Exit.FINDINGS, f"the log changed while it was read: {error}", code=error.code, output=output)
     except LedgerError as error:
         fail(Exit.ERROR, str(error), code=error.code, output=output)
-    outcome = Outcome(reports, digests[:-1], digests[-1], tally, time.perf_counter() - began)
+    in_force = (*digests[:-1], *beside)
+    outcome = Outcome(reports, in_force, digests[-1], tally, time.perf_counter() - began)
     show_outcome(output, outcome)
     raise typer.Exit(Exit.OK if outcome.is_sound else Exit.FINDINGS)
 
@@ -119,32 +125,6 @@ def _files(paths: Sequence[Path]) -> "Files":
         except (ArchiveInvalid, OSError) as error:
             raise StartError("POLICY_UNREADABLE", f"{paths[0]}: {error}") from None
     return read_files(paths)
-
-
-def _verified(
-    directory: Path, vkeys: Sequence[str], output: Format
-) -> tuple[Sequence["LogReport"], dict[str, Path]]:
-    """Return the report and the place of every log; end when one is not what was signed."""
-    from fujie.adapters.logfiles import logs_in, verify_directory
-    from fujie.audit.errors import CheckpointInvalid
-
-    if not directory.is_dir():
-        fail(Exit.NOT_FOUND, f"no directory {directory}", code="NOT_FOUND", output=output)
-    try:
-        reports = verify_directory(directory, vkeys=vkeys)
-        altered = {str(finding) for each in reports if not each.is_intact for finding in each.findings}
-        if altered:
-            said = "the log is not what was signed; nothing was replayed"
-            details = {"findings": sorted(altered)}
-            fail(Exit.FINDINGS, said, code="LOG_ALTERED", details=details, output=output)
-        places = logs_in(directory)
-    except CheckpointInvalid as error:
-        fail(Exit.INVALID, str(error), code=error.code, output=output)
-    except OSError as error:
-        fail(Exit.ERROR, f"{error.filename}: {error.strerror}", code="UNREADABLE", output=output)
-    if not reports:
-        fail(Exit.NOT_FOUND, f"no log at or below {directory}", code="NOT_FOUND", output=output)
-    return reports, places
 
 
 @contextmanager

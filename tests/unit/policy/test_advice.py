@@ -1,0 +1,125 @@
+"""What is said of an expression that does not compile: what to write instead, in the words of policies, whatever was written."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fujie.model.facts import FactType, Kind
+from fujie.policy.advice import Spot, advise
+from fujie.policy.cel import MAX_EXPRESSION, Checked, Engine
+from fujie.policy.walk import Problem
+from support.bundles import FACTS
+from support.odd_bundles import EXPRESSIONS
+
+ENGINE = Engine(FACTS)
+OF_THE_ENGINE = ("overload", "undeclared", "_==_", "<EOF>", "Syntax error", "operand", "list(string)", "IDENTIFIER", "*error*")  # fmt: skip
+"""What only who wrote the engine understands."""
+
+
+def said(text: str) -> tuple[Problem, ...]:
+    found = ENGINE.check(text)
+    assert not isinstance(found, Checked), text
+    return found
+
+
+MISTAKES = (
+    ("customer.minor is false", 16, "`==`"),
+    ("not customer.minor", 5, "`!`"),
+    ("customer.minor and true", 16, "`&&`"),
+    ("customer.minor or true", 16, "`||`"),
+    ("customer.minor = false", 16, "`==`"),
+    ("consent.state === GIVEN", 17, "`==`"),
+    ("consent.state <> GIVEN", 16, "`!=`"),
+    ("time.hour => 8", 11, "`>=`"),
+    ("customer.minor & true", 16, "`&&`"),
+    ("customer.minor | true", 16, "`||`"),
+    ("customer.minor;", 15, "no `;`"),
+    ("customer.minor == True", 19, "`true`"),
+    ("customer.minor == null", 16, "an unknown fact refuses by itself"),
+    ("customer.owner == None", 19, "an unknown fact refuses by itself"),
+    ("customer.minor == 'true'", 16, "without quotes"),
+    ("consent.state == 'GIVEN'", 15, "bare words without quotes: NONE, REQUESTED, GIVEN"),
+    ("'GIVEN' != consent.state", 9, "bare words without quotes: NONE, REQUESTED, GIVEN"),
+    ("consent.state in ['GIVEN']", 15, "bare words without quotes: NONE, REQUESTED, GIVEN"),
+    ("consent.state == GIVNE", 18, "did you mean `GIVEN`?"),
+    ("principal.role == 'clerk'", 10, "did you mean `roles`?"),
+    ("customers.minor", 10, "did you mean `customer.minor`?"),
+    ("minor", 1, "did you mean `customer.minor`?"),
+    ("customer.address == 'x'", 9, "declare it in a FieldCatalog, attributes.customer"),
+    ("request.action == lookup", 19, "a text stands in quotes: 'lookup'"),
+    ("principal.roles == 'clerk'", 17, "`'x' in list`"),
+    ("request.fields.contains('phone')", 24, "`'x' in list`"),
+    ("'east' in principal.department", 8, "`.contains('x')`"),
+    ("customer.tags.any(t, true)", 18, "`list.exists(x, ...)`"),
+    ("len(customer.tags) > 1", 4, "`size(list)`"),
+    ("customer.tags.length > 1", 14, "`size(list)`"),
+    ("customer.owner.startWith('x')", 25, "did you mean `startsWith`?"),
+    ("customer.owner.lowerAscii() == 'x'", 26, "(?i)"),
+    ("now() > 3", 4, "no clock"),
+    ("time.hour > '8'", 11, "numbers stand without quotes"),
+    ("time.hour == 8.0", 11, "without a decimal point"),
+    ("8 < time.hour < 20", 15, "`1 < x && x < 5`"),
+    ("time.hour in 8..20", 16, "no ranges"),
+    ("customer.owner == “east”", 19, "`“` is no sign of CEL"),
+    ("（customer.minor）", 1, "`（` is no sign of CEL"),
+    ("customer.owner == 'east", 19, "a quote is opened"),
+    ("(customer.minor", 16, "')' is missing"),
+    ("customer.minor &&", 18, "ends too early"),
+    ("if customer.minor then true", 4, "`condition ? value : other`"),
+    ("customer.points > 99999999999999999999", 19, "64 bits"),
+    ("variables.x", 10, "no variable `x`"),
+    ("params.x > 1", 7, "no param `x`"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "column", "advice"), MISTAKES, ids=[each[0] for each in MISTAKES])
+def test_a_mistake_that_people_make_is_answered_with_what_to_write(
+    text: str, column: int, advice: str
+) -> None:
+    assert any(problem.column == column and advice in problem.message for problem in said(text)), said(text)
+    for problem in said(text):
+        assert not any(word in problem.message for word in OF_THE_ENGINE), problem.message
+
+
+def test_an_error_of_syntax_is_said_once_and_all_wrong_names_are() -> None:
+    assert len(said("customer.minor = false")) == 1
+    assert [each.column for each in said("customer.minr || principal.role == consent.stat")] == [9, 27, 43]
+
+
+def test_what_is_advised_instead_of_a_name_is_there() -> None:
+    """A wrong suggestion costs more than none."""
+    for text in ("customer.qqqqq", "zzzzz", "qqqq(1)", "principal.roles == QQQQQ"):
+        assert "did you mean" not in " ".join(each.message for each in said(text))
+
+
+@given(EXPRESSIONS, st.text(" =!&|<>'\"`“（;.,:{[()]}$\n", max_size=4), st.integers(0, 60))
+def test_whatever_is_written_has_an_answer(text: str, noise: str, at: int) -> None:
+    broken = text[:at] + noise + text[at:]
+    found = ENGINE.check(broken)
+    if isinstance(found, tuple):
+        assert found
+        lines = broken.split("\n")
+        for problem in found:
+            assert problem.message
+            assert 1 <= problem.line <= len(lines)
+
+
+@given(st.text(max_size=60), st.text(max_size=30), st.integers(0, 30))
+def test_whatever_the_engine_may_come_to_say_is_passed_on(message: str, text: str, offset: int) -> None:
+    spot = Spot(text, min(offset, len(text)), FACTS)
+    for form in ("{}", "Syntax error: extraneous input '{}'", "undeclared reference to '{}'",
+                 "no matching overload for '{}' applied to '(int)'", "reserved identifier: {}"):  # fmt: skip
+        told = form.format(message)
+        assert advise(told, spot) or not told.removesuffix(" [INVALID_ARGUMENT]")
+
+
+def test_a_flood_of_names_is_not_compared_each_with_each() -> None:
+    """5,000 attributes, and an expression as long as may be that names none of them."""
+    many = Engine({**FACTS, **{f"customer.{'a' * 200}{i}": FactType(Kind.BOOL) for i in range(5_000)}})
+    word = "b" * (MAX_EXPRESSION - 40)
+    found = many.check(f"customer.{word} == 'x'")
+    assert isinstance(found, tuple)
+    assert "did you mean" not in found[0].message
+    wrong = many.check(" || ".join(["customer.b"] * 300))
+    assert isinstance(wrong, tuple)
+    assert wrong
