@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from fujie.flows.gate import Gate
 from fujie.flows.receipts import receive
-from fujie.ports.messaging import Callback
+from fujie.ports.providers import Callback
 from fujie.transport.http.lines import Line, Network
 from fujie.transport.http.public import PublicEdge, body_of
 

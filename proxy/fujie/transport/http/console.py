@@ -14,12 +14,12 @@
 import base64
 import hashlib
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -38,12 +38,13 @@ from fujie.flows.console import (
 )
 from fujie.flows.gate import Gate
 from fujie.flows.reply import Refusal
-from fujie.model.errors import CredentialError, RequestError
+from fujie.model.errors import CredentialError
 from fujie.model.principal import Credential
 from fujie.ports import Authenticator
 from fujie.ports.signin import SignIn
 from fujie.transport.http.console_words import console_words
-from fujie.transport.http.public import Incident, Pace, PublicEdge, address_of, body_of
+from fujie.transport.http.public import Incident, Pace, PublicEdge, address_of, form_in
+from fujie.transport.http.stepwords import step_words
 from fujie.transport.http.words import language_for
 
 MOST_FORM = 16_384
@@ -64,6 +65,12 @@ HEADERS = {
 }
 
 _LANGUAGE_TAGS = {"zh": "zh-CN", "en": "en"}
+_TONES = {
+    **dict.fromkeys(("APPROVED", "USED", "REVIEWED"), "open"),
+    **dict.fromkeys(("REJECTED", "REVOKED", "EXPIRED"), "closed"),
+}
+"""The class of page.css for the mark of a state of an approval; the others have none."""
+
 _GONE = frozenset({"PRINCIPAL_UNKNOWN", "PRINCIPAL_SUSPENDED", "PRINCIPAL_OFFBOARDED"})
 
 
@@ -80,6 +87,8 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters["visible"] = visible
+_ENVIRONMENT.filters["in_words"] = step_words
+_ENVIRONMENT.filters["tone"] = lambda state: _TONES.get(state, "")
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -149,7 +158,7 @@ class Console:
         """Take a token, where no provider is configured."""
         if self._door.sign_in is not None:
             return failed(request, 404)
-        token = (await form_of_request(request)).get("token", "").strip()
+        token = (await form_in(request, MOST_FORM)).get("token", "").strip()
         if not self._sign_ins.allows(address_of(request)):
             return failed(request, 429)
         now = self.gate.clock.now()
@@ -157,7 +166,7 @@ class Console:
             credential = await self._door.authenticator.verify(token, now)
         except CredentialError as error:
             return self._refused(request, error)
-        return self._entered(request, credential, _end_of(token))
+        return await self._entered(request, credential, _end_of(token))
 
     async def _start(self, request: Request) -> Response:
         """Lead to the provider. Changes nothing but the cookie of the attempt."""
@@ -193,7 +202,7 @@ class Console:
             credential = await sign_in.finish(query["code"], query.get("iss", ""), attempt, now)
         except CredentialError as error:
             return self._refused(request, error)
-        return self._entered(request, credential, None)
+        return await self._entered(request, credential, None)
 
     async def _leave(self, request: Request) -> Response:
         """End every session of who is signed in."""
@@ -203,12 +212,12 @@ class Console:
         _forget(response, COOKIE)
         return response
 
-    def _entered(self, request: Request, credential: Credential, ends: datetime | None) -> Response:
+    async def _entered(self, request: Request, credential: Credential, ends: datetime | None) -> Response:
         """Begin a session: a new one, whatever cookie the browser had. The page leads on by itself, since a browser that
         another site sent here would not show a strict cookie after a redirect."""
         until = self.gate.clock.now() + self._door.lasts
         until = min(until, ends) if ends is not None else until
-        cookie = opened_session(self.gate, credential, until)
+        cookie = await opened_session(self.gate, credential, until)
         response = rendered(request, "console_entered.html", 200)
         response.set_cookie(COOKIE, cookie, secure=True, httponly=True, samesite="strict")
         _forget(response, ATTEMPT_COOKIE)
@@ -278,19 +287,6 @@ def to(path: str, request: Request, **said: str) -> Response:
 def language_of(request: Request) -> str:
     """Return the language in which somebody is answered."""
     return language_for(request.query_params.get("lang", ""), request.headers.get("accept-language", ""))
-
-
-async def form_of_request(request: Request) -> Mapping[str, str]:
-    """Return the fields of a form, each given once. Raises RequestError ARGUMENT_INVALID."""
-    body = await body_of(request, MOST_FORM)
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=12, errors="strict")
-    except ValueError:
-        raise RequestError("no form", field="body") from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise RequestError("a field is given twice", field="body")
-    return form
 
 
 def origin_of_url(url: str) -> str:

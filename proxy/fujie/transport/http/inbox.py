@@ -22,7 +22,8 @@ from fujie.model.errors import RequestError
 from fujie.model.page import Slice
 from fujie.model.reason import LocalizedText
 from fujie.model.request import RequestContext
-from fujie.transport.http.console import Console, failed, form_of_request, rendered, to
+from fujie.transport.http.console import MOST_FORM, Console, failed, rendered, to
+from fujie.transport.http.public import form_in
 
 _ID = re.compile("[0-9a-f]{32}")
 _NOTHING = RequestContext()
@@ -100,7 +101,7 @@ class Inbox:
         )
 
     async def _decide(self, request: Request, session: Session) -> Response:
-        approval_id, form = request.path_params["id"], await form_of_request(request)
+        approval_id, form = request.path_params["id"], await form_in(request, MOST_FORM)
         if not is_form_of(self._gate, session, approval_id, form.get("form", "")):
             return failed(request, 400)
         comment, act = form.get("comment", ""), form.get("act", "")
@@ -118,6 +119,7 @@ class Inbox:
             "who": session.credential.subject,
             "when": self._console.when(request),
             "label_of": self._label,
+            "zone": self._gate.zone,
         }
 
     def _label(self, purpose_id: str) -> LocalizedText:

@@ -12,11 +12,11 @@ pages are relative, so that an ingress may serve them under any prefix.
 import base64
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import segno
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -26,13 +26,13 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from fujie.flows.own_requests import account, open_request
-from fujie.flows.page import Visit, show, stop, visit
+from fujie.flows.page import Visit, refused_here, show, stop, visit
 from fujie.flows.restore import Agreed, Obstacle, offer, restore
 from fujie.model.consent import NO_NOTICE, Notice
-from fujie.model.errors import RequestError
+from fujie.model.errors import RequestError, StoreError
 from fujie.model.reason import LocalizedText
 from fujie.model.subject_request import ANSWER_WITHIN, MOST_TEXT, RequestKind
-from fujie.transport.http.public import Pace, PublicEdge, address_of, body_of
+from fujie.transport.http.public import Pace, PublicEdge, address_of, form_in
 from fujie.transport.http.words import language_for, words
 
 MOST_BODY = 4_096
@@ -104,8 +104,12 @@ class CustomerPage:
 
     async def _show(self, request: Request, visited: Visit) -> Response:
         receipt = request.query_params.get("receipt", "")
-        page = await show(self._gate, visited, receipt)
-        told = await account(self._gate, visited)
+        try:
+            page = await show(self._gate, visited, receipt)
+            told = await account(self._gate, visited)
+        except StoreError as error:
+            self._edge.tell("page", error)
+            return await self._refusing(request, visited, receipt)
         url = (self._page_url or f"{request.base_url}c/") + request.path_params["token"]
         code = segno.make(url, error="m").svg_inline(omitsize=True, border=2)
         return self._rendered(
@@ -122,8 +126,20 @@ class CustomerPage:
             zone=str(self._gate.zone),
         )
 
+    async def _refusing(self, request: Request, visited: Visit, receipt: str) -> Response:
+        """Return what is left of the page while a store is away: nobody has to wait for it to say no."""
+        values = {
+            "form": self._gate.ids.new_id(),
+            "receipt": await refused_here(self._gate, visited, receipt),
+            "label": self._label(visited.link.purpose),
+            "signature": visited.link.signature,
+        }
+        response = _rendered(request, "away.html", 503, **values)
+        response.headers["retry-after"] = "60"
+        return response
+
     async def _stop(self, request: Request, visited: Visit) -> Response:
-        form = await _form(request)
+        form = await form_in(request, MOST_BODY)
         of = form.get("of", "")
         if of not in ("purpose", "everything"):
             raise RequestError("say what is refused", field="of")
@@ -157,7 +173,7 @@ class CustomerPage:
         )
 
     async def _restore(self, request: Request, visited: Visit) -> Response:
-        form = await _form(request)
+        form = await form_in(request, MOST_BODY)
         tag = _LANGUAGE_TAGS.get(form.get("language", ""), "")
         notice = Notice(form.get("notice", ""), form.get("version", ""), tag, form.get("digest", ""))
         agreed = Agreed(
@@ -186,7 +202,7 @@ class CustomerPage:
         )
 
     async def _request(self, request: Request, visited: Visit) -> Response:
-        form = await _form(request, MOST_WRITTEN)
+        form = await form_in(request, MOST_WRITTEN)
         kind = _kind(form.get("of", ""))
         opened = await open_request(self._gate, visited, form.get("form", ""), kind, form.get("text", ""))
         return _back(request, receipt=opened.id)
@@ -281,16 +297,3 @@ def _kind(word: str) -> RequestKind:
     if word not in kinds:
         raise RequestError("say what is asked for", field="of")
     return kinds[word]
-
-
-async def _form(request: Request, most: int = MOST_BODY) -> Mapping[str, str]:
-    """Return the fields of a form, each given once. Raises RequestError ARGUMENT_INVALID."""
-    body = await body_of(request, most)
-    try:
-        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=12, errors="strict")
-    except ValueError:
-        raise RequestError("no form", field="body") from None
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise RequestError("a field is given twice", field="body")
-    return form

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from email.utils import format_datetime
+from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
@@ -83,12 +84,16 @@ class PublicEdge:
             except Exception as error:  # noqa: BLE001 - the outermost: whatever it is, it ends here, and says nothing
                 status, code = status_of(error)
                 if status == 503:
-                    with suppress(Exception):  # a logger that fails must not become an answer
-                        incident = Incident(self.gate.ids.new_id(), where, code, type(error).__name__)
-                        self.report(incident)
+                    self.tell(where, error, code)
                 return failed(request, status)
 
         return run
+
+    def tell(self, where: str, error: Exception, code: str = "") -> None:
+        """Report what nobody expected; `code` is its own where it has one."""
+        with suppress(Exception):  # a logger that fails must not become an answer
+            said = code or status_of(error)[1]
+            self.report(Incident(self.gate.ids.new_id(), where, said, type(error).__name__))
 
 
 def status_of(error: Exception) -> tuple[int, str]:
@@ -121,6 +126,20 @@ async def body_of(request: Request, most: int) -> bytes:
             if len(read) > most:
                 raise TooLarge
     return bytes(read)
+
+
+async def form_in(request: Request, most: int) -> Mapping[str, str]:
+    """Return the fields of a form of at most `most` bytes, each given once. Raises like `body_of`, and RequestError
+    ARGUMENT_INVALID."""
+    body = await body_of(request, most)
+    try:
+        pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=12, errors="strict")
+    except ValueError:
+        raise RequestError("no form", field="body") from None
+    form = dict(pairs)
+    if len(form) != len(pairs):
+        raise RequestError("a field is given twice", field="body")
+    return form
 
 
 @dataclass(slots=True)

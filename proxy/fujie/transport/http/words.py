@@ -16,7 +16,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "about_closed": ("“{}”消息", "“{}” messages"),
     "stop_one": ("不再接收“{}”消息", "Stop “{}” messages"),
     "stop_one_note": (
-        "点一下立即生效，适用于我们的所有签名和渠道。",
+        "点击后立即生效，适用于我们的所有签名和渠道。",
         "One tap, and it holds at once, under every name and on every channel of ours.",
     ),
     "stop_all": ("不再接收任何消息", "Stop all messages"),
@@ -29,7 +29,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "您自 {} 起已拒收全部消息，我们不再向您发送任何消息。",
         "You refused all messages on {}. We send you none.",
     ),
-    "nothing_needed": ("此类消息不以同意为依据。", "These messages do not rest on consent."),
+    "nothing_needed": ("发送此类消息无需您的同意。", "These messages do not rest on consent."),
     "agree": ("同意接收…", "Agree…"),
     "agree_again": ("重新同意…", "Agree again…"),
     "take_back": ("重新接收…", "Take this back…"),
@@ -37,7 +37,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "others": ("其他用途的授权", "Your consent for other purposes"),
     "purpose": ("用途", "Purpose"),
     "state": ("状态", "State"),
-    "since": ("自", "Since"),
+    "since": ("{} 起", "Since {}"),
     "NONE": ("未同意", "Not agreed"),
     "REQUESTED": ("已询问，未答复", "Asked, not answered"),
     "GIVEN": ("已同意", "Agreed"),
@@ -56,7 +56,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "qr": ("在另一台设备上打开", "Open on another device"),
     "qr_label": ("本页链接的二维码", "QR code of the link to this page"),
     "qr_note": (
-        "任何打开此链接的人都能更改以上设置，请勿转发。",
+        "任何人打开此链接都可以更改以上设置，请勿转发。",
         "Whoever opens this link can change these settings. Do not pass it on.",
     ),
     "validity": (
@@ -80,7 +80,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "yes_confirm": ("确认解除", "Confirm"),
     "no_back": ("不，返回", "No, go back"),
     "obstacle_others": (
-        "此拒收不能在本页解除：它是以前的记录，或由使用同一号码的人作出。请联系客服。",
+        "此项拒收无法在本页解除：它是较早的记录，或由使用同一号码的其他人作出。请联系客服。",
         "This refusal is an older record, or of somebody who shares your number. Please ask customer service to end it.",
     ),
     "obstacle_everything": (
@@ -88,7 +88,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "You have refused everything. That refusal has to end first.",
     ),
     "obstacle_no_notice": (
-        "目前没有可供同意的告知文本，因此不能在本页同意。",
+        "目前没有可供您同意的告知书，因此无法在本页同意。",
         "There is no notice to agree to at present, so it can not be done here.",
     ),
     "back": ("返回", "Back"),
@@ -108,7 +108,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "A person here reads your complaint and answers within {} days.",
     ),
     "means_ERASURE": (
-        "我们会先核实您的身份，并在 {} 日内答复。法律规定须保存的信息除外。若只是不想再收到消息，请返回并拒收。",
+        "我们会先核实您的身份，并在 {} 日内答复。法律规定须保存的信息不予删除。如果只是不想再收到消息，请返回并选择拒收。",
         "We make sure that it is you, and answer within {} days. What the law obliges us to keep stays. To end messages, refuse them.",
     ),
     "complaint_label": ("请说明情况（最多 {} 字）", "What is it about? (at most {} characters)"),
@@ -117,10 +117,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "request_done": ("已收到，我们将在 {} 前答复。", "Received. We answer by {}."),
     "disclosures": ("您的信息被使用的记录", "When your data were used"),
     "disclosures_note": (
-        "最近的记录，按日期和用途列出；刚刚发生的稍后才会列出。",
+        "以下为最近的记录，按日期和用途列出；刚刚发生的使用稍后才会显示。",
         "The latest uses, by day and purpose. What happened just now is listed a little later.",
     ),
-    "no_disclosures": ("没有记录。", "None on record."),
+    "no_disclosures": ("暂无记录。", "None on record."),
     "did_lookup": ("查询", "Looked up"),
     "did_send": ("发送消息", "Message sent"),
     "for_purpose": ("用途：{}", "for: {}"),
@@ -133,10 +133,14 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "429": ("操作过于频繁", "Too many tries"),
     "429_more": ("请一分钟后再试。", "Please wait a minute and try again."),
-    "409": ("情况已有变化", "Something has changed"),
+    "409": ("状态已发生变化", "Something has changed"),
     "409_more": (
-        "没有作任何更改。请返回查看当前状态。",
+        "未作任何更改，请返回查看当前状态。",
         "Nothing was changed. Go back and look at how things stand now.",
+    ),
+    "away": (
+        "暂时无法显示您的授权情况，但您现在就可以拒收，立即生效。",
+        "We can not show how things stand right now. You can refuse all the same, and it holds at once.",
     ),
     "503": ("暂时无法处理", "We can not do this right now"),
     "503_more": (
@@ -144,7 +148,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "Please try again soon. To refuse, you can also reply “TD” to the message.",
     ),
     "400": ("请求无效", "This request is not valid"),
-    "400_more": ("没有作任何更改。请返回重试。", "Nothing was changed. Please go back and try again."),
+    "400_more": ("未作任何更改，请返回后重试。", "Nothing was changed. Please go back and try again."),
 }
 
 
