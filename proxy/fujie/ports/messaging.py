@@ -1,25 +1,17 @@
-"""What sending needs from the edges: the outbox of the ledger, the register of processors, providers."""
+"""What sending needs of the ledger: the outbox."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
 from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.customer import CustomerRef, Identity, Phone
-from fujie.model.message import (
-    NO_PARAMS,
-    Claim,
-    Claimed,
-    Message,
-    MessageState,
-    Planned,
-    ReplyOutcome,
-    Settled,
-)
+from fujie.model.message import Claim, Claimed, Message, Planned, ReplyOutcome, Settled
 from fujie.model.page import Page, Slice
-from fujie.ports.recollection import Recollection, Survey
+from fujie.ports.providers import Receipt, Unresolved
+from fujie.ports.recollection import People, Recollection, Survey
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -45,38 +37,6 @@ class Incoming(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Receipt:
-    """What a provider says became of a message. `state` is DELIVERED, FAILED, or SUBMITTED (taken, no more known yet).
-
-    `provider_message_id` is what `Submission` gave; where that is one id for several numbers, `phone` tells which.
-    `intent_id` is there where the provider echoes ours. `code` is the provider's, of a bounded vocabulary.
-    `is_opted_out` is as in `Submission`, and needs `phone`.
-    """
-
-    provider: str
-    state: MessageState
-    provider_message_id: str = ""
-    phone: Phone | None = None
-    intent_id: str = ""
-    code: str = ""
-    is_opted_out: bool = False
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Reply:
-    """A message that a customer sent. `reply_id` is the same whenever the provider repeats it. `signature` is that of
-    the message replied to, where the provider says so. `also` is the other number that the provider's digits can mean."""
-
-    provider: str
-    reply_id: str
-    phone: Phone
-    text: str
-    at: datetime
-    signature: str = ""
-    also: Phone | None = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
 class KeptReply:
     """A reply that a person must look at: its text sealed under the data key of `sid`. `outcome` is what came of it, once
     somebody did."""
@@ -89,19 +49,6 @@ class KeptReply:
     reviewed_at: datetime | None = None
     reviewed_by: str = ""
     outcome: ReplyOutcome | None = None
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Unresolved:
-    """An intent whose outcome the provider must be asked for."""
-
-    intent_id: str
-    sid: str
-    sealed: bytes
-    wrapped_key: bytes | None
-    provider: str
-    provider_message_id: str
-    claimed_at: datetime
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -127,31 +74,20 @@ class Outbox(Protocol):
         ...
 
     async def recall_many(
-        self,
-        customers: Sequence[Sequence[CustomerRef]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
     ) -> Recollection:
         """Return for each customer, given by all of their refs, what `Ledger.recall`, `Ledger.suppressions` and the
-        messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known. Unless
-        it may `enrol`, it writes nothing, and tells of each what it would if it enrolled him alone, under the sid "".
-        Without `sent` no messages are read."""
+        messages of the last 24 hours say, by few statements for at most 1,000 of them; enrols who is not known."""
         ...
 
     async def survey(
-        self,
-        store: str,
-        people: Sequence[tuple[str, str]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, store: str, people: People, purpose: str, now: datetime, *, enrol: bool, sent: bool
     ) -> Survey:
-        """Do what `recall_many` does for customers of a store, given by id and number (E.164; empty: none)."""
+        """Do what `recall_many` does for customers of a store, without an object for each.
+
+        Unless it may `enrol`, it writes nothing, and tells of each what it would if it enrolled him alone, under the
+        sid "". Without `sent` no messages are read.
+        """
         ...
 
     async def create_campaign(self, campaign: Campaign, request_id: str, request_digest: str) -> Campaign:
@@ -210,8 +146,8 @@ class Outbox(Protocol):
         self, lease: Lease, claims: Sequence[Claim], marker: int, requester: str, now: datetime
     ) -> Claimed:
         """Move to CLAIMED what is still leased to the holder and of a campaign that runs (or of none), whose `sids`,
-        number and `requester` nothing was written of after `marker`, and whose number has not got it yet. What was
-        read of the requester must have been read after `recall_many` gave the marker.
+        number and `requester` nothing was written of after `marker`, nor of any processor, and whose number has not got it
+        yet. What was read of the requester and of processors must have been read after `recall_many` gave the marker.
 
         Durable on return. After a LedgerError it may have been claimed: nothing may be submitted.
         """
@@ -283,116 +219,4 @@ class Outbox(Protocol):
 
     async def mark_reply(self, reply_id: str, outcome: ReplyOutcome, by: str, now: datetime) -> KeptReply:
         """Write what came of a reply; the first who says so stands. Raises RequestError REPLY_NOT_FOUND."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Outgoing:
-    """One message for the wire. `text` is as the customer reads it, without the signature; `code` and `params` are for
-    a provider that knows the text under a template code of its own (`code` empty: free text)."""
-
-    intent_id: str
-    phone: Phone
-    signature: str
-    text: str
-    code: str = ""
-    params: Mapping[str, str] = field(default_factory=lambda: NO_PARAMS)
-
-
-class Acceptance(StrEnum):
-    """What a provider said to a message.
-
-    REFUSED: certainly not taken, and will not be. RETRY: certainly not taken, this time: no connection, throttled.
-    UNKNOWN: anything else. Only REFUSED and RETRY may go to another provider; UNKNOWN never.
-    """
-
-    ACCEPTED = "accepted"
-    REFUSED = "refused"
-    RETRY = "retry"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What became of one submitted message. `code` is the provider's, or one of ours (`TIMEOUT`, `CONNECT`, `ANSWER`):
-    at most 64 of `[A-Za-z0-9_.:-]`, never a text. `is_opted_out`: the provider says that the customer opted out."""
-
-    acceptance: Acceptance
-    provider_message_id: str = ""
-    code: str = ""
-    is_opted_out: bool = False
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Callback:
-    """An HTTP request of a provider. Header names are lower-case; `url` is the one that the provider called."""
-
-    url: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Called:
-    """What a callback said, and what the provider wants to hear. `skipped` counts items that could not be read."""
-
-    receipts: Sequence[Receipt] = ()
-    replies: Sequence[Reply] = ()
-    skipped: int = 0
-    body: bytes = b""
-    content_type: str = "application/json"
-
-
-class Provider(Protocol):
-    """A company that carries SMS, or a file that stands for one. Made by one event loop, used by it alone."""
-
-    @property
-    def name(self) -> str:
-        """Its name in the settings."""
-        ...
-
-    @property
-    def processor(self) -> str:
-        """Id of its processor in the register; empty for what stays on this machine."""
-        ...
-
-    @property
-    def most(self) -> int:
-        """The most messages of one `submit`."""
-        ...
-
-    @property
-    def needs_template(self) -> bool:
-        """Tell whether it takes registered templates alone."""
-        ...
-
-    @property
-    def timeout_s(self) -> float:
-        """The longest that `submit` takes, whatever happens."""
-        ...
-
-    async def ready(self, count: int) -> bool:
-        """Wait until `count` messages may be submitted at once by its rate and concurrency; at most a second. False
-        when they may not yet, or when the circuit is open. Asked before the claim, so that no claim waits."""
-        ...
-
-    async def submit(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
-        """Submit at most `most` messages of one signature and one text or template, each to one number, once, without
-        any retry; return what became of each, in order. Never raises, but for cancellation."""
-        ...
-
-    async def query(self, sent: Unresolved, phone: Phone) -> Receipt | None:
-        """Ask what became of a message; None when the provider can not say (yet)."""
-        ...
-
-    async def poll(self) -> Called:
-        """Fetch receipts and replies from a provider that is asked for them, or has a line of its own; else nothing."""
-        ...
-
-    def callback(self, call: Callback) -> Called:
-        """Read a callback. Raises RequestError CALLBACK_REFUSED (not authentic) or ARGUMENT_INVALID."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections."""
         ...

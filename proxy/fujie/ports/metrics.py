@@ -15,7 +15,7 @@ class Metrics(Protocol):
         ...
 
     def submitted(self, provider: str, what: str) -> None:
-        """Count what a provider said to one message (`ports.messaging.Acceptance`)."""
+        """Count what a provider said to one message (`ports.providers.Acceptance`)."""
         ...
 
     def exported(self, end: str, released: int, withheld: int) -> None:

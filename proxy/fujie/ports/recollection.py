@@ -22,6 +22,9 @@ class Recalled(NamedTuple):
         return "Recalled(...)"
 
 
+People = Sequence[tuple[str, str]]
+"""Customers of one store: id, and number (E.164; empty: none)."""
+
 RawEvent = tuple[str, str, bool, bool, int, int | None]
 """An event of consent as it is kept: type, channel, explicit, separate, event time and its own end (None: it names none),
 both in microseconds since 1970. What of a `BareEvent` is not whose it is."""

@@ -20,12 +20,13 @@ class Attempt:
 class Sessions(Protocol):
     """Which sessions of the console are over before their time. Raises LedgerError."""
 
-    async def ended(self, principal: str) -> datetime | None:
-        """Return up to when the sessions of a principal are over; None when none was ended."""
+    async def era(self, principal: str) -> int:
+        """Return what a session of a principal that begins now is of; 0 where none was ended before."""
         ...
 
     async def end(self, principal: str, at: datetime) -> None:
-        """End every session of a principal that began at `at` or before, for ever and on every worker."""
+        """End every session of a principal that began before, for ever and on every worker, whatever the clocks of hosts say:
+        from here on there is another era. `at` is kept for people who look."""
         ...
 
 

@@ -1,1 +1,1 @@
-"""Companies that carry SMS, and what stands for one, behind `ports.messaging.Provider`."""
+"""Companies that carry SMS, and what stands for one, behind `ports.providers.Provider`."""

@@ -9,31 +9,37 @@ equal. What is not: that the gateway takes the form for SendSms and QuerySendDet
 own Node client sends all parameters of any operation so; a gateway that did not take it would answer that PhoneNumbers is missing, which
 is a definite refusal. One message goes by SendSms (the vendor says that batches are slower), several by SendBatchSms.
 
-One Code and one BizId come for a whole batch (documented), so all its messages share one outcome. OutId is echoed in reports
-and queries, also when the answer was lost, so it is the id by which we know a message: the intent of one, `b-` and the first of several.
+One Code and one BizId come for a whole batch (documented), so all its messages share one outcome; a batch holds mainland
+mobiles alone, so that no other number costs them theirs. OutId is echoed in reports and queries, also when the answer was
+lost, so it is the id by which we know a message: the intent of one, the campaign (and the number) of several.
 No operation is idempotent, says the vendor: nothing is ever repeated here.
 """
 
+import asyncio
 import hashlib
 import hmac
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from fujie.adapters.providers.exchange import Answer, Ask, Exchange
 from fujie.adapters.providers.fields import (
+    CAMPAIGN,
+    NOT_WRITABLE,
     OTHER,
     code_of,
     id_of,
+    is_mainland,
     json_items,
     keyed,
     listed,
     mapping,
     national,
+    of_campaign,
     other_reading,
     phone_of,
     text_of,
@@ -41,7 +47,7 @@ from fujie.adapters.providers.fields import (
 from fujie.model.customer import Phone
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -57,7 +63,6 @@ MOST = 100
 """Numbers of one SendBatchSms."""
 
 _VERSION = "2017-05-25"
-_BATCH = "b-"
 _BEIJING = timezone(timedelta(hours=8))
 _HEARD = b'{"code":0,"msg":"OK"}'
 _MOST_DETAILS = "50"
@@ -85,7 +90,7 @@ class AccessKey:
 
 
 class Aliyun:
-    """`ports.messaging.Provider`."""
+    """`ports.providers.Provider`."""
 
     most = MOST
     needs_template = True
@@ -108,8 +113,20 @@ class Aliyun:
         return True
 
     async def submit(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
-        """Submit all by one call."""
+        """Submit the mainland mobiles of a campaign by one call, every other number by one of its own, each once."""
+        many = [each for each in messages if each.campaign_id and is_mainland(each.phone)]
+        together = {each.intent_id for each in many}
+        calls = [[each] for each in messages if each.intent_id not in together] + ([many] if many else [])
+        said = dict[str, Submission]()
+        for call, outcome in zip(calls, await asyncio.gather(*map(self._call, calls)), strict=True):
+            said |= {each.intent_id: outcome for each in call}
+        return [said[each.intent_id] for each in messages]
+
+    async def _call(self, messages: Sequence[Outgoing]) -> Submission:
+        """Submit messages by one call; return what became of each of them."""
         first = messages[0]
+        if not national(first.phone):
+            return NOT_WRITABLE
         if len(messages) == 1:
             out_id = first.intent_id
             action, form = (
@@ -124,7 +141,7 @@ class Aliyun:
             )
             query = {}
         else:
-            out_id = _BATCH + first.intent_id
+            out_id = CAMPAIGN + first.campaign_id
             action, query = "SendBatchSms", {"TemplateCode": first.code, "OutId": out_id}
             form = {
                 "PhoneNumberJson": _json([national(each.phone) for each in messages]),
@@ -134,8 +151,7 @@ class Aliyun:
         answer = await self._exchange.ask(self._ask(action, query, form))
         taken = answer if isinstance(answer, Submission) else submission(answer)
         may_be = taken.acceptance in (Acceptance.ACCEPTED, Acceptance.UNKNOWN)
-        outcome = Submission(taken.acceptance, out_id if may_be else "", taken.code)
-        return [outcome] * len(messages)
+        return Submission(taken.acceptance, out_id if may_be else "", taken.code)
 
     async def query(self, sent: Unresolved, phone: Phone) -> Receipt | None:
         """Ask QuerySendDetails for the number on the day, and look for our OutId. The day is Beijing's."""
@@ -149,7 +165,7 @@ class Aliyun:
         answer = await self._exchange.ask(self._ask("QuerySendDetails", {}, form))
         if isinstance(answer, Submission) or answer.fields().get("Code") != "OK":
             return None
-        ours = {sent.intent_id, sent.provider_message_id} - {""}
+        ours = {sent.intent_id, CAMPAIGN + sent.campaign_id}
         for each in map(
             mapping, listed(mapping(answer.fields().get("SmsSendDetailDTOs")).get("SmsSendDetailDTO"))
         ):
@@ -184,13 +200,15 @@ class Aliyun:
         if not known_as or not isinstance(each.get("success"), bool):
             return None
         state = MessageState.DELIVERED if each["success"] else MessageState.FAILED
-        return self._receipt(state, known_as, phone, code_of(each.get("err_code")))
+        receipt = self._receipt(state, known_as, phone, code_of(each.get("err_code")))
+        return replace(receipt, also=other_reading(each.get("phone_number")))
 
     def _receipt(self, state: MessageState, known_as: str, phone: Phone, code: str) -> Receipt:
-        intent_id = "" if known_as.startswith(_BATCH) else known_as
+        campaign_id = of_campaign(known_as)
+        intent_id = "" if campaign_id else known_as
         # `W-BLACK` and the like: the holder of the number complained of this signature (help page 2679007).
         is_opted_out = state is MessageState.FAILED and "BLACK" in code.upper()
-        return Receipt(self.name, state, known_as, phone, intent_id, code, is_opted_out)
+        return Receipt(self.name, state, known_as, phone, intent_id, code, is_opted_out, campaign_id)
 
     def _replied(self, each: Mapping[str, Any], phone: Phone) -> Reply | None:
         text, said_at = text_of(each.get("content")), str(each.get("send_time"))

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import orjson
 
-from fujie.ports.messaging import Acceptance, Submission
+from fujie.ports.providers import Acceptance, Submission
 
 MOST_BYTES = 1 << 20
 """The longest answer that is read. A batch of 200 results has about 40 KB."""

@@ -18,9 +18,17 @@ import orjson
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.phone import NotAPhoneNumber, normalise
+from fujie.ports.providers import Acceptance, Submission
 
 OTHER = "OTHER"
 """Stands for a code that is none."""
+
+NOT_WRITABLE = Submission(Acceptance.REFUSED, code="NUMBER_AMBIGUOUS")
+"""What becomes of a message whose number `national` can not write."""
+
+CAMPAIGN = "c-"
+"""Begins the id under which a provider knows all messages of a campaign, each told by its number. The ledger needs no answer to
+find them by it, so that they are found also when the sender died before it wrote one down."""
 
 MOST_CALLBACK_BYTES = 1 << 20
 _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
@@ -72,9 +80,21 @@ def other_reading(value: object) -> Phone | None:
     return None if other == phone_of(value) else other
 
 
+def is_mainland(phone: Phone) -> bool:
+    """Tell whether it is a mobile of the Chinese mainland: what its providers take many of in one call."""
+    return bool(_MAINLAND.fullmatch(phone.e164.removeprefix("+86")))
+
+
 def national(phone: Phone) -> str:
-    """Return a mainland number without its country code, another one without its plus."""
-    return phone.e164.removeprefix("+86").removeprefix("+")
+    """Return a mainland mobile without its country code, another number without its plus; empty for a foreign one that would
+    then be somebody's mainland mobile (`+13235551234`): the message would go to a stranger."""
+    digits = phone.e164.removeprefix("+86" if is_mainland(phone) else "+")
+    return digits if is_mainland(phone) or not _MAINLAND.fullmatch(digits) else ""
+
+
+def of_campaign(context: str) -> str:
+    """Return the campaign that a provider echoes of a call with several numbers (`c-<id>`); empty for anything else."""
+    return context.removeprefix(CAMPAIGN) if context.startswith(CAMPAIGN) else ""
 
 
 def moment_of(seconds: object) -> datetime | None:

@@ -16,6 +16,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from fujie.adapters.providers.exchange import Answer, Ask, Exchange
 from fujie.adapters.providers.fields import (
+    NOT_WRITABLE,
     code_of,
     form_fields,
     id_of,
@@ -29,7 +30,7 @@ from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -126,7 +127,7 @@ def flaws(template: Template) -> Sequence[str]:
 
 
 class HTTPTemplate:
-    """`ports.messaging.Provider`."""
+    """`ports.providers.Provider`."""
 
     most = MOST
 
@@ -138,6 +139,7 @@ class HTTPTemplate:
         self.needs_template = "code" in _named(template.body)
         self._template, self._exchange, self._clock = template, exchange, clock
         self._tree = _tree(template)
+        self._is_national = "national" in _named(template.body) | _named(str(template.headers))
 
     async def ready(self, count: int) -> bool:  # noqa: ARG002 - paced by adapters/providers/paced.py
         """Tell that nothing here paces."""
@@ -185,6 +187,8 @@ class HTTPTemplate:
 
     async def _submit_one(self, message: Outgoing) -> Submission:
         template = self._template
+        if self._is_national and not national(message.phone):
+            return NOT_WRITABLE
         values = {
             "phone": message.phone.e164,
             "national": national(message.phone),
@@ -211,7 +215,8 @@ class HTTPTemplate:
         state = MessageState.DELIVERED if status in shape.delivered else MessageState.FAILED
         code = code_of(_plain(_at(each, shape.code)) if shape.code else status)
         is_opted_out = phone is not None and bool({status, code} & set(shape.opted_out))
-        return Receipt(self.name, state, given, phone, intent_id, code, is_opted_out)
+        also = other_reading(_at(each, shape.phone))
+        return Receipt(self.name, state, given, phone, intent_id, code, is_opted_out, also=also)
 
     def _reply(self, each: object, phone: Phone, text: str) -> Reply:
         shape = self._template.callback

@@ -18,7 +18,7 @@ from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import Acceptance, Callback, Called, Outgoing, Receipt, Submission, Unresolved
+from fujie.ports.providers import Acceptance, Callback, Called, Outgoing, Receipt, Submission, Unresolved
 
 FILE = "FILE"
 """Code of what the file did not take."""
@@ -28,7 +28,7 @@ _TIMEOUT_S = 10.0
 
 
 class FileOutbox:
-    """A file as `ports.messaging.Provider`. Its directory must exist; the file may be renamed away at any time."""
+    """A file as `ports.providers.Provider`. Its directory must exist; the file may be renamed away at any time."""
 
     def __init__(self, name: str, path: Path, clock: Clock) -> None:
         self.name = name

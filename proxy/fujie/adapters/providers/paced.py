@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from fujie.model.customer import Phone
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -39,7 +39,7 @@ _FAILED = frozenset({Acceptance.RETRY, Acceptance.UNKNOWN})
 
 
 class Paced:
-    """A `ports.messaging.Provider` around another.
+    """A `ports.providers.Provider` around another.
 
     `rate` is messages a second; a second's worth may go at once. `concurrency` is how many submissions may be under
     way. After 5 submissions in a row of which nothing came (all RETRY or UNKNOWN) the circuit is open for 10 seconds,

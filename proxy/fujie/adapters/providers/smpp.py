@@ -36,7 +36,7 @@ from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -75,7 +75,7 @@ class Line:
 
 
 class SMPP:
-    """An SMSC as `ports.messaging.Provider`."""
+    """An SMSC as `ports.providers.Provider`."""
 
     def __init__(self, name: str, processor: str, line: Line, clock: Clock) -> None:
         self.name = name
@@ -239,14 +239,21 @@ class SMPP:
     def _receipt(self, said: Delivered, state: MessageState) -> Receipt:
         phone = _phone(said.source)
         is_opted_out = phone is not None and _BLACKLISTED in said.code
-        return Receipt(self.name, state, said.message_id, phone, code=said.code, is_opted_out=is_opted_out)
+        return Receipt(
+            self.name,
+            state,
+            said.message_id,
+            phone,
+            code=said.code,
+            is_opted_out=is_opted_out,
+            also=_other(said.source),
+        )
 
     def _reply(self, said: Delivered) -> Reply | None:
         phone = _phone(said.source)
         if phone is None:
             return None
-        is_told = said.source.ton in (_INTERNATIONAL, _NATIONAL)
-        also = None if is_told else other_reading(said.source.number)
+        also = _other(said.source)
         return Reply(self.name, secrets.token_hex(16), phone, said.text, self._clock.now(), also=also)
 
     def _address(self, phone: Phone) -> Address:
@@ -263,6 +270,11 @@ def _phone(source: Address) -> Phone | None:
         with suppress(phones.NotAPhoneNumber):
             return Phone(phones.normalise(form))
     return None
+
+
+def _other(source: Address) -> Phone | None:
+    """Return the other number that the digits may mean, where the SMSC does not say of which kind they are."""
+    return None if source.ton in (_INTERNATIONAL, _NATIONAL) else other_reading(source.number)
 
 
 def _submission(answer: Answer | None) -> Submission:

@@ -3,11 +3,11 @@
 Not the SDK: it is synchronous or needs an extra, its timeout of 60 s outlives every claim, and its optional retryer repeats what
 may have been sent. It is the oracle of the tests instead: body and signature (TC3-HMAC-SHA256) are byte for byte its own.
 
-A call has one set of parameters for all its numbers, so messages are grouped by parameters; the groups of one `submit` go
-at the same time, each once. Variables are
+A call has one set of parameters for all its numbers, which are of the mainland or all foreign, so messages are grouped by
+both; the groups of one `submit` go at the same time, each once. Variables are
 known by their place: the values go in the order of `Outgoing.params`, which is that of the text (`decision.message`). Each
 number has its own Code. SessionContext is echoed in answers, and in reports where the vendor
-opened that for the account: the intent of a call with one number, `b-` and the first of several.
+opened that for the account: the intent of a call with one number, the campaign of several.
 """
 
 import asyncio
@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 
 from fujie.adapters.providers.exchange import NO_ANSWER, Answer, Ask, Exchange
 from fujie.adapters.providers.fields import (
+    CAMPAIGN,
     code_of,
     id_of,
     json_items,
@@ -29,6 +30,7 @@ from fujie.adapters.providers.fields import (
     listed,
     mapping,
     moment_of,
+    of_campaign,
     other_reading,
     phone_of,
     text_of,
@@ -36,7 +38,7 @@ from fujie.adapters.providers.fields import (
 from fujie.model.customer import Phone
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -52,11 +54,11 @@ MOST = 200
 """Numbers of one SendSms."""
 
 _VERSION = "2021-01-11"
-_BATCH = "b-"
 _MOST_PULLED = 100
 _HEARD = b'{"result":0,"errmsg":"OK"}'
 _SIGNED = "content-type;host"
 _OPTED_OUT = "FailedOperation.PhoneNumberInBlacklist"
+_BLACKLISTED = ("BLACK", "黑名单")
 _QUERY_SPAN = timedelta(days=1)
 
 _MAYBE_TAKEN = ("InternalError", "ServiceUnavailable", "ResponseSizeLimitExceeded", "ResourceUnavailable")
@@ -87,7 +89,7 @@ class TencentAccount:
 
 
 class Tencent:
-    """`ports.messaging.Provider`. `endpoint` and `polls`: whether reports and replies are pulled, which takes them out of the
+    """`ports.providers.Provider`. `endpoint` and `polls`: whether reports and replies are pulled, which takes them out of the
     vendor's queue, instead of being pushed."""
 
     most = MOST
@@ -111,10 +113,12 @@ class Tencent:
         return True
 
     async def submit(self, messages: Sequence[Outgoing]) -> Sequence[Submission]:
-        """Submit all, one call for each set of parameters."""
-        groups: dict[tuple[str, ...], list[Outgoing]] = {}
+        """Submit all, one call for each set of parameters at home and abroad; what is of no campaign goes alone."""
+        groups: dict[tuple[bool, str, tuple[str, ...]], list[Outgoing]] = {}
         for each in messages:
-            groups.setdefault(tuple(each.params.values()), []).append(each)
+            alone = "" if each.campaign_id else each.intent_id
+            alike = each.phone.e164.startswith("+86"), alone, tuple(each.params.values())
+            groups.setdefault(alike, []).append(each)
         called = await asyncio.gather(*map(self._submit_alike, groups.values()))
         outcomes: dict[str, Submission] = {}
         for outcome in called:
@@ -133,7 +137,7 @@ class Tencent:
             "EndTime": int(min(begin + _QUERY_SPAN, self._clock.now()).timestamp()),
         }
         answer = await self._response("PullSmsSendStatusByPhoneNumber", asked)
-        ours = {sent.intent_id, sent.provider_message_id} - {""}
+        ours = {sent.intent_id, sent.provider_message_id, CAMPAIGN + sent.campaign_id} - {"", CAMPAIGN}
         for each in map(mapping, listed(answer.get("PullSmsSendStatusSet"))):
             if {each.get("SerialNo"), each.get("SessionContext")} & ours:
                 return self._report(each, _PULLED, phone)
@@ -158,7 +162,7 @@ class Tencent:
 
     async def _submit_alike(self, messages: Sequence[Outgoing]) -> Mapping[str, Submission]:
         first = messages[0]
-        context = first.intent_id if len(messages) == 1 else _BATCH + first.intent_id
+        context = first.intent_id if len(messages) == 1 else CAMPAIGN + first.campaign_id
         asked = {
             "PhoneNumberSet": [each.phone.e164 for each in messages],
             "SmsSdkAppId": self._account.app_id,
@@ -197,9 +201,14 @@ class Tencent:
         if state is None or not serial:
             return None
         context = id_of(each.get(names.context))
-        intent_id = "" if context.startswith(_BATCH) else context
-        code = code_of(each.get(names.code)) if names.code else ""
-        return Receipt(self.name, state, serial, phone, intent_id, code)
+        campaign_id = of_campaign(context)
+        intent_id = "" if campaign_id else context
+        said = str(each.get(names.code, ""))
+        # MBBLACK and the like: the carrier, or the vendor, has the number on a list of who opted out.
+        is_opted_out = state is MessageState.FAILED and any(word in said.upper() for word in _BLACKLISTED)
+        also = None if each.get(names.country) else other_reading(each.get(names.phone))
+        code = code_of(said) if said else ""
+        return Receipt(self.name, state, serial, phone, intent_id, code, is_opted_out, campaign_id, also)
 
     def _reply(self, each: Mapping[str, Any], names: "_Names", phone: Phone) -> Reply | None:
         text, time = text_of(each.get(names.text)), each.get(names.time)
@@ -253,7 +262,7 @@ _PULLED = _Names(
     "CountryCode",
     "SerialNo",
     "ReportStatus",
-    "",
+    "Description",
     "SessionContext",
     "ReplyContent",
     "ReplyTime",

@@ -22,7 +22,7 @@ from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
 from fujie.ports import Clock
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -70,7 +70,7 @@ class TwilioAccount:
 
 
 class Twilio:
-    """`ports.messaging.Provider`. `callback_url` is the public address of its callbacks; empty: messages name none."""
+    """`ports.providers.Provider`. `callback_url` is the public address of its callbacks; empty: messages name none."""
 
     most = MOST
     needs_template = False

@@ -16,7 +16,7 @@ from fujie.adapters.clock import SystemClock
 from fujie.adapters.providers.outbox_file import FileOutbox
 from fujie.model.customer import Phone
 from fujie.model.message import MessageState
-from fujie.ports.messaging import Acceptance, Outgoing, Submission, Unresolved
+from fujie.ports.providers import Acceptance, Outgoing, Submission, Unresolved
 
 PHONE = Phone("+8613800138000")
 

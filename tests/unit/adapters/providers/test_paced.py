@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fujie.adapters.providers.outbox_file import FileOutbox
 from fujie.adapters.providers.paced import Paced
 from fujie.model.customer import Phone
-from fujie.ports.messaging import Acceptance, Outgoing
+from fujie.ports.providers import Acceptance, Outgoing
 
 
 class Time:

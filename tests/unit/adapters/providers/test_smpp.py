@@ -20,7 +20,7 @@ from fujie.adapters.providers.smpp_wire import Address
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
-from fujie.ports.messaging import Acceptance, Callback, Called, Outgoing, Submission, Unresolved
+from fujie.ports.providers import Acceptance, Callback, Called, Outgoing, Submission, Unresolved
 from support import certificates
 from support.smsc import SMSC, smsc
 
