@@ -212,6 +212,42 @@ METHODS: dict[str, tuple[str, Message]] = {
 """Who may call it, and with what. An administrator, a clerk of the consent desk and the like: nobody may call all."""
 
 
+OFFICERS = {
+    RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, ADD_SUPPRESSION, REMOVE_SUPPRESSION,
+    SUPPRESSIONS, EXPIRING,
+}  # fmt: skip
+OF_CAMPAIGNS = {ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, GET_MESSAGE}
+"""Of somebody else's campaign nothing is told to who may send for another purpose: as if there were none."""
+
+MAY: dict[str, set[str]] = {
+    "chief": {
+        UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE, SUSPEND, REINSTATE, TRANSFER, GET_OFFBOARDING,
+        ACKNOWLEDGE,
+    },
+    # A small list of one's own customers is granted; the honest request for one is for another purpose than a marketer's.
+    "agent": {LOOKUP, BATCH, EXPORT, OPEN_EXPORT} | OF_CAMPAIGNS,
+    # Look-ups for marketing, and by id; the honest ones are for another purpose.
+    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN, OPEN_EXPORT} | OF_CAMPAIGNS,
+    "desk": OFFICERS,
+    "officer": OFFICERS
+    | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS, GET_OFFBOARDING}
+    | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES, REPLIES, GET_REPLY, MARK_REPLY},
+    "searcher": {SEARCH},
+    "compliance": {
+        GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS,
+        GET_EXPORT, EXPORTS, REVOKE_EXPORT,
+    },
+    "sender": {
+        SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN,
+    },
+    "registrar": {UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
+    "exporter": {EXPORT, OPEN_EXPORT},
+    "auditor": {TRACE, EXPLAIN, GET_BUNDLE},
+    "nobody": set(),
+}  # fmt: skip
+"""The methods whose honest call each of `STAFF` may make."""
+
+
 def about(method: str, customer: types_v1.CustomerRef) -> Message:
     """Return an honest call of a method, about another customer where it names one."""
     changed: dict[str, Callable[[], Message]] = {

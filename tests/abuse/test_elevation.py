@@ -12,67 +12,20 @@ from typing import Self
 import grpc
 import pytest
 
-from abuse.methods import METHODS
+from abuse.methods import MAY, METHODS
 from abuse.target import (
-    ACKNOWLEDGE,
-    ADD_RECIPIENTS,
-    ADD_SUPPRESSION,
-    APPROVALS,
-    APPROVE,
     BATCH,
-    CANCEL,
-    CREATE_CAMPAIGN,
-    DISCLOSURES,
-    EVENTS,
-    EXPIRING,
-    EXPLAIN,
-    EXPORT,
-    EXPORT_EVIDENCE,
-    EXPORTS,
-    GET_APPROVAL,
-    GET_BUNDLE,
-    GET_CAMPAIGN,
-    GET_CONSENT,
-    GET_EXPORT,
-    GET_MESSAGE,
-    GET_OFFBOARDING,
     GET_PRINCIPAL,
-    GET_PROCESSOR,
-    GET_REPLY,
-    GET_REQUEST,
-    IMPORT,
     LIST_PRINCIPALS,
     LOOKUP,
-    MARK_REPLY,
     MERGE,
     OFFBOARD,
-    OPEN_EXPORT,
-    PAUSE,
-    PROCESSORS,
     RECORD,
-    REINSTATE,
-    REJECT,
-    REMOVE_SUPPRESSION,
-    REPLIES,
-    REQUESTS,
-    RESOLVE,
-    REVOKE,
-    REVOKE_EXPORT,
-    SCREEN,
-    SEARCH,
-    SEND,
     SHOWN,
     SPLIT,
     STAFF,
-    START,
     SUPPRESSIONS,
-    SUSPEND,
-    TRACE,
-    TRANSFER,
     UPSERT,
-    UPSERT_PROCESSOR,
-    WATCH,
-    WITHDRAW,
     Target,
     ask,
     batch,
@@ -182,41 +135,6 @@ def test_a_field_that_this_build_does_not_know_is_refused(target: Target, method
     raw = message.SerializeToString() + UNKNOWN_FIELD
     expect(target.refused(who, method, raw), INVALID, "ARGUMENT_INVALID")
     target.new_one("DENY", "ARGUMENT_INVALID", who)
-
-
-OFFICERS = {
-    RECORD, WITHDRAW, GET_CONSENT, EVENTS, EXPORT_EVIDENCE, IMPORT, ADD_SUPPRESSION, REMOVE_SUPPRESSION,
-    SUPPRESSIONS, EXPIRING,
-}  # fmt: skip
-OF_CAMPAIGNS = {ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, GET_MESSAGE}
-"""Of somebody else's campaign nothing is told to who may send for another purpose: as if there were none."""
-
-MAY: dict[str, set[str]] = {
-    "chief": {
-        UPSERT, GET_PRINCIPAL, LIST_PRINCIPALS, OFFBOARD, GET_BUNDLE, SUSPEND, REINSTATE, TRANSFER, GET_OFFBOARDING,
-        ACKNOWLEDGE,
-    },
-    # A small list of one's own customers is granted; the honest request for one is for another purpose than a marketer's.
-    "agent": {LOOKUP, BATCH, EXPORT, OPEN_EXPORT} | OF_CAMPAIGNS,
-    # Look-ups for marketing, and by id; the honest ones are for another purpose.
-    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN, OPEN_EXPORT} | OF_CAMPAIGNS,
-    "desk": OFFICERS,
-    "officer": OFFICERS
-    | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS, GET_OFFBOARDING}
-    | {GET_REQUEST, REQUESTS, RESOLVE, DISCLOSURES, REPLIES, GET_REPLY, MARK_REPLY},
-    "searcher": {SEARCH},
-    "compliance": {
-        GET_APPROVAL, APPROVALS, APPROVE, REJECT, REVOKE, UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS,
-        GET_EXPORT, EXPORTS, REVOKE_EXPORT,
-    },
-    "sender": {
-        SEND, GET_MESSAGE, CREATE_CAMPAIGN, ADD_RECIPIENTS, START, PAUSE, CANCEL, GET_CAMPAIGN, WATCH, SCREEN,
-    },
-    "registrar": {UPSERT_PROCESSOR, GET_PROCESSOR, PROCESSORS},
-    "exporter": {EXPORT, OPEN_EXPORT},
-    "auditor": {TRACE, EXPLAIN, GET_BUNDLE},
-    "nobody": set(),
-}  # fmt: skip
 
 
 @pytest.mark.parametrize("who", STAFF)

@@ -260,7 +260,9 @@ def test_approvers_are_told_the_same_of_both_stores_in_tens(target: Target) -> N
             found.append((name, reply.preview.found))
     told = [each for _, each in found]
     assert told[:3] == told[3:]
-    assert [each.rows for each in told[:3]] == [300, 300, 0]
+    for each, rows in zip(told[:3], (303, 304, 5), strict=True):
+        assert each.rows % 10 == 0
+        assert abs(each.rows - rows) < 10
     assert not any(each.partial for each in told)
 
 

@@ -1,5 +1,6 @@
 """Repudiation: what was answered is in the log, and what can not be written is not answered."""
 
+import json
 import os
 import resource
 import shutil
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -18,6 +20,7 @@ from abuse.target import (
     LOOKUP,
     RECORD,
     SHOWN,
+    UPSERT,
     Target,
     ask,
     by_id,
@@ -25,6 +28,7 @@ from abuse.target import (
     create_site,
     entries,
     expect,
+    hired,
     marketing,
     primary,
     running,
@@ -32,6 +36,7 @@ from abuse.target import (
 from e2e.server import INSTANCE, Site
 from fujie.adapters.logfiles import verify_directory
 from fujie.app.client import read_refusal
+from fujie.audit.entry import Entry, EntryKind
 from fujie.audit.segment import TAIL
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 
@@ -191,6 +196,52 @@ def test_every_answer_before_a_kill_has_its_entry(site: Site) -> None:
         target.stands()
         target.server.stop()
     assert not any(report.findings for report in verify_directory(site.log))
+
+
+def test_an_act_that_a_kill_cut_off_is_told_at_the_next_start_and_may_be_asked_for_again(
+    site: Site,
+) -> None:
+    """Killed between its admission, which is durable, and what the ledger would have said."""
+    asked = hired("newcomer", "support")
+    with running(site) as target:
+        quiet(target)
+        with locked(site.root / "ledger.db", "IMMEDIATE"):
+            target.begin(UPSERT, asked, target.bearer("chief"))
+            wait_until(lambda: any(map(is_about_newcomer, entries(site))))
+            target.server.process.kill()
+            target.server.process.wait(PATIENCE_S)
+    (cut,) = filter(is_about_newcomer, entries(site))
+    assert cut.kind is EntryKind.ADMISSION
+    with running(site) as target:
+        told = target.server.wait_for("act_unfinished")
+        assert (told["decision_id"], told["action"]) == (cut.decision_id, "principal.write")
+        (listed,) = unfinished(site, 6)
+        assert told["index"] == listed["index"]
+        said = {"decision_id": cut.decision_id, "principal": "chief", "log": f"{INSTANCE}/w0"}
+        assert said.items() <= listed.items()
+        expect(
+            target.refused("newcomer", LOOKUP, ask("phone")),
+            grpc.StatusCode.PERMISSION_DENIED,
+            "PRINCIPAL_UNKNOWN",
+        )
+        target.call("chief", UPSERT, asked)
+        target.lookup("newcomer", ask("phone"))
+        assert target.server.stop() == 0
+    assert unfinished(site, 6) == [
+        listed
+    ]  # what was asked for anew has an end; what was cut off never gets one
+
+
+def is_about_newcomer(entry: Entry) -> bool:
+    return entry.facts.get("target.principal") == "newcomer"
+
+
+def unfinished(site: Site, code: int) -> list[dict[str, Any]]:
+    """Return what `fujie audit unfinished` lists; it ends with `code`."""
+    done = site.command("audit", "unfinished", str(site.log), "--output", "json")
+    assert done.returncode == code, done.stderr
+    listed: list[dict[str, Any]] = json.loads(done.stdout)["unfinished"]
+    return listed
 
 
 @contextmanager

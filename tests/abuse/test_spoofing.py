@@ -31,6 +31,7 @@ from abuse.target import (
     split,
 )
 from e2e.server import AUDIENCE, ISSUER, Site
+from fujie.app.client import read_refusal
 from fujie.app.tokens import new_signing_key
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import types_pb2 as types_v1
@@ -143,6 +144,7 @@ def test_a_thousand_unknown_key_ids_change_nothing(target: Target) -> None:
         ]
         calls = [target.begin(LOOKUP, ASK, each) for each in metadata]
         rejected += sum(call.code() is UNAUTHENTICATED for call in calls)
+        assert {read_refusal(call).reason for call in calls} == {"TOKEN_INVALID"}
     assert rejected == 1000
     assert target.new() == []
     target.stands()

@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=500, help="customers of one message of `screen`")
     parser.add_argument("--streams", type=int, default=4, help="streams of `screen` at a time")
     parser.add_argument(
-        "--postgresql", action="store_true", help="the ledger of `campaign` and `stop` in PostgreSQL"
+        "--postgresql", action="store_true", help="the ledger of `screen`, `campaign`, `stop` in PostgreSQL"
     )
     parser.add_argument("--rows", type=int, default=100_000, help="customers of `export` and `leave`")
     parser.add_argument("--ledger", default="sqlite", choices=["sqlite", "postgresql"], help="of `export`")

@@ -23,15 +23,7 @@ from fujie.model.customer import Phone, StoreKey
 from fujie.model.message import CHANNEL, Category, Draft, Recipient
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action
-from fujie.ports.messaging import (
-    Acceptance,
-    Callback,
-    Called,
-    Outgoing,
-    Receipt,
-    Submission,
-    Unresolved,
-)
+from fujie.ports.providers import Acceptance, Callback, Called, Outgoing, Receipt, Submission, Unresolved
 
 _CHUNK = 500
 _LEASE_S = 60.0

@@ -67,10 +67,17 @@ Reasons = Counter[tuple[str, ...]]
 
 def screen(scratch: Path, options: argparse.Namespace) -> None:
     """Measure, compare, print."""
+    with ExitStack() as open_:
+        url = open_.enter_context(servers.postgresql(scratch / "pg")) if options.postgresql else ""
+        audience = create_audience(scratch / "site", options.customers + _WARM, url)
+        _screen(audience, scratch, options)
+
+
+def _screen(audience: Audience, scratch: Path, options: argparse.Namespace) -> None:
     count = options.customers
-    audience = create_audience(scratch / "site", count + _WARM)
     expected, plan, facts = asyncio.run(_oracle(audience, count, min(count, _GIVEN)))
-    print(f"{count:,} distinct customers, batches of {options.batch}, {options.streams} streams\n")
+    print(f"{count:,} distinct customers, batches of {options.batch}, {options.streams} streams")
+    print(f"ledger in {'PostgreSQL' if options.postgresql else 'SQLite'}\n")
     measured: dict[str, list[Measured]] = {}
     with ExitStack() as open_:
         memory = open_.enter_context(_serving(audience, scratch))

@@ -35,7 +35,7 @@ from fujie.model.principal import Credential, Principal
 from fujie.model.request import RequestContext
 from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import State
-from fujie.ports.messaging import Outgoing, Submission
+from fujie.ports.providers import Outgoing, Submission
 
 _SENDERS = 4
 _STOPS = 400

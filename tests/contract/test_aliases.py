@@ -12,11 +12,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from contract.test_ledger import ADAPTERS, Open
 from fujie.adapters.ledger import SQLLedger, aliases
-from fujie.model.consent import BareEvent, Bearing, ConsentEventType
+from fujie.model.consent import ConsentEventType
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.vocabulary import State
-from support.identities import because, consent_event, is_suppressed, opt_out, state_of
+from support.identities import bare, because, consent_event, is_suppressed, opt_out, state_of
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ONE, TWO, THREE = (StoreKey("crm", f"C-{n}") for n in range(3))
@@ -278,11 +278,6 @@ async def test_whom_a_full_number_does_not_link_is_written_once(ledger: SQLLedge
     for _ in range(3):
         assert await ledger.enrol([keys[-1], PHONE], NOW) == last
     assert await ledger.database.write(_changes) == before
-
-
-def bare(event: Bearing) -> BareEvent:
-    """Return what of an event bears on consent, which is all that the one read tells."""
-    return BareEvent(*(getattr(event, name) for name in BareEvent._fields))
 
 
 def _changes(connection: object) -> int:

@@ -1,7 +1,7 @@
 """Attacks on approvals in the ledger: used twice, voted on twice, ended twice, hidden between two pages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -54,20 +54,6 @@ def ending(state: ApprovalState = ApprovalState.USED, at: datetime = NOW, who: s
 def empty(request: pytest.FixtureRequest) -> Iterator[Open]:
     with request.param() as open_:
         yield open_
-
-
-@pytest.fixture
-async def ledgers(empty: Open) -> AsyncIterator[tuple[SQLLedger, SQLLedger]]:
-    """Two processes on one ledger."""
-    both = (await empty(), await empty())
-    yield both
-    for ledger in both:
-        await ledger.close()
-
-
-@pytest.fixture
-async def ledger(ledgers: tuple[SQLLedger, SQLLedger]) -> SQLLedger:
-    return ledgers[0]
 
 
 async def approved(ledger: SQLLedger, asked: Approval | None = None) -> Approval:

@@ -12,7 +12,8 @@ from fujie.model.consent import ConsentEventType
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.message import MessageState, ReplyOutcome, Settled
 from fujie.model.page import Slice
-from fujie.ports.messaging import KeptReply, Receipt
+from fujie.ports.messaging import KeptReply
+from fujie.ports.providers import Receipt
 from support.identities import consent_event
 from support.outboxes import NOW, URLS, claim, key, leased, marker, opened, phone, running
 

@@ -1,13 +1,17 @@
 """What every register of exports must do (`ports.exports.Exports`)."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
 
 import pytest
+from sqlalchemy import Connection
 
-from fujie.adapters.ledger import SQLLedger
+from fujie.adapters.ledger import SQLLedger, export_keys, export_traces
+from fujie.adapters.ledger.database import Query
 from fujie.model.errors import LedgerError, RequestError
 from fujie.model.export import (
     Closing,
@@ -22,20 +26,9 @@ from fujie.model.export import (
     Trace,
 )
 from fujie.model.page import Slice
-from support.outboxes import URLS, opened
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 BOTH = tuple[SQLLedger, SQLLedger]
-
-
-@pytest.fixture(params=list(URLS))
-async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[BOTH]:
-    """Two processes on one ledger."""
-    with URLS[request.param]() as url:
-        both = (await opened(url), await opened(url))
-        yield both
-        for ledger in both:
-            await ledger.close()
 
 
 def export(number: int, opens: int = 3, requester: str = "marketer", store: str = "crm") -> Export:
@@ -271,6 +264,35 @@ async def test_a_customer_is_traced_through_every_sid_the_last_export_first(ledg
     assert not rest.next
     of_one = await there.exports.traces(["s1"], Slice())
     assert [each.export.id for each in of_one.rows] == [made[3].id, made[1].id]
+
+
+async def test_who_is_looked_for_in_exports_is_looked_up_in_each_and_never_read_through(
+    ledgers: BOTH,
+) -> None:
+    """The statements as a ledger plans them that holds little: one that begins with the members reads all of them later."""
+    here, _ = ledgers
+    await begun(here, export(1), ("s1", "s2"))
+    sids = {"v0": "s1", "v1": "s2"}
+    asked: dict[Query[Any], dict[str, object]] = {
+        export_traces._holding(2): {**sids, "after": "z", "size": 2},
+        export_traces._chunks_of(2, 2): {**sids, "e0": export(1).id, "e1": export(2).id},
+        export_keys._holding(2): {**sids},
+        export_keys._held_chunks(2): {**sids, "id": export(1).id},
+    }
+    for query, values in asked.items():
+        plan = await here.database.transact(partial(planned, query, values))
+        of_members = [line for line in plan if re.search("(SEARCH|SCAN|on) export_member", line)]
+        assert of_members
+        assert all("export_id" in line and "sid" in line for line in of_members), "\n".join(plan)
+
+
+def planned(query: Query[Any], values: dict[str, object], connection: Connection) -> list[str]:
+    """Return a line for each table of the plan, with the condition by which it is looked up."""
+    text = query.select.params(values).compile(connection, compile_kwargs={"literal_binds": True})
+    if connection.dialect.name == "sqlite":
+        return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}")]
+    plan = " ".join(row[0].strip() for row in connection.exec_driver_sql(f"EXPLAIN {text}"))
+    return plan.split("->")
 
 
 async def test_a_closing_that_died_between_two_steps_is_finished_by_anybody(ledgers: BOTH) -> None:

@@ -2,9 +2,9 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -18,19 +18,19 @@ from fujie.model.errors import LedgerError, RequestError
 from fujie.model.message import Claimed, MessageState, Settled
 from fujie.model.page import Slice
 from fujie.model.principal import Principal
+from fujie.model.processor import Processor
 from fujie.model.suppression import Confirmation, SuppressionScope
 from fujie.model.vocabulary import State
-from fujie.ports.messaging import Incoming, KeptReply, Receipt
+from fujie.ports.messaging import Incoming, KeptReply
+from fujie.ports.providers import Receipt
 from support.identities import IDENTIFIERS, because, consent_event, opt_out
 from support.outboxes import (
     NOW,
-    URLS,
     campaign,
     claim,
     key,
     leased,
     marker,
-    opened,
     phone,
     planned,
     running,
@@ -41,21 +41,6 @@ DELIVERED, FAILED, UNKNOWN = MessageState.DELIVERED, MessageState.FAILED, Messag
 REFUSED, CANCELLED = MessageState.REFUSED, MessageState.CANCELLED
 LATER = NOW + timedelta(seconds=31)
 SCOPE = SuppressionScope("marketing", "sms")
-
-
-@pytest.fixture(params=list(URLS))
-async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SQLLedger, SQLLedger]]:
-    """Two processes on one ledger."""
-    with URLS[request.param]() as url:
-        both = (await opened(url), await opened(url))
-        yield both
-        for ledger in both:
-            await ledger.close()
-
-
-@pytest.fixture
-async def ledger(ledgers: tuple[SQLLedger, SQLLedger]) -> SQLLedger:
-    return ledgers[0]
 
 
 async def customer(ledger: SQLLedger, n: int) -> str:
@@ -423,15 +408,20 @@ async def lost_a_role(ledger: SQLLedger, _sids: list[str]) -> None:
     await ledger.directory.upsert(Principal("marketer", State.EMPLOYEE), NOW)
 
 
+async def agreement_ended(ledger: SQLLedger, _sids: list[str]) -> None:
+    ended = Processor("carrier", "Carrier", "contract-7", date(2020, 1, 1), date(2020, 2, 1))
+    await ledger.processors.upsert_processor(ended, NOW)
+
+
 @pytest.mark.parametrize(
     "change",
     [
         added, lifted, withdrawn, got_a_number, is_shared, another_number_is_shared, number_spoke, merged,
-        merged_away, split, offboarded, lost_a_role,
+        merged_away, split, offboarded, lost_a_role, agreement_ended,
     ],
     ids=lambda change: change.__name__,
 )  # fmt: skip
-async def test_whatever_is_written_of_a_person_or_the_requester_stops_the_claim(
+async def test_whatever_is_written_of_a_person_the_requester_or_a_processor_stops_the_claim(
     ledgers: tuple[SQLLedger, SQLLedger], change: Change
 ) -> None:
     here, there = ledgers
@@ -450,7 +440,7 @@ async def test_whatever_is_written_of_a_person_or_the_requester_stops_the_claim(
     at = await marker(here)
     await change(there, sids)
     done = await here.outbox.claim(lease, claims, at, "marketer", NOW)
-    everybody = change in (offboarded, lost_a_role)
+    everybody = change in (offboarded, lost_a_role, agreement_ended)
     stranger = frozenset({mine[sids[4]]})
     assert done.claimed == (frozenset() if everybody else stranger)
     assert done.changed == (frozenset({mine[sids[0]]}) | (stranger if everybody else frozenset()))
@@ -665,6 +655,28 @@ async def test_one_id_for_several_numbers_is_told_apart_by_the_number(ledger: SQ
         receipt = Receipt("outbox", DELIVERED if n else FAILED, "biz", phone(n), code="X")
         assert await ledger.outbox.receive(receipt, NOW) is Incoming.TAKEN
     assert await tally(ledger, found.id) == {DELIVERED: 2, FAILED: 1}
+
+
+@pytest.mark.parametrize("has_answer", [True, False])
+async def test_a_campaign_and_a_number_tell_the_message_though_no_answer_was_written_down(
+    ledger: SQLLedger, *, has_answer: bool
+) -> None:
+    found = await running(ledger, await customers(ledger, 2))
+    done = await claimed(ledger, await leased(ledger))
+    if has_answer:
+        ends = [Settled(each, UNKNOWN, "TIMEOUT", f"c-{found.id}") for each in done.claimed]
+        await ledger.outbox.settle("w0", ends, NOW)
+    told = Receipt("outbox", DELIVERED, f"c-{found.id}", phone(0), campaign_id=found.id)
+    for wrong in (
+        replace(told, phone=None, provider_message_id=""),
+        replace(told, phone=phone(7)),
+        replace(told, campaign_id="another", provider_message_id=""),
+        replace(told, provider="another"),
+    ):
+        assert await ledger.outbox.receive(wrong, NOW) is Incoming.UNKNOWN
+    assert await ledger.outbox.receive(told, NOW) is Incoming.TAKEN
+    assert await ledger.outbox.receive(told, NOW) is Incoming.REPEATED
+    assert await tally(ledger, found.id) == {DELIVERED: 1, UNKNOWN if has_answer else CLAIMED: 1}
 
 
 async def test_a_receipt_of_what_was_never_sent_is_of_no_message(ledger: SQLLedger) -> None:

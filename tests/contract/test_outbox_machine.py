@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from fujie.model.campaign import CampaignState, Lease
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState, Settled
-from fujie.ports.messaging import Receipt
+from fujie.ports.providers import Receipt
 from support.outboxes import NOW, URLS, campaign, claim, key, marker, opened, phone, planned
 
 S = MessageState

@@ -337,6 +337,7 @@ async def test_what_was_never_acknowledged_is_not_missed_after_a_failover(
     url = both(cluster, standby, name, trusted)
     writer, reader = [await ledger_at(url, ServerAccess(password)) for _ in range(2)]
     await say(writer, "C-1", ConsentEventType.GIVEN)
+    await reader.follow()
     standby.detach()
     assert await code_of(say(writer, "C-1", ConsentEventType.WITHDRAWN)) == "LEDGER_UNAVAILABLE"
     for ledger in (writer, reader):
@@ -345,6 +346,39 @@ async def test_what_was_never_acknowledged_is_not_missed_after_a_failover(
     await failed_over(cluster, standby, writer)
     standby.until("NOT pg_is_in_recovery()")
     for ledger in (writer, reader):
+        assert await said(ledger, "C-1") == [ConsentEventType.GIVEN]
+        await say(ledger, "C-2", ConsentEventType.GIVEN)
+
+
+async def test_what_a_restart_shows_before_the_standby_has_it_is_not_believed_and_not_missed(
+    cluster: Cluster, standby: Cluster, name: str, trusted: Path, password: Path, ledger_at: OpenLedger,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """A primary that ends while COMMIT waits for the standby has committed it, for all to see, once it is back."""
+    monkeypatch.setitem(SESSION, "statement_timeout", "200")
+    cluster.stop("INT")
+    cluster.start("synchronous_standby_names=second")
+    cluster.until("EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+    url = both(cluster, standby, name, trusted)
+    writer, reader = [await ledger_at(url, ServerAccess(password)) for _ in range(2)]
+    await say(writer, "C-1", ConsentEventType.GIVEN)
+    standby.detach()
+    with monkeypatch.context() as hurried:
+        for limit in ("READ_LIMIT_S", "WRITE_LIMIT_S"):
+            hurried.setattr(f"fujie.adapters.ledger.postgresql.{limit}", 0.5)
+        assert await code_of(say(writer, "C-1", ConsentEventType.WITHDRAWN)) == "LEDGER_UNAVAILABLE"
+        cluster.stop()
+        cluster.start("synchronous_standby_names=second")
+        shown = "SELECT type FROM consent_event ORDER BY change_seq"
+        assert [row[0] for row in cluster.execute(shown, database=name)] == ["given", "withdrawn"]
+        for ledger in (writer, reader):
+            assert await code_of(ledger.follow()) == "LEDGER_UNAVAILABLE"
+            assert await code_of(said(ledger, "C-1")) == "LEDGER_UNAVAILABLE"
+            assert await code_of(say(ledger, "C-1", ConsentEventType.GIVEN)) == "LEDGER_UNAVAILABLE"
+    await failed_over(cluster, standby, writer)
+    standby.until("NOT pg_is_in_recovery()")
+    for ledger in (writer, reader):
+        await ledger.follow()
         assert await said(ledger, "C-1") == [ConsentEventType.GIVEN]
         await say(ledger, "C-2", ConsentEventType.GIVEN)
 

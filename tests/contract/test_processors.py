@@ -1,6 +1,5 @@
 """What every register of processors must do (`ports.processors.ProcessorRegister`)."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -12,7 +11,6 @@ from fujie.adapters.ledger import SQLLedger
 from fujie.model.errors import LedgerError
 from fujie.model.page import Slice
 from fujie.model.processor import Processor
-from support.outboxes import URLS, opened
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 FULL = Processor(
@@ -29,16 +27,6 @@ FULL = Processor(
     assessments={"marketing": date(2026, 12, 31), "after_sales": date(1, 1, 1)},
 )
 BARE = Processor("twilio", "Twilio", "", date(1, 1, 1), date(1, 1, 2), region="US", transfer="SCC")
-
-
-@pytest.fixture(params=list(URLS))
-async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SQLLedger, SQLLedger]]:
-    """Two processes on one ledger."""
-    with URLS[request.param]() as url:
-        both = (await opened(url), await opened(url))
-        yield both
-        for ledger in both:
-            await ledger.close()
 
 
 async def test_a_processor_is_read_by_everybody_as_it_was_written(

@@ -1,4 +1,4 @@
-"""What every provider must do (`ports.messaging.Provider`), run against a stand-in for each vendor.
+"""What every provider must do (`ports.providers.Provider`), run against a stand-in for each vendor.
 
 The vendors' official SDKs are the oracles of shapes and signatures: tests/contract/test_provider_oracles.py.
 """
@@ -10,7 +10,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -29,15 +29,7 @@ from fujie.decision.keywords import Meaning, meaning_of
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
 from fujie.model.message import MessageState
-from fujie.ports.messaging import (
-    Acceptance,
-    Callback,
-    Called,
-    Outgoing,
-    Provider,
-    Submission,
-    Unresolved,
-)
+from fujie.ports.providers import Acceptance, Callback, Called, Outgoing, Provider, Submission, Unresolved
 from support import certificates
 from support.standins import (
     CUT,
@@ -60,6 +52,7 @@ PLACE = ("main", "carrier")
 SECRET = "s3cret-of-the-account"
 PHONES = ("+8613800138000", "+8613900139001", "+8615012345672")
 NUMBERS = ("13800138000", "13900139001", "15012345672")
+CAMPAIGN = "ca" * 16
 LONG, SHORT = 30.0, 0.2
 """Seconds: what no good answer takes even on a busy machine; what a test of lateness waits."""
 PLAIN = http_template.Template(
@@ -129,7 +122,7 @@ def case(request: pytest.FixtureRequest) -> Case:
 def outgoing(*phones: str, params: Sequence[str] = ()) -> list[Outgoing]:
     names = params or ["一"] * len(phones)
     return [
-        Outgoing(f"{i:032x}", Phone(phone), "某某", f"您好 {name}", "SMS_1", {"name": name})
+        Outgoing(f"{i:032x}", Phone(phone), "某某", f"您好 {name}", "SMS_1", {"name": name}, CAMPAIGN)
         for i, (phone, name) in enumerate(zip(phones, names, strict=True), 1)
     ]
 
@@ -185,6 +178,44 @@ async def test_everybody_gets_their_own_values(case: Case) -> None:
             found = re.findall(r"n[0-9]\b", values)
             got |= dict(zip(numbers, found[: len(numbers)], strict=True))
         assert got == names
+
+
+AMERICAN = "+13235551234"
+"""Los Angeles; without its plus it is a mobile of the mainland, whose holder is somebody else."""
+
+
+async def test_no_foreign_number_is_ever_written_as_a_mainland_one(case: Case) -> None:
+    async with facing(case) as (stand_in, provider):
+        submitted = await provider.submit(outgoing(PHONES[0], AMERICAN, PHONES[1]))
+        stranger = f"+86{AMERICAN[1:]}"
+        assert stranger not in stand_in.numbers
+        is_plain = case.shape in (AliyunShape, PlainShape)
+        assert outcomes(submitted) == ([A, R, A] if is_plain else [A, A, A])
+        assert submitted[1].code == ("NUMBER_AMBIGUOUS" if is_plain else "")
+
+
+HONG_KONG = "+85261234567"
+
+
+@pytest.mark.parametrize("kind", ["aliyun", "tencent"])
+async def test_a_foreign_number_costs_nobody_else_the_message(kind: str) -> None:
+    """Aliyun has one outcome for a call, and Tencent refuses one with numbers of both sorts."""
+    async with facing(CASES[kind]) as (stand_in, provider):
+        stand_in.codes = {HONG_KONG: stand_in.shape.refused}
+        messages = outgoing(PHONES[0], HONG_KONG, PHONES[1])
+        assert outcomes(await provider.submit(messages)) == [A, R, A]
+        calls = sorted(tuple(stand_in.shape.numbers(each)) for each in stand_in.seen)
+        assert calls == [(HONG_KONG,), (PHONES[0], PHONES[1])]
+
+
+@pytest.mark.parametrize("kind", ["aliyun", "tencent"])
+async def test_what_is_of_no_campaign_is_known_by_its_own_id_alone(kind: str) -> None:
+    async with facing(CASES[kind]) as (stand_in, provider):
+        messages = [replace(each, campaign_id="") for each in outgoing(*PHONES)]
+        assert outcomes(await provider.submit(messages)) == [A, A, A]
+        is_form = kind == "aliyun"
+        given = [each.form["OutId"] if is_form else each.json["SessionContext"] for each in stand_in.seen]
+        assert sorted(given) == [each.intent_id for each in messages]
 
 
 async def test_tencent_takes_a_load_in_which_everybody_reads_something_else() -> None:
@@ -503,7 +534,7 @@ GOOD: dict[str, list[Callback]] = {
     "aliyun": [
         posted([
             {"phone_number": "13800138000", "success": True, "err_code": "DELIVERED", "out_id": "1" * 32, "biz_id": "9^0"},
-            {"phone_number": "13900139001", "success": False, "err_code": "W-BLACK", "out_id": "b-" + "1" * 32},
+            {"phone_number": "13900139001", "success": False, "err_code": "W-BLACK", "out_id": "c-" + CAMPAIGN},
         ]),
         posted([{"phone_number": "13800138000", "send_time": "2026-11-01 08:00:00", "content": "TD", "sign_name": "某某",
                  "dest_code": "1", "sequence_id": 77}]),
@@ -563,16 +594,18 @@ def test_stop_without_an_id_counts_anew_each_time_for_it_may_have_been_lifted_be
     assert first.reply_id != second.reply_id
 
 
-def test_of_a_batch_the_intent_is_not_guessed() -> None:
+def test_of_a_batch_the_campaign_and_the_number_tell_the_message() -> None:
     [alone, of_many] = silent("aliyun").callback(GOOD["aliyun"][0]).receipts
-    assert (alone.intent_id, alone.provider_message_id) == ("1" * 32, "1" * 32)
-    assert (of_many.intent_id, of_many.provider_message_id) == ("", "b-" + "1" * 32)
+    assert (alone.intent_id, alone.campaign_id) == ("1" * 32, "")
+    assert (of_many.intent_id, of_many.campaign_id) == ("", CAMPAIGN)
     assert (of_many.phone, of_many.is_opted_out, of_many.code) == (Phone(PHONES[1]), True, "W-BLACK")
 
 
 def test_a_blocked_number_is_told_by_a_receipt() -> None:
-    [_, blocked] = silent("http").callback(GOOD["http"][0]).receipts
-    assert (blocked.is_opted_out, blocked.state, blocked.code) == (True, MessageState.FAILED, "B")
+    for kind, code in {"http": "B", "tencent": "BLACK"}.items():
+        [other, blocked] = silent(kind).callback(GOOD[kind][0]).receipts
+        assert (blocked.is_opted_out, blocked.state, blocked.code) == (True, MessageState.FAILED, code)
+        assert not other.is_opted_out
 
 
 def test_a_foreign_number_keeps_its_country() -> None:
@@ -599,6 +632,14 @@ def test_digits_that_can_be_a_foreign_number_too_are_told_as_both(digits: str, a
         [reply] = silent(kind).callback(posted(body)).replies
         assert reply.also == (Phone(also) if also else None)
         assert reply.phone.e164 == (digits if digits[0] == "+" else f"+86{digits.removeprefix('86')}")
+    reports = {
+        "aliyun": {"phone_number": digits, "success": True, "out_id": "1" * 32},
+        "http": {"list": [{"to": digits, "id": "x", "st": "D"}]},
+        "tencent": {"mobile": digits, "report_status": "SUCCESS", "sid": "1"},
+    }
+    for kind, body in reports.items():
+        [receipt] = silent(kind).callback(posted(body)).receipts
+        assert receipt.also == (Phone(also) if also else None)
     named = {"mobile": "13235551234", "text": "TD", "time": 1793318400, "nationcode": "86"}
     [told] = silent("tencent").callback(posted(named)).replies
     assert told.also is None
@@ -715,8 +756,13 @@ async def test_tencent_is_asked_by_number_and_told_by_our_id_and_pulled() -> Non
             "SignName": "某某",
         }
         stand_in.shape.pulled["PullSmsReplyStatusSet"] = [reply]
+        blocked = {**report, "SerialNo": "2019:9", "ReportStatus": "FAIL", "Description": "号码在黑名单"}
+        stand_in.shape.pulled["PullSmsSendStatusSet"].append(blocked)
         called = await provider.poll()
-        assert [each.provider_message_id for each in called.receipts] == ["2019:1"]
+        assert [(each.provider_message_id, each.is_opted_out, each.code) for each in called.receipts] == [
+            ("2019:1", False, ""),
+            ("2019:9", True, "OTHER"),
+        ]
         assert [(each.text, each.signature) for each in called.replies] == [("TD", "某某")]
 
 

@@ -15,7 +15,7 @@ from fujie.adapters.providers.exchange import Exchange
 from fujie.adapters.providers.http_template import AnswerShape, CallbackShape, HTTPTemplate, Template, flaws
 from fujie.model.customer import Phone
 from fujie.model.segments import parts
-from fujie.ports.messaging import Acceptance, Outgoing, Submission
+from fujie.ports.providers import Acceptance, Outgoing, Submission
 from support.kannel import PASSWORD, USER, kannel
 from support.smsc import SMSC, Event, smsc
 

@@ -19,7 +19,7 @@ from fujie.adapters.providers.smpp_link import Account
 from fujie.adapters.providers.smpp_wire import sender
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
-from fujie.ports.messaging import Acceptance, Callback, Outgoing, Provider, Unresolved
+from fujie.ports.providers import Acceptance, Callback, Outgoing, Provider, Unresolved
 from support.smsc import SMSC, smsc
 
 PHONES = ("+8613800138000", "+8613900139001", "+8615012345672")

@@ -17,7 +17,7 @@ from fujie.adapters.providers import aliyun, tencent, twilio
 from fujie.adapters.providers.exchange import Exchange
 from fujie.model.customer import Phone
 from fujie.model.errors import RequestError
-from fujie.ports.messaging import Acceptance, Callback, Outgoing, Unresolved
+from fujie.ports.providers import Acceptance, Callback, Outgoing, Unresolved
 from support.standins import AliyunShape, Seen, StandIn, TencentShape, TwilioShape, standing_in
 
 CLOCK, PLACE, SECRET = SystemClock(), ("main", "carrier"), "s3cret~of*the account"
@@ -27,6 +27,7 @@ KEY = aliyun.AccessKey("LTAI", SECRET)
 ACCOUNT = tencent.TencentAccount("AKID", SECRET, "1400006666")
 SENDER = twilio.TwilioAccount("AC" + "0" * 32, SECRET, "MG" + "1" * 32)
 INTENT = "1" * 32
+CAMPAIGN = "ca" * 16
 # The SDKs make their dates by what Python 3.12 deprecates, and leave sessions to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
@@ -37,7 +38,7 @@ pytestmark = [
 
 def outgoing(*phones: str) -> list[Outgoing]:
     return [
-        Outgoing(f"{i:x}" * 32, Phone(phone), SIGN, "您好", "SMS_1", PARAMS)
+        Outgoing(f"{i:x}" * 32, Phone(phone), SIGN, "您好", "SMS_1", PARAMS, CAMPAIGN)
         for i, phone in enumerate(phones, 1)
     ]
 
@@ -83,7 +84,7 @@ def batch(stand_in: StandIn) -> None:
         sign_name_json=compact([SIGN, SIGN]),
         template_param_json=compact([PARAMS, PARAMS]),
         template_code="SMS_1",
-        out_id="b-" + INTENT,
+        out_id="c-" + CAMPAIGN,
     )
     aliyun_sdk(stand_in).send_batch_sms(request)
 
@@ -171,7 +172,7 @@ async def test_tencent_is_sent_what_its_sdk_sends() -> None:
             "SMS_1",
         )
         request.SignName, request.TemplateParamSet = SIGN, list(PARAMS.values())
-        request.SessionContext = "b-" + INTENT
+        request.SessionContext = "c-" + CAMPAIGN
         answer = await asyncio.to_thread(client.SendSms, request)
         assert [each.Code for each in answer.SendStatusSet] == ["Ok", "Ok"]
         provider = tencent.Tencent(PLACE, ACCOUNT, Exchange(30.0), CLOCK, (stand_in.endpoint, False))

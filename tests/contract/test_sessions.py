@@ -1,50 +1,38 @@
 """What every keeper of ended sessions must do (`ports.signin.Sessions`): what is over stays over, for every process."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from fujie.adapters.ledger import SQLLedger
-from support.outboxes import URLS, opened
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-@pytest.fixture(params=list(URLS))
-async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SQLLedger, SQLLedger]]:
-    """Two processes on one ledger."""
-    with URLS[request.param]() as url:
-        both = (await opened(url), await opened(url))
-        yield both
-        for ledger in both:
-            await ledger.close()
-
-
-async def test_an_end_is_known_to_others_to_the_microsecond_and_is_nobody_elses(
+async def test_an_end_is_another_era_for_everybody_and_nobody_elses(
     ledgers: tuple[SQLLedger, SQLLedger],
 ) -> None:
     here, there = (ledger.sessions for ledger in ledgers)
-    assert await there.ended("somebody") is None
+    assert await there.era("somebody") == 0
     await here.end("somebody", NOW)
-    assert await there.ended("somebody") == NOW
-    assert await there.ended("SOMEBODY") is None
+    assert await there.era("somebody") == await here.era("somebody") > 0
+    assert await there.era("SOMEBODY") == 0
 
 
-async def test_no_later_word_brings_a_session_back(ledgers: tuple[SQLLedger, SQLLedger]) -> None:
-    """A host whose clock is behind, and many who end the same at one moment."""
-    here, there = (ledger.sessions for ledger in ledgers)
-    await here.end("somebody", NOW)
-    await there.end("somebody", NOW - timedelta(days=1))
-    assert await here.ended("somebody") == NOW
-    moments = [NOW + timedelta(seconds=each) for each in range(8)]
+@pytest.mark.parametrize("skew", [-timedelta(days=400), timedelta(0), timedelta(days=400)])
+async def test_no_era_comes_back_whatever_the_clocks_say(
+    ledgers: tuple[SQLLedger, SQLLedger], skew: timedelta
+) -> None:
+    """Hosts whose clocks are far apart, and many who end the same at one moment."""
+    eras = {await ledgers[0].sessions.era("somebody")}
+    for number in range(4):
+        await ledgers[number % 2].sessions.end("somebody", NOW + number % 2 * skew)
+        eras.add(await ledgers[1 - number % 2].sessions.era("somebody"))
+    assert len(eras) == 5
     await asyncio.gather(
-        *(
-            (here, there)[n % 2].end(who, at)
-            for n, at in enumerate(moments)
-            for who in ("somebody", "another")
-        )
+        *(ledgers[n % 2].sessions.end(who, NOW) for n in range(8) for who in ("somebody", "another"))
     )
-    for who in ("somebody", "another"):
-        assert await there.ended(who) == moments[-1]
+    here, there = (ledger.sessions for ledger in ledgers)
+    assert await here.era("somebody") == await there.era("somebody") > max(eras)
+    assert 0 < await here.era("another") == await there.era("another") != await here.era("somebody")

@@ -4,6 +4,7 @@ import asyncio
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from dataclasses import replace
 from itertools import groupby, product
 from pathlib import Path
 from typing import Any
@@ -526,9 +527,13 @@ async def test_one_reader_has_half_of_the_scans_and_others_get_theirs(place: Pla
             assert failed.value.code == "STORE_TIMEOUT"
         for _ in range(SCANS // 2):
             await anext(await held.enter_async_context(store.scan(others, 20.0)))
+        third = Scan(NOTHING, NOTHING, reader="a third")
+        patient = asyncio.ensure_future(drained(store.scan(replace(third, patience_s=PATIENCE_S), 0.2)))
         with pytest.raises(StoreError):
-            async with store.scan(Scan(NOTHING, NOTHING, reader="a third"), 0.2):
+            async with store.scan(third, 0.2):
                 pass
+        assert not patient.done(), "who came before, and waits on"
+    await patient
     async with asyncio.timeout(PATIENCE_S):
         for wanted in (mine, others) * 3:
             await drained(store.scan(wanted, 20.0))

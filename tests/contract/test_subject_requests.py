@@ -1,7 +1,6 @@
 """What every register of customers' requests, and every index of disclosures, must do (`ports.requests`)."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
@@ -20,21 +19,10 @@ from fujie.model.subject_request import (
     RequestOutcome,
     SubjectRequest,
 )
-from support.outboxes import URLS, opened
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = date(2026, 3, 1)
 BOTH = tuple[SQLLedger, SQLLedger]
-
-
-@pytest.fixture(params=list(URLS))
-async def ledgers(request: pytest.FixtureRequest) -> AsyncIterator[BOTH]:
-    """Two processes on one ledger."""
-    with URLS[request.param]() as url:
-        both = (await opened(url), await opened(url))
-        yield both
-        for ledger in both:
-            await ledger.close()
 
 
 def wanted(sid: str, number: int, kind: RequestKind = RequestKind.COMPLAINT) -> SubjectRequest:

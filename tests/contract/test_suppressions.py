@@ -1,7 +1,7 @@
 """Attacks on opt-outs in the ledger: lost, doubled, lifted without the customer, hidden between two pages."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -31,20 +31,6 @@ HERE, THERE = EntryRef("prod-a/w0", 7), EntryRef("prod-b/w1", 2**40)
 def empty(request: pytest.FixtureRequest) -> Iterator[Open]:
     with request.param() as open_:
         yield open_
-
-
-@pytest.fixture
-async def ledgers(empty: Open) -> AsyncIterator[tuple[SQLLedger, SQLLedger]]:
-    """Two processes on one ledger."""
-    both = (await empty(), await empty())
-    yield both
-    for ledger in both:
-        await ledger.close()
-
-
-@pytest.fixture
-async def ledger(ledgers: tuple[SQLLedger, SQLLedger]) -> SQLLedger:
-    return ledgers[0]
 
 
 async def sid_of(ledger: SQLLedger, key: StoreKey = ONE) -> str:

@@ -7,7 +7,7 @@ import asyncio
 import sqlite3
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -27,8 +27,8 @@ from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import LedgerError
 from fujie.model.limit import Charge, Limit, Reservation, Rows, bucket_of, in_window
 from fujie.model.usage import Habits, Look
-from support.ledgers import sqlite_url
-from support.postgresql import ledger_url, server
+from support.outboxes import URLS
+from support.postgresql import server
 
 Open = Callable[[], Awaitable[SQLLedger]]
 
@@ -44,12 +44,6 @@ MONTHLY = Charge("guard:b", Limit.DISTINCT_CUSTOMERS_PER_MONTH, 3)
 async def opened(url: str) -> SQLLedger:
     identifiers = SystemIdentifiers(SystemClock())
     return await open_ledger(url, IndexKey("i", b"\x01" * 32), identifiers, str.encode)
-
-
-URLS: Mapping[str, Callable[[], AbstractContextManager[str]]] = {
-    "sqlite": sqlite_url,
-    "postgresql": ledger_url,
-}
 
 
 @pytest.fixture(params=list(URLS.values()), ids=list(URLS))
@@ -119,6 +113,17 @@ async def test_an_amount_is_taken_whole_or_not_at_all(ledger: SQLLedger) -> None
         True,
     ]
     assert await taken(ledger, of(replace(ROWS, rule="grant:c"), amount=4)) == [False]
+
+
+async def test_what_is_given_back_to_its_minute_is_there_again_and_no_more(ledger: SQLLedger) -> None:
+    """Also where others take meanwhile, where the window moved on, and where it has left the window since."""
+    two, later = of(ROWS, amount=2), NOW + timedelta(minutes=30)
+    assert await taken(ledger, two, of(ROWS, at=later)) == [True, True]
+    assert await taken(ledger, replace(two, amount=-2)) == [True]
+    assert await taken(ledger, *[of(ROWS, at=later)] * 3) == [True, True, False]
+    gone = NOW + timedelta(hours=2)
+    assert await taken(ledger, *[of(ROWS, at=gone)] * 4) == [True, True, True, False]
+    assert await taken(ledger, replace(two, amount=-2), of(ROWS, at=gone)) == [True, False]
 
 
 async def test_what_is_only_told_is_never_taken_and_never_in_the_way(ledger: SQLLedger) -> None:
@@ -263,6 +268,48 @@ async def test_rows_of_many_who_take_at_once_never_pass_the_limit(ledger: SQLLed
     assert await ledger.reserve(of(wide)) == {wide}
 
 
+async def test_many_are_reserved_together_as_one_after_the_other(ledger: SQLLedger) -> None:
+    """Each whole or not at all, in their order, in one transaction; of whom nothing is charged, none at all."""
+    kinds: list[tuple[tuple[Charge, ...], tuple[Charge, ...]]] = [
+        ((ROWS, PEOPLE), ()),
+        ((PEOPLE,), (ROWS, MONTHLY)),
+        ((), (PEOPLE, ROWS)),
+        ((MONTHLY,), (LOOKUPS,)),
+        ((), ()),
+    ]
+    transactions = 0
+    inner = ledger.database.transact
+
+    async def counted(work: Callable[..., object]) -> object:
+        nonlocal transactions
+        transactions += 1
+        return await inner(work)
+
+    ledger.database.transact = counted  # type: ignore[method-assign, assignment] # counts and passes on
+    for first in range(len(kinds)):
+        each = [kinds[(first + n) % len(kinds)] for n in range(12)]
+        asks = [
+            of(*charges, also_told=told, who=f"one-{first}", sid=f"s{n % 5}")
+            for n, (charges, told) in enumerate(each)
+        ]
+        alone = [await ledger.reserve(ask) for ask in asks]
+        transactions = 0
+        many = [replace(ask, principal=f"many-{first}") for ask in asks]
+        assert list(await ledger.reserve_many(many)) == alone
+        assert transactions == 1
+        told = [replace(ask, charges=()) for ask in many]
+        assert list(await ledger.reserve_many(told)) == [
+            await ledger.reserve(replace(ask, charges=())) for ask in asks
+        ]
+        assert transactions == 1
+
+
+async def test_a_counter_that_has_no_room_still_tells_who_was_counted_of_many(ledger: SQLLedger) -> None:
+    assert await taken(ledger, of(PEOPLE, sid="s1"), of(PEOPLE, sid="s2")) == [True, True]
+    asks = [of(also_told=(PEOPLE,), sid=sid) for sid in ("s1", "s3", "", "s2")]
+    assert list(await ledger.reserve_many(asks)) == [set(), {PEOPLE}, {PEOPLE}, set()]
+
+
 async def test_the_day_is_the_one_that_is_said(ledger: SQLLedger) -> None:
     """Midnight in the zone of the policies is not midnight in UTC."""
     late = datetime(2026, 3, 1, 15, 59, tzinfo=UTC)  # one minute to midnight in Shanghai
@@ -379,7 +426,7 @@ class Counters(RuleBasedStateMachine):
 
     @initialize()
     def start(self) -> None:
-        self.url = sqlite_url()
+        self.url = URLS["sqlite"]()
         self.runner = asyncio.Runner()
         url = self.url.__enter__()
         self.ledger = self.runner.run(opened(url))

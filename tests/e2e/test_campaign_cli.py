@@ -108,7 +108,9 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
     site.values["stores"]["crm"]["fields"]["gender"] = "gender"
     site.values["stores"]["crm"]["attributes"] = {"minor": "minor", "owner_department": "department"}
     site.values["controller"] = CONTROLLER
-    site.values["messaging"] = {"providers": {"outbox": {"kind": "outbox", "file": str(outbox)}}}
+    site.values["messaging"] = {
+        "providers": {"outbox": {"kind": "outbox", "file": str(outbox), "segment_price": 45}}
+    }
     site.write()
     with site.running() as server:
         server.add_principal("chief", "administrator")
@@ -310,7 +312,7 @@ def test_a_file_that_holds_no_recipients_ends_the_command_with_a_code(
 def test_a_review_is_shown_before_anybody_is_added_and_a_refusal_ends_with_4(desk: Desk) -> None:
     reviewed = desk.json("ann", "campaign", "create", *WHY, *SAYS, "--validate-only")
     assert "name" not in reviewed["campaign"]
-    assert reviewed["review"]["segments"] == 1
+    assert (reviewed["review"]["segments"], reviewed["review"]["cost"]) == (1, 45)
     refused = desk.run("nobody", "campaign", "create", *WHY, *SAYS)
     assert refused.exit_code == 4
     assert "NO_GRANT" in refused.stderr

@@ -176,7 +176,7 @@ def test_a_refusal_exits_4_with_reason_article_and_remedy_in_both_languages(desk
     assert (refused.returncode, error["code"]) == (4, "BASIS_EVIDENCE_MISSING")
     (reason,) = error["details"]["reasons"]
     assert (reason["code"], reason["basis"]) == ("BASIS_EVIDENCE_MISSING", ["PIPL-13"])
-    assert ("缺少证据" in reason["message"]["zh"], "basis_evidence" in reason["remedy"]["en"]) == (
+    assert ("缺少证明材料" in reason["message"]["zh"], "basis_evidence" in reason["remedy"]["en"]) == (
         True,
         True,
     )

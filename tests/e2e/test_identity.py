@@ -262,6 +262,45 @@ def test_a_key_file_that_changes_is_followed_without_a_restart(tmp_path: Path) -
         assert refused(running.connect(AGENT)).reason == "TOKEN_INVALID"
 
 
+def test_of_two_issuers_each_names_only_whom_it_may(tmp_path: Path) -> None:
+    site = Site.create(tmp_path / "site")
+    builds = "https://ci.example.com"
+    pem, jwks = new_signing_key()
+    (site.root / "ci.json").write_text(json.dumps(jwks))
+    second = {
+        "iss": builds,
+        "aud": "fujie-ci",
+        "algs": ["ES256"],
+        "jwks": str(site.root / "ci.json"),
+        "prefix": "ci:",
+    }
+    site.values["identity"]["issuers"].append(second)
+    site.write()
+
+    def token(sub: str, iss: str = builds, aud: str = "fujie-ci", key: str = pem) -> str:
+        return mint(
+            key, {"iss": iss, "aud": aud, "sub": sub}, jwks["keys"][0]["kid"], 600, datetime.now(UTC)
+        )
+
+    with site.running() as running:
+        for principal in (AGENT, "ci:build-7"):
+            running.add_principal(principal, "support")
+        for good in (site.token(AGENT), token("build-7"), site.token(AGENT)):
+            assert shown(connect(running.grpc, good)).startswith(PHONE)
+        for stranger in (AGENT, "ci:build-7", ADMIN):  # `ci:` stands before whatever it says
+            assert refused(connect(running.grpc, token(stranger))).reason == "PRINCIPAL_UNKNOWN"
+        of_the_other = (
+            token("build-7", iss=ISSUER, aud=AUDIENCE),
+            token("build-7", aud=AUDIENCE),
+            token("build-7", key=site.signing_key),
+            site.token(AGENT, aud="fujie-ci"),
+            site.token(AGENT, iss=builds, aud="fujie-ci"),
+        )
+        for mixed in of_the_other:
+            assert refused(connect(running.grpc, mixed)).reason == "TOKEN_INVALID"
+        assert [running.metric("fujie_jwks_stale", issuer=number) for number in "01"] == [0, 0]
+
+
 def running_until(running: Server, event: str) -> None:
     """Call, since calls drive the keys, until the server says so."""
     until = time.monotonic() + START_S

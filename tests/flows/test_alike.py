@@ -36,6 +36,7 @@ from fujie.model.vocabulary import Action
 from support.house import House, caller, opened_house
 from support.identities import IDENTIFIERS, because, opt_out
 from support.sending import (
+    BY_DAY,
     DRAFT,
     POLICY,
     SIGNATURE,
@@ -222,22 +223,10 @@ async def test_what_python_takes_for_equal_is_told_apart_from_one_batch_to_the_n
             assert in_one == [(sid_of(each), each.told) for each in judged]
 
 
-HOURS = b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: by-day}
-spec:
-  match: {actions: [send]}
-  validations:
-    - {name: day, expression: "recipient.hour >= 9 && recipient.hour < 21", reason: CONSENT_MISSING}
-"""
-
-
 async def test_who_is_met_again_in_a_stream_is_decided_as_if_met_first(house: House) -> None:
     """Between two batches hours end, consents run out, messages leave their windows, and people say things."""
     chance = random.Random(5)
-    at = sending(house, CountingProvider(), policy=POLICY + CAPS + HOURS)
+    at = sending(house, CountingProvider(), policy=POLICY + CAPS + BY_DAY)
     await live(at, chance)
     plain = keys(12, 70)
     await agree(at, plain)
@@ -257,3 +246,4 @@ async def test_who_is_met_again_in_a_stream_is_decided_as_if_met_first(house: Ho
         seen |= {tuple(hit.code for hit in each.decision.reasons) for each in judged}
     assert len(met.decided) > 0
     assert len(seen) > 5
+    assert any("X_NIGHT" in codes for codes in seen)

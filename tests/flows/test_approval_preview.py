@@ -12,8 +12,11 @@ import pytest
 
 from flows.test_approvals import EYES, NOTHING, hire
 from fujie.decision.risk import Grade, Sign
+from fujie.decision.tokens import Tokeniser
 from fujie.flows import approval_preview
 from fujie.flows.approval_notices import tell_due
+from fujie.flows.approval_preview import shift_of
+from fujie.flows.approval_preview import told as said
 from fujie.flows.approval_terms import opened
 from fujie.flows.approvals import approve, get_approval, list_approvals, reject
 from fujie.flows.directory import offboard_principal
@@ -24,6 +27,7 @@ from fujie.model.approval import (
     PENDING_FOR,
     Approval,
     ApprovalState,
+    ExportTerms,
     Stage,
     id_of,
 )
@@ -92,7 +96,7 @@ async def test_an_approver_sees_counts_steps_terms_and_history_and_no_row(desk: 
     context = replace(wanting().context, approval=approved.approval.name)
     came = await exported(desk.gate, wanting(FILTER, 200, context=context))
     assert came.tail is not None, came.refusal
-    assert preview.found.rows == len(came.rows) // 10 * 10 > 0
+    assert abs(preview.found.rows - len(came.rows)) < 10 < preview.found.rows
     assert sum(preview.found.consents.values()) == preview.found.consents[State.NONE] == preview.found.rows
     assert not preview.found.is_partial
     assert all(str(row["name"]) not in repr(preview) for row in came.rows)
@@ -102,21 +106,48 @@ async def test_an_approver_sees_counts_steps_terms_and_history_and_no_row(desk: 
     assert (again.history.approvals.asked, again.history.approvals.used) == (2, 1)
 
 
-async def test_every_number_is_rounded_down_to_tens_and_small_ones_are_not_told(desk: House) -> None:
+async def test_every_number_is_told_as_a_ten_and_small_ones_are_not(desk: House) -> None:
     for most in (25, 29, 31):
         preview = await seen(desk, await asked_for(desk, "", most))
         assert preview is not None
         assert preview.found is not None
         numbers = [preview.found.rows, *preview.found.consents.values()]
         assert all(number % 10 == 0 for number in numbers)
-        assert preview.found.rows == most // 10 * 10
-        assert sum(preview.found.consents.values()) <= preview.found.rows, "of more than would leave"
+        assert most - 10 < preview.found.rows <= most
+        assert max(preview.found.consents.values()) <= preview.found.rows, "of more than would leave"
     few = await seen(desk, await asked_for(desk, 'customer_no = "C00001"'))
     assert few is not None
     assert few.found is not None
-    assert few.found.rows == 0
-    assert set(few.found.consents.values()) == {0}
+    assert few.found.rows in (0, 10)
+    assert set(few.found.consents.values()) <= {0, few.found.rows}
     assert len(few.found.consents) == 7
+
+
+def test_filters_with_one_known_customer_more_each_tell_no_number() -> None:
+    """Cut to tens alone, the filter at which the ten changes would tell. Each is a draw of its own, and always the same."""
+    key, asked = b"k" * 32, [terms_of(f'region = "east" OR customer_no = "C{n:05}"') for n in range(400)]
+    shifts = [shift_of(key, each) for each in asked]
+    assert shifts == [shift_of(key, each) for each in asked]
+    assert shifts != [shift_of(b"l" * 32, each) for each in asked], "nobody but us can draw"
+    assert shifts != [shift_of(key, replace(each, max_rows=201)) for each in asked], (
+        "else the shift shows by where one customer more makes ten"
+    )
+    guessed_right = 0
+    for hidden in range(40):
+        series = [said(hidden + known, shifts[known], 1_000) for known in range(10)]
+        first = next((known for known, each in enumerate(series) if each != series[0]), 0)
+        guessed_right += (hidden + first) % 10 == 0
+        many = [said(hidden, shift, 1_000) for shift in shifts]
+        assert len(set(many)) == (1 if hidden % 10 == 0 else 2)
+        assert max(abs(each - hidden) for each in many) < 10
+        assert abs(sum(many) / len(many) - hidden) < 1, (
+            "and neither more nor less than there are, on the whole"
+        )
+    assert guessed_right < 10, "where the ten changes says nothing"
+
+
+def terms_of(filter_: str) -> ExportTerms:
+    return ExportTerms(filter_, "csv", 200, 0, 0)
 
 
 async def test_nobody_but_who_may_decide_gets_a_preview(desk: House) -> None:
@@ -177,6 +208,10 @@ async def test_stores_that_differ_in_a_hidden_value_give_the_same_preview(
                 connection.execute(f"UPDATE customer SET {column} = {HIDDEN[column]} WHERE id <= 'C00100'")
         async with opened_house(here, store) as house:
             house = await ready(house)
+            keyed = replace(
+                house.gate, tokeniser=Tokeniser(b"k" * 32, "k1", "test")
+            )  # which draws up or down
+            house = replace(house, gate=keyed)
             approval_id = await asked_for(house, 'gender = "F" OR name = "nobody"')
             preview = await seen(house, approval_id)
             assert preview is not None

@@ -33,7 +33,7 @@ from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import State
 from fujie.policy.compile import compile_bundle
-from fujie.ports.messaging import Acceptance, Called, Reply, Submission
+from fujie.ports.providers import Acceptance, Called, Reply, Submission
 from support.answers import answer, shown
 from support.house import House, caller
 from support.sending import (

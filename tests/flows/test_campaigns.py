@@ -143,7 +143,12 @@ async def test_the_review_takes_every_variable_for_as_long_as_it_may_be(house: H
     long = replace(DRAFT, text="{name}" + "好" * 50 + "拒收请回复R")
     reply = await create_campaign(house.gate, ME, CampaignAsk(WHY, long, validate_only=True))
     assert isinstance(reply, DraftReply)
-    assert reply.review.segments == 2
+    assert (reply.review.segments, reply.review.cost) == (2, None)
+    assert house.gate.sending is not None
+    priced = replace(house.gate, sending=replace(house.gate.sending, prices={"counting": 45}))
+    reply = await create_campaign(priced, ME, CampaignAsk(WHY, long, validate_only=True))
+    assert isinstance(reply, DraftReply)
+    assert reply.review.cost == 90
 
 
 @pytest.mark.parametrize(

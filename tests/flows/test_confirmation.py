@@ -19,7 +19,7 @@ from fujie.model.customer import Phone
 from fujie.model.errors import LedgerError
 from fujie.model.request import RequestContext
 from fujie.model.suppression import SuppressionScope
-from fujie.ports.messaging import Acceptance, Called, Reply, Submission
+from fujie.ports.providers import Acceptance, Called, Reply, Submission
 from support.house import House, caller
 from support.sending import DRAFT, SIGNATURE, CountingProvider, agree, campaign_to, keys, states, work_off
 

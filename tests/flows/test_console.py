@@ -16,7 +16,7 @@ from fujie.flows.reply import ApprovalReply, PrincipalReply
 from fujie.model.approval import MOST_COMMENT, PENDING_FOR, Approval, ApprovalState, Ballot, Requirement
 from fujie.model.errors import LedgerError
 from fujie.model.principal import Principal
-from fujie.model.vocabulary import State
+from fujie.model.vocabulary import Basis, State
 from fujie.transport.http.console import COOKIE, origin_of_url, visible
 from fujie.transport.http.console_words import console_words
 from support.consoles import ORIGIN, Browser, Desk, desk_of, fixed_tokens, staffed, waiting
@@ -307,6 +307,24 @@ async def test_to_sign_out_ends_every_session_of_that_person_also_a_stolen_one(
     assert (await (await signed_in(desk)).get("/console")).status_code == 200
 
 
+@pytest.mark.parametrize("ahead", [timedelta(days=400), -timedelta(days=400)])
+async def test_no_clock_locks_anybody_out_or_spares_a_session(
+    office: House, desk: Desk, ahead: timedelta
+) -> None:
+    """A host whose clock is wrong by a year: who signs out there comes in elsewhere, and what began there can be ended."""
+    office.hands.time += ahead
+    there = await signed_in(desk)
+    await there.post("/console/logout", {})
+    stolen = await signed_in(desk)
+    office.hands.time -= ahead
+    assert (await stolen.get("/console")).status_code == 303, "neither for a year nor after its end"
+    again = await signed_in(desk)
+    assert (await again.get("/console")).status_code == 200
+    await again.post("/console/logout", {})
+    office.hands.time += ahead
+    assert (await stolen.get("/console")).status_code == 303
+
+
 async def test_a_suspension_ends_sessions_that_a_reinstatement_does_not_bring_back(
     office: House, desk: Desk
 ) -> None:
@@ -425,6 +443,7 @@ def test_all_words_are_there_for_every_state() -> None:
     for language in ("zh", "en"):
         words = console_words(language)
         assert all(words[each.value] for each in ApprovalState)
+        assert all(words[f"basis_{each.value}"] for each in Basis)
 
 
 @pytest.mark.parametrize(
@@ -453,7 +472,23 @@ async def test_a_review_has_words_of_its_own_and_takes_none_without_a_comment(
     assert said["overdue"] not in page
     office.hands.time += within
     assert said["overdue"] in (await browser.get(f"/console/approvals/{done.id}?lang=en")).text
+    listed = (await browser.get("/console?lang=en")).text
+    assert (said["overdue"] in listed, said["review_by"] in listed) == (True, True)
     assert (await browser.decide(done.id)).status_code != 303
     assert await state(office, done.id) == ("IN_REVIEW", 0)
     assert (await browser.decide(done.id, comment="the ticket says so")).status_code == 303
     assert await state(office, done.id) == ("REVIEWED", 0)
+
+
+async def test_who_decides_reads_words_and_no_language_of_policies(office: House, desk: Desk) -> None:
+    approval_id = await waiting(office)
+    browser = await signed_in(desk)
+    page = (await browser.get(f"/console/approvals/{approval_id}?lang=zh")).text
+    for words in (
+        "订立、履行合同所必需",
+        "仅前 3 位、后 4 位",
+        "明文",
+        "JSON LINES",
+        "时间均为 Asia/Shanghai 时区。",
+    ):
+        assert words in page, words

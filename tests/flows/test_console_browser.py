@@ -23,8 +23,8 @@ from support.oidc import provider
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 WORDS = {
-    "zh-CN": ("登录", "待处理", "导出客户 · marketer", "拒绝", "同意", "历史记录", "退出登录", "已记录您的同意。", "原文"),
-    "en": ("Sign in", "Waiting", "Export customers · marketer", "Reject", "Approve", "History", "Sign out",
+    "zh-CN": ("登录", "未办结", "导出客户 · marketer", "拒绝", "同意", "历史记录", "退出登录", "已记录您的同意。", "明文"),
+    "en": ("Sign in", "Open", "Export customers · marketer", "Reject", "Approve", "History", "Sign out",
            "Your approval is on record.", "as it is"),
 }  # fmt: skip
 

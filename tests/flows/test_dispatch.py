@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,10 @@ from fujie.model.processor import Processor
 from fujie.model.request import Request, RequestContext
 from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import Action, Effect, State
-from fujie.ports.messaging import Acceptance, Submission
+from fujie.ports.providers import Acceptance, Submission
 from support.house import ADMIN, House, caller
 from support.sending import (
+    BY_DAY,
     DRAFT,
     POLICY,
     SIGNATURE,
@@ -45,23 +47,6 @@ from support.sending import (
 
 DESK = caller("consent-desk")
 CONTEXT = RequestContext()
-NINE_TO_TEN = b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: by-day}
-spec:
-  match: {actions: [send]}
-  validations:
-    - {name: hours, expression: "recipient.hour >= 8 && recipient.hour < 22", outcome: defer, reason: X_NIGHT}
----
-apiVersion: fujie.dev/v1
-kind: Reasons
-metadata: {name: of-the-night}
-spec:
-  reasons:
-    - {code: X_NIGHT, priority: 300, message: {en: It is night., zh: It is night.}}
-"""
 
 
 async def opt_out(house: House, key: StoreKey) -> None:
@@ -381,7 +366,7 @@ async def test_outside_its_hours_a_message_waits_for_the_next_opening(
     house: House, moment: str, expected: str
 ) -> None:
     provider = CountingProvider()
-    at = sending(house, provider, policy=POLICY + NINE_TO_TEN)
+    at = sending(house, provider, policy=POLICY + BY_DAY)
     agreed = await adults(house, 2)
     local = datetime.fromisoformat(f"2026-11-21T{moment}+08:00").astimezone(UTC)
     at.hands.time = local
@@ -411,7 +396,7 @@ async def test_an_hour_that_ends_between_decision_and_submission_is_decided_anew
             return True
 
     provider = Slow()
-    at = sending(house, provider, policy=POLICY + NINE_TO_TEN)
+    at = sending(house, provider, policy=POLICY + BY_DAY)
     agreed = await adults(house, 2)
     at.hands.time = at_ten - timedelta(milliseconds=100)
     campaign = await campaign_to(at.gate, agreed)
@@ -435,6 +420,103 @@ async def test_a_provider_without_a_valid_agreement_is_not_used(house: House) ->
     campaign = await campaign_to(at.gate, agreed)
     await work_off(at.gate)
     assert (len(first.got), len(second.got)) == (0, 2)
+
+
+CHEAP = """
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: cheap}
+spec:
+  match: {actions: [send]}
+  validations: [{name: cheap, expression: message.cost <= 50, reason: X_TOO_DEAR}]
+---
+apiVersion: fujie.dev/v1
+kind: Reasons
+metadata: {name: dear}
+spec:
+  reasons:
+    - {code: X_TOO_DEAR, priority: 890, message: {zh: "太贵。", en: "Too dear."}}
+""".encode()
+
+
+@pytest.mark.parametrize(
+    ("prices", "length", "expected"),
+    [
+        ({"counting": 50}, 1, {"SUBMITTED": 2}),
+        ({"counting": 50}, 71, {"REFUSED": 2}),
+        ({"another": 50}, 1, {"REFUSED": 2}),
+        ({"counting": 0}, 500, {"SUBMITTED": 2}),
+    ],
+    ids=["one segment", "two segments", "no price", "for nothing"],
+)
+async def test_a_rule_on_the_cost_counts_segments_and_refuses_what_has_no_price(
+    house: House, prices: dict[str, int], length: int, expected: dict[str, int]
+) -> None:
+    provider = CountingProvider()
+    at = sending(house, provider, policy=POLICY + CHEAP, prices=prices)
+    campaign = await campaign_to(at.gate, await adults(house, 2), replace(DRAFT, text="好" * length))
+    await work_off(at.gate)
+    assert await states(at.gate, campaign) == expected
+    told = await reasons(at.gate, campaign)
+    assert told == (
+        {} if "REFUSED" not in expected else {"FACT_MISSING" if "another" in prices else "X_TOO_DEAR": 2}
+    )
+
+
+CARRIER = Processor("carrier-ltd", "Carrier", "safe 1", date(2020, 1, 1), date(2030, 1, 1))
+
+
+@pytest.mark.parametrize("when", ["while stores are read", "between decision and claim"])
+async def test_an_agreement_that_ends_while_a_chunk_is_on_its_way_stops_it(house: House, when: str) -> None:
+    provider = CountingProvider()
+    provider.processor = CARRIER.id
+    at = sending(house, provider)
+    register, outbox = house.ledger.processors, house.ledger.outbox
+    await register.upsert_processor(CARRIER, at.hands.now())
+    campaign = await campaign_to(at.gate, await adults(house, 3))
+
+    class Ending:
+        def __getattr__(self, name: str) -> object:
+            return getattr(outbox, name)
+
+        async def _end(self) -> None:
+            await register.upsert_processor(replace(CARRIER, valid_until=date(2021, 1, 1)), at.hands.now())
+
+        async def recall_many(self, *args: object, **more: object) -> object:
+            if when.startswith("while"):
+                await self._end()
+            return await outbox.recall_many(*args, **more)  # type: ignore[arg-type]  # passed on as they came
+
+        async def claim(self, *args: object) -> object:
+            if when.startswith("between"):
+                await self._end()
+            return await outbox.claim(*args)  # type: ignore[arg-type]  # passed on as they came
+
+    assert at.gate.sending is not None
+    ending: Any = Ending()
+    gate = replace(at.gate, sending=replace(at.gate.sending, outbox=ending))
+    lease = await outbox.lease("h", at.hands.now(), 30.0, 500)
+    assert lease is not None
+    await dispatch(gate, lease)
+    assert provider.got == []
+    assert await states(at.gate, campaign) == {"PLANNED": 3}
+    await work_off(at.gate)
+    assert provider.got == []
+    assert await reasons(at.gate, campaign) == {"PROCESSOR_NOT_VALID": 3}
+
+
+async def test_a_chunk_that_took_longer_than_its_lease_is_told_as_put_back(house: House) -> None:
+    """Else the next chunk is as large, and takes as long, for ever."""
+    at = sending(house, provider := CountingProvider())
+    campaign = await campaign_to(at.gate, await adults(house, 3))
+    lease = await at.ledger.outbox.lease("h", at.hands.now(), 0.0, 500)
+    assert lease is not None
+    done = await dispatch(at.gate, lease)
+    assert (done.done, done.put_back, provider.got) == (0, 3, [])
+    await work_off(at.gate)
+    assert await states(at.gate, campaign) == {"SUBMITTED": 3}
+    assert set(provider.times.values()) == {1}
 
 
 async def test_what_a_provider_has_no_room_for_goes_back_and_comes_again(house: House) -> None:

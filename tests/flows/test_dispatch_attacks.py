@@ -16,9 +16,10 @@ from fujie.model.customer import StoreKey
 from fujie.model.message import Category, Draft, MessageState
 from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
-from fujie.ports.messaging import Called, Receipt
+from fujie.ports.providers import Called, Receipt
 from support.house import House, caller
 from support.sending import (
+    BY_DAY,
     DRAFT,
     POLICY,
     SIGNATURE,
@@ -33,25 +34,6 @@ from support.sending import (
     states,
     work_off,
 )
-
-BY_DAY = b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: by-day}
-spec:
-  match: {actions: [send]}
-  validations:
-    - {name: hours, expression: "recipient.hour >= 8 && recipient.hour < 22", outcome: defer, reason: X_NIGHT}
----
-apiVersion: fujie.dev/v1
-kind: Reasons
-metadata: {name: of-the-night}
-spec:
-  reasons:
-    - {code: X_NIGHT, priority: 300, message: {en: It is night., zh: It is night.}}
-"""
-
 
 ASKS_FIRST = b"""
 ---
@@ -202,6 +184,22 @@ async def test_who_is_beyond_a_limit_waits_for_it_and_nobody_is_lost(house: Hous
         assert (await states(at.gate, campaign)).get("PLANNED", 0) == 6 - sent
     assert set(provider.times.values()) == {1}
     assert await reasons(at.gate, campaign) == {}
+
+
+async def test_a_provider_that_is_away_uses_up_no_limit(house: House) -> None:
+    """Else an hour's limit would be gone with the first minutes of an outage, and the campaign would wait for another hour."""
+    provider = CountingProvider(most=2)
+    provider.room = lambda count: False
+    at = sending(house, provider, policy=POLICY + LIMITED % b"{rows_per_hour: 4}")
+    campaign = await campaign_to(at.gate, await adults(house, 4))
+    for _ in range(3):
+        lease = await at.ledger.outbox.lease("h", at.hands.now(), 30.0, 500)
+        assert lease is not None
+        assert (await dispatch(at.gate, lease)).put_back == 4
+    assert await states(at.gate, campaign) == {"PLANNED": 4}
+    provider.room = lambda count: True
+    await work_off(at.gate)
+    assert await states(at.gate, campaign) == {"SUBMITTED": 4}
 
 
 async def test_a_limit_that_no_time_opens_refuses(house: House) -> None:

@@ -14,7 +14,7 @@ from fujie.model.campaign import Campaign
 from fujie.model.errors import LedgerError, StoreError
 from fujie.model.message import MessageState
 from fujie.model.request import RequestContext, SendAsk
-from fujie.ports.messaging import Acceptance, Receipt, Submission
+from fujie.ports.providers import Acceptance, Receipt, Submission
 from support.fragile import Died, Fuse, fragile
 from support.house import House, caller
 from support.sending import (

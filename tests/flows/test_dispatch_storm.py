@@ -18,7 +18,7 @@ import pytest
 from fujie.flows.dispatch import dispatch
 from fujie.model.campaign import CampaignState
 from fujie.model.errors import RequestError
-from fujie.ports.messaging import Acceptance, Outgoing, Submission
+from fujie.ports.providers import Acceptance, Outgoing, Submission
 from support import racing
 from support.house import Hands, House, Shared, opened_house
 from support.outboxes import URLS

@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from fujie.app import dispatching
 from fujie.app.dispatching import Dispatching
 from fujie.audit.errors import LogUnavailable
-from fujie.model.customer import StoreKey
+from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import LedgerError, StoreError
 from fujie.model.message import MessageState
-from fujie.ports.messaging import Called, Receipt
+from fujie.ports.providers import Called, Receipt, Reply
 from support.house import House
 from support.sending import CountingProvider, agree, campaign_to, keys, sending, states
 
@@ -97,6 +98,38 @@ async def test_at_the_end_what_is_at_a_provider_gets_its_outcome(house: House) -
         with suppress(asyncio.CancelledError):
             await task
     assert await states(at.gate, campaign) == {"SUBMITTED": 1}
+
+
+@pytest.mark.parametrize("error", [LedgerError(), LogUnavailable()])
+async def test_a_stop_that_could_not_be_written_down_is_not_lost(
+    house: House, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is pulled from a provider is told once; an SMSC is told that we have it when it is asked again."""
+    monkeypatch.setattr(dispatching, "POLL_S", 0.02)
+    provider = CountingProvider()
+    at = sending(house, provider)
+    phone = Phone("+8613900000001")
+    words = [
+        Reply(provider.name, f"r-{n}", phone, word, house.hands.now())
+        for n, word in enumerate(("您好", "TD"))
+    ]
+    provider.told = Called(replies=words)
+    failures = [error] * 2
+
+    class Failing:
+        def __getattr__(self, name: str) -> object:
+            return getattr(house.gate.ledger, name)
+
+        async def has_suppressed(self, *args: object, **more: object) -> object:
+            if failures:
+                raise failures.pop()
+            return await house.gate.ledger.has_suppressed(*args, **more)  # type: ignore[arg-type]  # passed on as they came
+
+    failing: Any = Failing()
+    async with at_work(replace(at, gate=replace(at.gate, ledger=failing))):
+        await soon(lambda: ("counting", "stop") in at.counted.arrivals)
+    identity = await house.ledger.enrol((phone,), house.hands.now())
+    assert len(await house.ledger.suppressions(identity.sids)) == 1
 
 
 async def test_what_a_provider_has_to_tell_is_fetched(house: House) -> None:

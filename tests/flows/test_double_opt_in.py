@@ -22,7 +22,8 @@ from fujie.model.errors import LedgerError, RequestError
 from fujie.model.page import FIRST_PAGE
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import Action, State
-from fujie.ports.messaging import Called, KeptReply, Reply
+from fujie.ports.messaging import KeptReply
+from fujie.ports.providers import Called, Reply
 from support.answers import shown
 from support.house import House, caller
 from support.links import SIGNATURE, sending

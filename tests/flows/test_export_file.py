@@ -56,6 +56,20 @@ def test_no_text_begins_a_formula(before: str, sign: str) -> None:
             assert not is_formula(part)
 
 
+_HARSH = st.text("ab1" + SIGNS + "﹢−;|'\" \t\r\n\0\u200b", max_size=6)
+
+
+@given(
+    st.lists(
+        st.one_of(_HARSH, st.sampled_from(("", " " * 64, " " * 65, " " * 65 + "a", None, 7, True))),
+        max_size=5,
+    )
+)
+def test_a_column_is_written_as_each_of_its_values(values: list[Any]) -> None:
+    cells = [lines(Format.CSV, ["a"], [{"a": value}]) for value in values]
+    assert lines(Format.CSV, ["a"], [{"a": value} for value in values]) == b"".join(cells)
+
+
 @pytest.mark.parametrize("before", ["\t", "\r", "\n"])
 def test_no_text_begins_with_what_readers_drop(before: str) -> None:
     assert harmless(f"{before}x") == f"'{before}x"

@@ -20,7 +20,7 @@ from fujie.audit.container import MOST_PART
 from fujie.flows.approvals import approve
 from fujie.flows.consent import NOW, withdraw_consent
 from fujie.flows.export_file import lines
-from fujie.flows.export_reply import ExportPart
+from fujie.flows.export_reply import Answer, ExportPart
 from fujie.flows.leasing import seal_chunk
 from fujie.flows.reply import ConsentReply
 from fujie.model.approval import id_of
@@ -216,6 +216,57 @@ async def test_no_reading_of_a_store_lasts_as_long_as_its_reader_likes(house: Ho
     assert store.scans >= len(came.parts) // 2
     assert came.rows == whole.rows
     assert last(house)["export.withheld"] == counts, "nobody is counted twice"
+
+
+class Looking:
+    """A directory that counts how often somebody is looked up, and tells when that was often enough."""
+
+    def __init__(self, inner: Any, often: int) -> None:
+        self._inner, self._often = inner, often
+        self.is_enough = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    async def get(self, principal_id: str) -> Any:
+        self._often -= 1
+        if self._often <= 0:
+            self.is_enough.set()
+        return await self._inner.get(principal_id)
+
+
+async def came_of(answers: AsyncIterator[Answer]) -> Came:
+    came = Came()
+    async for answer in answers:
+        came.take(answer)
+    return came
+
+
+async def test_whoever_waits_for_his_turn_at_a_store_gets_it_and_is_looked_at_meanwhile(
+    house: House, ten: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two people with two lists each have all turns of a store; an export of an hour stands in line sixty times."""
+    monkeypatch.setattr(flow, "TICK_S", 0.01)
+    house = lists(house)
+    whole, store = (await exported(house.gate, wanting())).rows, house.gate.stores["crm"]
+    for ends in (False, True):
+        directory = Looking(house.gate.directory, 110)  # longer than the store's time, of a second
+        gate = replace(house.gate, directory=cast("Any", directory))
+        async with AsyncExitStack() as held:
+            for reader in ("one", "one", "two", "two"):
+                scan = Scan(frozenset(), frozenset(), reader=reader)
+                await held.enter_async_context(store.scan(scan, 5.0))
+            waiting = asyncio.ensure_future(came_of(export(gate, wanting(), timeout_s=1.0)))
+            await directory.is_enough.wait()
+            assert not waiting.done()
+            if ends:
+                await offboard(house)
+                assert (await waiting).code == "PRINCIPAL_OFFBOARDED"
+        assert (await waiting).rows == ([] if ends else whole)
+    async with AsyncExitStack() as held:  # who gave up has left no turn taken
+        for reader in ("one", "one", "two", "two"):
+            scan = Scan(frozenset(), frozenset(), reader=reader)
+            await held.enter_async_context(store.scan(scan, 5.0))
 
 
 @pytest.fixture

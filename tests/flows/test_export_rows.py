@@ -14,7 +14,6 @@ from fujie.decision.mask import mask
 from fujie.flows.export_rows import Matter, judge_rows, matter_of, shown_rows
 from fujie.flows.export_start import request_of
 from fujie.flows.gate import open_case
-from fujie.flows.identify import refs_of
 from fujie.model.consent import ConsentEventType
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.record import Fetched, FieldTreatment, SealedRecord, open_for_masking
@@ -104,10 +103,16 @@ async def test_rows_together_are_decided_and_shown_as_each_is_by_the_slow_way(
         judged = await judge_rows(matter, order)
         shown = await shown_rows(matter, judged, wanted)
         for row, each, cells in zip(order, judged, shown, strict=True):
-            recollection = await house.ledger.outbox.recall_many(
-                [refs_of(row)], case.request.purpose, case.now, enrol=False
-            )
-            [told] = recollection.customers
+            told = (
+                await house.ledger.outbox.survey(
+                    "crm",
+                    [(row.key.customer_id, row.phone)],
+                    case.request.purpose,
+                    case.now,
+                    enrol=False,
+                    sent=False,
+                )
+            ).recalled(0)
             raw = Raw(matter.principal, told.events, told.identity.sid, row.attributes, told.suppressions)
             facts = with_customer(plan.bundle, case.request, matter.asker, raw, case.now)
             decision = decide(plan, case.request, facts)

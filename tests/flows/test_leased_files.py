@@ -30,7 +30,8 @@ from fujie.model.page import Slice
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import ExportAsk, LeaseAsk, RequestContext
 from fujie.model.vocabulary import State
-from support.exports import LARGE, ME, POLICY, exported, lists, wanting
+from support.exports import LARGE, ME, POLICY, Came, exported, lists, wanting
+from support.exports import export as exporting
 from support.house import ADMIN, House, RecordingLog, caller
 
 WHY = RequestContext(basis_evidence="order-7")
@@ -232,6 +233,40 @@ async def test_to_open_a_file_takes_its_rows_from_the_hour_as_the_export_did(sma
     for _ in range(3):
         assert await code(limited.gate, export) == "EXPORT_CLOSED"
     assert (await exported(limited.gate, wanting())).code == "", "what opens nothing takes nothing"
+
+
+async def test_who_loses_a_race_for_a_file_loses_none_of_his_rows(small_chunks: House) -> None:
+    """Four at once want the last opening: one gets it, and the hour of the others is as it was, to the row."""
+    export, _ = await made(small_chunks, leased(opens=1))
+    kept = await small_chunks.gate.exports.export(export.id)
+    assert kept is not None
+    hour = b"  limits: {rows_per_hour: %d}\n  fields: {customer_no" % (4 * kept.rows)
+    limited = lists(small_chunks, POLICY.replace(b"  fields: {customer_no", hour), LARGE)
+    found = await asyncio.gather(*(opened(limited.gate, export) for _ in range(4)))
+    assert sorted(type(each).__name__ for each in found) == ["Refusal", "Refusal", "Refusal", "dict"]
+    assert await code(limited.gate, export) == "EXPORT_USED_UP"
+    again, _ = await made(limited, wanting(lease=LeaseAsk(36_000, 9)))
+    for _ in range(2):
+        await keys(limited.gate, again)
+    assert await code(limited.gate, again) == "LIMIT_EXCEEDED", "four files' rows, and not one more"
+    limited.hands.time += timedelta(minutes=61)
+    for _ in range(4):
+        await keys(limited.gate, again)
+    assert await code(limited.gate, again) == "LIMIT_EXCEEDED", "nor is more given back than was taken"
+
+
+async def test_a_file_that_took_hours_has_no_more_rows_than_an_hour_opens(small_chunks: House) -> None:
+    """An opening takes all of them at once: with one row more it would open for nobody, ever."""
+    hour = b"  limits: {rows_per_hour: 12}\n  fields: {customer_no"
+    limited, came = lists(small_chunks, POLICY.replace(b"  fields: {customer_no", hour), LARGE), Came()
+    async for answer in exporting(limited.gate, wanting(lease=LeaseAsk(36_000, 3))):
+        came.take(answer)
+        limited.hands.time += timedelta(minutes=61)
+    assert (came.code, [part.rows for part in came.parts]) == ("LIMIT_EXCEEDED", [8, 4])
+    assert came.head is not None
+    assert came.head.export is not None
+    limited.hands.time += timedelta(minutes=61)
+    assert None not in read(came.data, await keys(limited.gate, came.head.export))
 
 
 async def test_nobody_without_a_grant_learns_whether_an_export_exists(small_chunks: House) -> None:

@@ -18,9 +18,10 @@ from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.message import Category, Draft, MessageState
 from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
-from fujie.ports.messaging import Acceptance, Submission
+from fujie.ports.providers import Acceptance, Submission
 from support.house import House, caller
 from support.sending import (
+    BY_DAY,
     DRAFT,
     POLICY,
     SIGNATURE,
@@ -116,15 +117,6 @@ async def test_a_repeat_returns_the_first_message_and_sends_nothing(house: House
     assert await code_of(at, ask(request_id="r-1", draft=other)) == "REQUEST_ID_REUSED"
     assert await code_of(at, ask(request_id="r-1", params={"x": "1"})) == "REQUEST_ID_REUSED"
     assert await code_of(at, ask()) == "LIMIT_EXCEEDED"
-
-
-BY_DAY = b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: by-day}
-spec: {match: {actions: [send]}, validations: [{name: day, expression: recipient.hour >= 8}]}
-"""
 
 
 async def test_of_whom_there_is_nobody_an_asker_learns_what_he_learns_of_who_did_not_agree(

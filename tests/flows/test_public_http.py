@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
@@ -18,6 +20,7 @@ from fujie.flows import settlement
 from fujie.flows.consent import record_consent
 from fujie.flows.gate import Gate
 from fujie.model.customer import Phone, StoreKey
+from fujie.model.errors import StoreError
 from fujie.model.message import MessageState
 from fujie.model.request import RequestContext
 from fujie.transport.http.callbacks import MOST_BODY, callback_route
@@ -28,6 +31,7 @@ from support.answers import answer
 from support.house import House, caller
 from support.identities import opt_out
 from support.links import PAGE_URL, Sent, send, sending
+from support.stores import Spy
 
 KEY = StoreKey("crm", "C00001")
 PUBLIC, SECRET = "https://p.example.com", "s3cret-part-of-the-path-0"
@@ -392,6 +396,35 @@ async def test_an_address_that_guesses_has_to_wait(house: House, port: Port) -> 
     codes = [(await port.ask("GET", f"/c/{number:022d}", at=OUTSIDE)).status_code for number in range(210)]
     assert codes == [404] * 200 + [429] * 10
     assert (await port.ask("GET", f"/c/{'B' * 22}", at=INSIDE)).status_code == 404
+
+
+@pytest.mark.parametrize("of", ["purpose", "everything"])
+async def test_while_the_store_is_away_a_customer_refuses_all_the_same(port: Port, of: str) -> None:
+    sent = await linked(port)
+    number = (await phone(port.gate)).e164
+    spy: Any = Spy(port.gate.stores["crm"], StoreError())
+    away = Port(replace(port.gate, stores={"crm": spy}))
+    path = f"/c/{sent.token}?lang=en&receipt="
+    page = await away.ask("GET", path + "0" * 32)
+    assert (page.status_code, page.headers["retry-after"]) == (503, "60")
+    assert number[-8:] not in page.text
+    assert 'role="status"' not in page.text  # a number that somebody made up is no receipt
+    assert [each.code for each in away.incidents] == [StoreError().code]
+    found = STATUS.search(page.text)
+    assert found
+    heads = {**FORM, "sec-fetch-site": "same-origin"}
+    content = urlencode({"form": found[1], "of": of})
+    for _ in range(2):  # a click that comes twice is one refusal
+        done = await away.ask("POST", f"/c/{sent.token}/stop?lang=en", content=content, headers=heads)
+        assert done.status_code == 303
+    receipt = httpx.URL(done.headers["location"]).params["receipt"]
+    back = await away.ask("GET", path + receipt)
+    assert 'role="status"' in back.text
+    assert receipt in back.text.replace("<wbr>", "")
+    assert await closed(port.gate) == 1
+    other = await send(port.gate, StoreKey("crm", "C00002"), Phone("+8613900000009"))
+    elsewhere = await away.ask("GET", f"/c/{other.token}?receipt={receipt}")
+    assert 'role="status"' not in elsewhere.text
 
 
 async def test_what_breaks_says_nothing_of_it_and_is_told_to_the_operator(

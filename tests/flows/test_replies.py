@@ -17,11 +17,12 @@ from fujie.flows.replies import reply_text
 from fujie.flows.reply import LookupReply
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.errors import LedgerError, StoreError
-from fujie.model.message import MessageState
+from fujie.model.message import MessageState, Settled
 from fujie.model.page import FIRST_PAGE
 from fujie.model.request import RequestContext
 from fujie.model.suppression import ReplyScope, Suppression
-from fujie.ports.messaging import Called, KeptReply, Receipt, Reply
+from fujie.ports.messaging import KeptReply
+from fujie.ports.providers import Called, Receipt, Reply
 from support.answers import answer
 from support.house import House, ask, caller
 from support.links import SIGNATURE, send, sending
@@ -217,6 +218,33 @@ async def test_a_block_by_the_provider_becomes_an_opt_out_of_sms_once(house: Hou
         "provider_block",
     )
     assert [what for _, what in house.counted.arrivals].count("block") == 1
+
+
+async def test_every_number_of_one_batch_that_is_blocked_is_closed(gate: Gate) -> None:
+    """The vendor knows them all by one id."""
+    assert gate.sending is not None
+    phones = [Phone(f"+861390000000{n}") for n in range(3)]
+    for each in phones:
+        sent = await send(gate, each, each, is_settled=False)
+        end = Settled(sent.intent_id, MessageState.SUBMITTED, provider_message_id="c-1")
+        await gate.sending.outbox.settle("worker", [end], gate.clock.now())
+    told = [Receipt("wire", MessageState.FAILED, "c-1", each, "", "W-BLACK", True) for each in phones]
+    await receive(gate, "wire", Called([*told, *told]))
+    assert [len(await closed_by(gate, each)) for each in phones] == [1, 1, 1]
+
+
+async def test_a_receipt_of_digits_that_mean_two_numbers_is_of_whom_the_message_went_to(gate: Gate) -> None:
+    mainland, foreign = Phone("+8613235551234"), Phone("+13235551234")
+    sent = await send(gate, foreign, foreign)
+    told = Receipt(
+        "wire", MessageState.FAILED, sent.provider_message_id, mainland, "", "MBBLACK", True, also=foreign
+    )
+    await receive(gate, "wire", Called([told]))
+    assert gate.sending is not None
+    message = await gate.sending.outbox.message(sent.intent_id)
+    assert message is not None
+    assert message.state is MessageState.FAILED
+    assert (len(await closed_by(gate, foreign)), await closed_by(gate, mainland)) == (1, [])
 
 
 async def test_a_forged_block_of_no_message_of_ours_closes_nobody(gate: Gate) -> None:

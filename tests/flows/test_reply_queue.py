@@ -24,7 +24,8 @@ from fujie.model.customer import Phone
 from fujie.model.message import ReplyOutcome
 from fujie.model.page import Slice
 from fujie.model.request import RequestContext
-from fujie.ports.messaging import Called, KeptReply, Reply
+from fujie.ports.messaging import KeptReply
+from fujie.ports.providers import Called, Reply
 from support.house import House, caller
 from support.links import SIGNATURE, sending
 

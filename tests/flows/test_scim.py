@@ -667,3 +667,21 @@ async def test_a_name_that_stands_twice_is_understood_by_nobody(port: Port) -> N
         assert (await port.ask("PUT", user("li.na"), body)).status_code == 400
         patch = f'{{"schemas":["{PATCH}"],"Operations":[{{"op":"replace","value":{{{pair}}}}}]}}'.encode()
         assert (await port.ask("PATCH", user("li.na"), patch)).status_code == 400
+
+
+async def test_what_the_configuration_says_is_not_there_is_not_there(port: Port) -> None:
+    """Clients that batch, sort or hold versions against each other look there first; one that does not look is not misled."""
+    said = (await port.ask("GET", "/ServiceProviderConfig")).json()
+    assert {part for part in ("bulk", "sort", "etag", "changePassword") if said[part]["supported"]} == set()
+    assert (said["patch"]["supported"], said["filter"]["supported"]) == (True, True)
+    for name in ("li.na", "wu.di"):
+        hired = await port.hire(name)
+        assert "etag" not in hired.headers
+        assert "version" not in hired.json()["meta"]
+    bulk = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": []}
+    assert (await port.ask("POST", "/Bulk", bulk)).status_code == 404
+    order = [
+        [each["userName"] for each in (await port.ask("GET", "/Users", params=asked)).json()["Resources"]]
+        for asked in ({}, {"sortBy": "userName", "sortOrder": "descending"})
+    ]
+    assert order[0] == order[1], "ignored, as RFC 7644, 3.4.2.3, has it of whoever does not sort"

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from fujie.flows.settlement import until_settled
-from fujie.ports.messaging import Acceptance, Outgoing, Submission
+from fujie.ports.providers import Acceptance, Outgoing, Submission
 from support.house import House
 from support.sending import CountingProvider, agree, campaign_to, keys, phone_of, sending, work_off
 

@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from support import certificates, scratch
-from support.postgresql import apart
+from support.postgresql import execute
 
 USER, PASSWORD = "gate", "s3same-Öffne-dich"
 """Who comes over TCP, by scram and only with TLS, once a cluster demands it."""
@@ -157,15 +157,7 @@ class Cluster:
 
     def execute(self, *statements: str, database: str = "postgres") -> list[asyncpg.Record]:
         """Run statements as the superuser, each by itself; return the rows of the last."""
-
-        async def run() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(self.url(database))
-            try:
-                return [await connection.fetch(statement) for statement in statements][-1]
-            finally:
-                await connection.close()
-
-        return apart(run)
+        return execute(self.url(database), *statements)
 
     def until(self, condition: str) -> None:
         """Wait until a condition in SQL holds."""

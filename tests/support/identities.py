@@ -7,7 +7,7 @@ from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import SQLLedger
 from fujie.decision.consent import consent_of
 from fujie.decision.suppression import suppressed
-from fujie.model.consent import ConsentEvent, ConsentEventType
+from fujie.model.consent import BareEvent, Bearing, ConsentEvent, ConsentEventType
 from fujie.model.customer import Correction, CustomerRef
 from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.model.vocabulary import State
@@ -25,6 +25,11 @@ def because(now: datetime, request_id: str = "", evidence: str = "form-1") -> Co
 def consent_event(sid: str, kind: ConsentEventType, when: datetime, received: datetime) -> ConsentEvent:
     """Return an event of `sid` for marketing."""
     return ConsentEvent(IDENTIFIERS.new_id(), sid, "marketing", kind, when, received, "desk", explicit=True)
+
+
+def bare(event: Bearing) -> BareEvent:
+    """Return what of an event bears on consent, which is all that a reading of many, or the first one, tells."""
+    return BareEvent(*(getattr(event, name) for name in BareEvent._fields))
 
 
 def opt_out(sid: str, when: datetime, scope: SuppressionScope = EVERYTHING) -> Suppression:

@@ -10,7 +10,7 @@ from fujie.flows.gate import Gate, Sending
 from fujie.flows.recipients import sealed
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.message import Category, Claim, MessageState, Planned, Recipient, Settled
-from fujie.ports.messaging import Provider
+from fujie.ports.providers import Provider
 from support.house import House
 
 SIGNATURE = "示例商城"

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import sleep
 from typing import Any, TypeVar
 from urllib.parse import quote
 
@@ -54,15 +55,7 @@ class PostgreSQL:
 
     def execute(self, *statements: str, database: str = "postgres") -> list[asyncpg.Record]:
         """Run statements as the superuser, each by itself; return the rows of the last."""
-
-        async def run() -> list[asyncpg.Record]:
-            connection = await asyncpg.connect(self.url(database))
-            try:
-                return [await connection.fetch(statement) for statement in statements][-1]
-            finally:
-                await connection.close()
-
-        return apart(run)
+        return execute(self.url(database), *statements)
 
     def create(self, template: str = "template1") -> str:
         """Make a database that is a copy of `template`; return its name."""
@@ -85,6 +78,26 @@ def apart(run: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run a coroutine function to its end, also where a loop is running already."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(lambda: asyncio.run(run())).result()
+
+
+def execute(url: str, *statements: str) -> list[asyncpg.Record]:
+    """Run statements on a server, each by itself; return the rows of the last."""
+
+    async def run() -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(url)
+        try:
+            return [await connection.fetch(statement) for statement in statements][-1]
+        finally:
+            await connection.close()
+
+    return apart(run)
+
+
+def wait_until_alone(url: str) -> None:
+    """Wait until nobody else is connected to the database: a session tells what it has counted when it ends."""
+    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    while execute(url, others):
+        sleep(0.02)
 
 
 @cache

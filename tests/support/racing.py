@@ -5,7 +5,9 @@ import multiprocessing
 import os
 import random
 import signal
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from multiprocessing.context import ForkServerContext
@@ -13,26 +15,30 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from time import monotonic_ns
 
+from fujie.decision.tokens import Tokeniser
 from fujie.flows.consent import NOW
 from fujie.flows.directory import offboard_principal
 from fujie.flows.dispatch import dispatch
-from fujie.flows.reply import PrincipalReply, SuppressionReply
+from fujie.flows.gate import Gate
+from fujie.flows.messaging import send_message
+from fujie.flows.reply import MessageReply, PrincipalReply, SuppressionReply
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.campaign import CampaignState
 from fujie.model.customer import CustomerRef
-from fujie.model.request import RequestContext
+from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
-from fujie.ports.messaging import Outgoing, Submission
+from fujie.ports.providers import Outgoing, Submission
 from support.fragile import Fuse, fragile
-from support.house import ADMIN, Shared, caller, opened_house
-from support.sending import CountingProvider, phone_of, sending
+from support.house import ADMIN, House, Shared, caller, opened_house
+from support.sending import DRAFT, POLICY, CountingProvider, keys, phone_of, sending, work_off
 
 
 @cache
 def processes() -> ForkServerContext:
-    """Return what starts processes that have imported all of this, and opened nothing: each in milliseconds."""
+    """Return what starts processes that have imported all of this, compiled the policies, and opened nothing: each in
+    milliseconds."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, "support.warmed"])
     return context
 
 
@@ -110,18 +116,64 @@ class Killing(Fuse):
         self.passed.append(moment)
 
 
-def die(directory: Path, crm: Path, shared: Shared, now: datetime, at: int | None) -> None:
-    """Send what there is as a process that is killed at a moment of its calls; write the moments that it came to."""
+class KillingAt(Fuse):
+    """Kills the process, for real, at a moment: its name, and which one of that name. How many others pass depends on time."""
+
+    def __init__(self, moment: str) -> None:
+        super().__init__()
+        self._moment, self._times = moment, Counter[str]()
+
+    def pass_by(self, moment: str) -> None:
+        self._times[moment] += 1
+        if (moment := f"{moment} {self._times[moment]}") == self._moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+        self.passed.append(moment)
+
+
+LIMITED = POLICY.replace(
+    b"  purposes: [marketing]", b"  purposes: [marketing]\n  limits: {distinct_customers_per_day: 5000}"
+)
+"""So that sending takes from a limit, too."""
+
+
+def limited(house: House, shared: Shared, provider: CountingProvider) -> House:
+    """Return the house of a sender, with the key of ids that all hosts have."""
+    house = sending(house, provider, policy=LIMITED)
+    return replace(house, gate=replace(house.gate, tokeniser=Tokeniser(shared.secret, "k1", "test")))
+
+
+def alone(request_id: str) -> SendAsk:
+    context = RequestContext(purpose="marketing", basis="consent", request_id=request_id)
+    return SendAsk(keys(1)[0], DRAFT, context)
+
+
+async def send_alone(gate: Gate, request_id: str) -> None:
+    """Send one message that is of no campaign."""
+    reply = await send_message(gate, caller("marketer"), alone(request_id), 2.0)
+    assert isinstance(reply, MessageReply), reply
+
+
+async def send_all(gate: Gate, _: str) -> None:
+    """Send what there is of campaigns."""
+    await work_off(gate)
+
+
+def die(
+    act: Callable[[Gate, str], Awaitable[None]],
+    directory: Path,
+    crm: Path,
+    shared: Shared,
+    when: tuple[datetime, str],
+) -> None:
+    """Act as a process that is killed at a moment of its calls; write the moments that it came to."""
     directory.mkdir()
 
     async def run() -> None:
         async with opened_house(directory, crm, shared) as house:
-            house.hands.time = now
-            fuse = Killing(at)
-            gate = fragile(sending(house, WritingProvider(directory / "out")).gate, fuse)
-            assert gate.sending is not None
-            while lease := await gate.sending.outbox.lease(gate.ids.new_id(), gate.clock.now(), 30.0, 500):
-                await dispatch(gate, lease)
+            house.hands.time, at = when
+            fuse = KillingAt(at)
+            gate = fragile(limited(house, shared, WritingProvider(directory / "out")).gate, fuse)
+            await act(gate, directory.name)
             (directory / "moments").write_text("\n".join(fuse.passed))
 
     asyncio.run(run())

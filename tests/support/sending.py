@@ -15,7 +15,7 @@ from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.message import Category, Draft, MessageState, Recipient
-from fujie.ports.messaging import (
+from fujie.ports.providers import (
     Acceptance,
     Callback,
     Called,
@@ -44,6 +44,26 @@ spec:
   roles: [marketer]
   purposes: [marketing]
 """.encode()
+
+
+BY_DAY = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: by-day}
+spec:
+  match: {actions: [send]}
+  validations:
+    - {name: hours, expression: "recipient.hour >= 8 && recipient.hour < 22", outcome: defer, reason: X_NIGHT}
+---
+apiVersion: fujie.dev/v1
+kind: Reasons
+metadata: {name: of-the-night}
+spec:
+  reasons:
+    - {code: X_NIGHT, priority: 300, message: {en: It is night., zh: It is night.}}
+"""
+"""Whoever has night where he lives gets nothing before the morning."""
 
 
 def _without_sending() -> Mapping[str, bytes]:

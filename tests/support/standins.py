@@ -150,7 +150,8 @@ def _answer(status: int, body: bytes) -> bytes:
 
 
 def _e164(number: str) -> str:
-    return number if number.startswith("+") else f"+86{number}" if len(number) == 11 else f"+{number}"
+    is_mainland = len(number) == 11 and "13" <= number[:2] <= "19"
+    return number if number.startswith("+") else f"+86{number}" if is_mainland else f"+{number}"
 
 
 class AliyunShape:

@@ -12,6 +12,7 @@ from fujie.audit.findings import Finding, FindingKind
 from fujie.audit.proof import Proof, prove
 from fujie.audit.segment import TAIL
 from fujie.audit.tiles import WIDTH, bundle_path, shape, split_bundle
+from fujie.audit.unfinished import Unfinished, unfinished
 from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
 from fujie.model.consent import EntryRef
 
@@ -65,6 +66,20 @@ def leaves_of(log: Path, size: int, bundles: range) -> Iterator[bytes]:
         if len(entries) != width:
             raise LogForked(f"entries of bundle {index} are missing")
         yield from entries
+
+
+NEWEST = 64
+"""Bundles of 256 entries in which a start looks for what a crash cut off: 50 ms of reading."""
+
+
+def left_unfinished(log: Path, size: int, newest: int | None = NEWEST) -> tuple[Unfinished, ...]:
+    """Return the acts that a log of `size` signed entries tells a beginning of and no end, among its `newest` bundles.
+
+    `newest` None: in all of them. Raises LogForked as `leaves_of`, EntryInvalid for an entry of another build.
+    """
+    end = -(-size // WIDTH)
+    first = 0 if newest is None else max(0, end - newest)
+    return unfinished(leaves_of(log, size, range(first, end)), first * WIDTH)
 
 
 def prove_entry(audit_dir: Path, place: EntryRef, key: VerifierKey) -> Proof | None:

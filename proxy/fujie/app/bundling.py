@@ -33,8 +33,9 @@ def built(paths: Sequence[Path], wanted: Wanted) -> Archive:
             BUNDLE_INVALID when it would be refused for its form.
 
     """
-    files = without_tests(shown(read_files(paths), paths))
-    digest = compiled(files).digest
+    everything = shown(read_files(paths), paths)
+    files = without_tests(everything)
+    digest = compiled(everything).digest
     commit = _commit(paths[0] if paths[0].is_dir() else paths[0].parent)
     created = wanted.created or commit.made
     if created is None:

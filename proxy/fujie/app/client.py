@@ -5,11 +5,13 @@ of any repr.
 """
 
 import ipaddress
+import json
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -28,9 +30,44 @@ from fujie.v1.policy_service_pb2_grpc import PolicyServiceStub
 from fujie.v1.processor_service_pb2_grpc import ProcessorServiceStub
 from fujie.v1.subject_request_service_pb2_grpc import SubjectRequestServiceStub
 
+READS: Final = {
+    "fujie.v1.CustomerDataService": ("LookupCustomer", "BatchLookupCustomers"),
+    "fujie.v1.ConsentService": ("GetConsent", "ListConsentEvents", "ListSuppressions"),
+    "fujie.v1.DirectoryService": ("GetPrincipal", "ListPrincipals"),
+    "fujie.v1.ApprovalService": ("GetApproval", "ListApprovals"),
+    "fujie.v1.PolicyService": ("Explain", "GetBundle"),
+}
+"""Methods that change nothing but counts and the log, so that a call whose answer was lost may be made again."""
+
+SERVICE_CONFIG: Final = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": s, "method": m} for s, methods in READS.items() for m in methods],
+                "retryPolicy": {
+                    "maxAttempts": 4,
+                    "initialBackoff": "0.1s",
+                    "maxBackoff": "2s",
+                    "backoffMultiplier": 3,
+                    # CANCELLED: a stopping server's gRPC cancels calls that cross its GOAWAY.
+                    "retryableStatusCodes": ["UNAVAILABLE", "CANCELLED"],
+                },
+            }
+        ]
+    }
+)
+"""What a client of fujie repeats by itself: reads whose connection was lost. What the gate itself answers is never repeated (it
+says so in `grpc-retry-pushback-ms`), and calls that were not sent at all gRPC repeats without any policy."""
+
+_OPTIONS: Final = (("grpc.service_config", SERVICE_CONFIG),)
+
 
 class PlaintextRefused(ValueError):
     """A token would cross the network in plain text."""
+
+
+class CertificateInvalid(ValueError):
+    """A file that should hold certificates holds none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +125,22 @@ def connect(
     Raises:
         PlaintextRefused: there is no `tls_root` and the address is not a loopback one, or there is a
             `certificate`.
+        CertificateInvalid: `tls_root` is no PEM file with certificates.
         OSError: a file is not readable.
 
     """
     if tls_root is not None:
+        roots = _certificates(tls_root)
         own = (
             (certificate.key.read_bytes(), certificate.chain.read_bytes()) if certificate else (None, None)
         )
-        credentials = grpc.ssl_channel_credentials(tls_root.read_bytes(), *own)
-        channel = grpc.secure_channel(address, credentials)
+        credentials = grpc.ssl_channel_credentials(roots, *own)
+        channel = grpc.secure_channel(address, credentials, options=_OPTIONS)
     elif certificate is not None:
         raise PlaintextRefused("a client certificate needs TLS: give the TLS root certificate")
     elif _is_loopback(address):
         # A proxy of the environment would receive the token.
-        channel = grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+        channel = grpc.insecure_channel(address, options=[*_OPTIONS, ("grpc.enable_http_proxy", 0)])
     else:
         raise PlaintextRefused(f"{address} is not this machine: give the TLS root certificate")
     with_token = grpc.intercept_channel(channel, _Bearer(token)) if token else channel
@@ -117,6 +156,15 @@ def connect(
         SubjectRequestServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
         ExportServiceStub(with_token),  # type: ignore[no-untyped-call]  # generated without types
     )
+
+
+def _certificates(file: Path) -> bytes:
+    content = file.read_bytes()
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        raise CertificateInvalid(f"{file}: no certificates in PEM form") from None
+    return content
 
 
 def read_refusal(error: grpc.RpcError) -> RefusalDetail:

@@ -16,8 +16,8 @@ from fujie.flows.gate import Gate, Sending
 from fujie.flows.receipts import receive
 from fujie.flows.resolution import resolve
 from fujie.flows.settlement import LATE_S
-from fujie.model.errors import FujieError
-from fujie.ports.messaging import Provider
+from fujie.model.errors import FujieError, LedgerError
+from fujie.ports.providers import Called, Provider
 
 LANES = 2
 """Chunks that one worker has at a time: while one waits for a provider, the other is decided."""
@@ -129,8 +129,16 @@ class Dispatching:
 
 
 def _polling(gate: Gate, provider: Provider) -> Callable[[], Awaitable[object]]:
+    left: list[Called] = []
+
     async def poll() -> None:
-        await receive(gate, provider.name, await provider.poll())
+        # What a provider told it does not tell again: a "stop" that could not be written down is kept, and comes first.
+        called = left.pop() if left else await provider.poll()
+        try:
+            await receive(gate, provider.name, called)
+        except (LedgerError, AuditError):
+            left.append(called)
+            raise
 
     return poll
 

@@ -82,7 +82,15 @@ class HTTPProvider(Section):
 
 
 _COMMON = frozenset(
-    {"kind", "processor", "rate_per_second", "concurrency", "timeout_seconds", "confirms_stop"}
+    {
+        "kind",
+        "processor",
+        "rate_per_second",
+        "concurrency",
+        "timeout_seconds",
+        "confirms_stop",
+        "segment_price",
+    }
 )
 _NEEDED = {
     "aliyun": frozenset({"processor", "account", "secret_file"}),
@@ -123,6 +131,13 @@ class ProviderSettings(Section):
         gt=0,
         le=30,
         description="How long a submission may take in all; an opt-out waits so long for one that is on its way.",
+    )
+    segment_price: int | None = Field(
+        default=None,
+        ge=0,
+        le=1_000_000,
+        description="What one segment costs, in thousandths of the currency that you count in (45: 0.045); with it the"
+        " policies know `message.cost`.",
     )
     confirms_stop: bool | None = Field(
         default=None,

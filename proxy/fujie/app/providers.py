@@ -13,7 +13,7 @@ from fujie.app.messaging import Messaging, ProviderSettings, template_of
 from fujie.app.problems import Collector
 from fujie.model.errors import StartError
 from fujie.ports import Clock
-from fujie.ports.messaging import Provider
+from fujie.ports.providers import Provider
 
 NO_URLS: Mapping[str, str] = MappingProxyType({})
 

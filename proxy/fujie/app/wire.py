@@ -38,6 +38,7 @@ from fujie.app.callbacks import callback_urls, read_lines
 from fujie.app.dispatching import END_S
 from fujie.app.identity import Identity
 from fujie.app.keeper import CheckpointKeeper
+from fujie.app.keptpolicies import KeptPolicies
 from fujie.app.logs import log_event
 from fujie.app.notifysection import Notify
 from fujie.app.policies import PolicyFiles
@@ -57,7 +58,7 @@ from fujie.flows.shadow import Shadow
 from fujie.model.errors import LedgerError, StartError
 from fujie.model.suppression import ReplyScope
 from fujie.ports import Authenticator
-from fujie.ports.messaging import Provider
+from fujie.ports.providers import Provider
 from fujie.ports.requests import Rights
 from fujie.transport.grpc.services import Front
 
@@ -184,6 +185,8 @@ def _sending(settings: Settings, ledger: SQLLedger, clock: SystemClock, opened: 
         opened.push_async_callback(provider.close)
     replies = ReplyScope(messaging.replies.purposes, messaging.replies.by_signature)
     kinds = {name: each.kind for name, each in messaging.providers.items()}
+    priced = {name: each.segment_price for name, each in messaging.providers.items()}
+    prices = {name: price for name, price in priced.items() if price is not None}
     sending = Sending(
         ledger.outbox,
         ledger.processors,
@@ -191,6 +194,7 @@ def _sending(settings: Settings, ledger: SQLLedger, clock: SystemClock, opened: 
         settings.server.page_url,
         replies,
         kinds=kinds,
+        prices=prices,
         confirmation=messaging.confirmation,
     )
     opened.push_async_callback(_finished, sending)
@@ -219,12 +223,13 @@ def _policies(settings: Settings, clock: SystemClock) -> PolicyFiles | SignedPol
     """Load the policies. Raises CannotStart."""
     configured = settings.policy
     attributes = {name: frozenset(store.attributes) for name, store in settings.stores.items()}
+    keep = KeptPolicies(settings.audit.dir).keep
     if configured.paths is not None:
-        return PolicyFiles(configured.paths, attributes)
+        return PolicyFiles(configured.paths, attributes, keep)
     assert configured.state_dir is not None
     state = BundleState(configured.state_dir, may_go_back=configured.unsafe_downgrade)
     trust = Trust.of(configured.trusted_keys, configured.signatures)
-    return SignedPolicies(bundle_source_of(configured), trust, state, attributes, clock.now)
+    return SignedPolicies(bundle_source_of(configured), trust, state, attributes, clock.now, keep)
 
 
 def _authenticator(

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from fujie.adapters.clock import SystemClock
+from fujie.adapters.logfiles import left_unfinished
 from fujie.adapters.merged import samples_of
 from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
@@ -46,12 +47,13 @@ from fujie.app.scimroutes import opened_by
 from fujie.app.settings import Server, Settings
 from fujie.app.shadow import follow_shadow, shadow_policies
 from fujie.app.wire import OpenGate, open_gate
+from fujie.audit.errors import AuditError
 from fujie.model.errors import LedgerError, StartError
 from fujie.policy.cel import ENGINE
 from fujie.transport.grpc.certificates import TLSFiles
 from fujie.transport.grpc.edge import Edge, Incident
 from fujie.transport.grpc.server import GrpcServer, Listen, build_server
-from fujie.transport.grpc.sockets import SETTLE_S, leave
+from fujie.transport.grpc.sockets import FAREWELL_S, SETTLE_S, leave
 
 if TYPE_CHECKING:
     from fujie.app.web import PublicServer
@@ -132,6 +134,7 @@ class Worker:
             announce(gate.policies, self._metrics)
             if gate.log.torn_bytes:
                 log_event("torn_entries_cut", logging.WARNING, torn_bytes=gate.log.torn_bytes)
+            await self._tell_unfinished(gate)
             readiness = Readiness(gate, self._clock)
             self._metrics.watch(_log_state(gate, readiness))
             grpc = await _listen(self._settings.server, gate)
@@ -153,7 +156,9 @@ class Worker:
             code = await self._until_ended({orders, *tasks}, readiness, grpc)
             await grpc.report_health(is_serving=False)
             drain_s = self._settings.server.drain_seconds
+            began = self._clock.monotonic()
             await asyncio.gather(grpc.server.stop(drain_s), *(each.stop(drain_s) for each in pages))
+            log_event("drained", seconds=round(self._clock.monotonic() - began, 1))
         self._line.send("last_report", samples=await asyncio.to_thread(samples_of, self._metrics.registry))
         return code
 
@@ -182,6 +187,20 @@ class Worker:
         if grpc.certificates is not None:
             running["certificates"] = self._follow_certificates(grpc)
         return {asyncio.create_task(each, name=name) for name, each in running.items()}
+
+    async def _tell_unfinished(self, gate: OpenGate) -> None:
+        """Say which acts a crash cut off, before anything new begins (`fujie audit unfinished` lists all there ever were)."""
+        place = self._settings.audit.dir / gate.log.origin
+        with suppress(AuditError, OSError):  # entries of another build: nothing that stops a start
+            for each in await asyncio.to_thread(left_unfinished, place, gate.log.signed.size):
+                entry = each.entry
+                log_event(
+                    "act_unfinished",
+                    logging.WARNING,
+                    index=each.index,
+                    decision_id=entry.decision_id,
+                    action=entry.action,
+                )
 
     def _disclosing(self, gate: OpenGate) -> Disclosing:
         log = OwnLog(
@@ -221,8 +240,7 @@ class Worker:
         ended = await _first(tasks, self._drain, self._leave)
         if self._leave.is_set() and not ended:
             readiness.is_draining = True  # the watcher tells
-            age_s = self._settings.server.connection_age_seconds * AGE_SPREAD
-            leaving = asyncio.create_task(leave(grpc.port, SETTLE_S + age_s), name="leaving")
+            leaving = asyncio.create_task(self._leave_port(grpc.port), name="leaving")
             ended = await _first({*tasks, leaving}, self._drain) - {leaving}
             await _cancelled({leaving})
         readiness.is_draining = True
@@ -230,6 +248,13 @@ class Worker:
             error = task.exception()
             log_event("task_died", logging.CRITICAL, task=task.get_name(), error=type(error).__name__)
         return TASK_DIED if ended else STOPPED
+
+    async def _leave_port(self, port: int) -> None:
+        """Leave the shared port, and say how long it took and how many connections would not end."""
+        began = self._clock.monotonic()
+        age_s = self._settings.server.connection_age_seconds * AGE_SPREAD
+        left = await leave(port, SETTLE_S + age_s + FAREWELL_S)
+        log_event("port_left", connections=left, seconds=round(self._clock.monotonic() - began, 1))
 
     async def _watch(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> None:
         """Let health follow the log and the ledger, for ever."""

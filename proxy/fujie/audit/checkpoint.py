@@ -107,8 +107,23 @@ class Signer:
         return f"{text}\n{self._line(text, key)}\n"
 
     def _line(self, text: str, key: VerifierKey) -> str:
-        signature = base64.b64encode(key.key_id + self._key.sign(text.encode())).decode()
-        return f"— {key.name} {signature}"
+        return _signature_line_of(key, self._key.sign(text.encode()))
+
+
+def endorsement(text: str, key: VerifierKey, signature: bytes) -> str:
+    """Return the line of a signature that somebody else's `key` made below `text`, as `Signer.endorse` would.
+
+    Raises CheckpointInvalid when the signature (64 bytes) is not that of this key and text.
+    """
+    try:
+        Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
+    except InvalidSignature:
+        raise CheckpointInvalid("the signature does not verify") from None
+    return _signature_line_of(key, signature)
+
+
+def _signature_line_of(key: VerifierKey, signature: bytes) -> str:
+    return f"— {key.name} {base64.b64encode(key.key_id + signature).decode()}"
 
 
 def endorsers(text: str, lines: Sequence[str], keys: Sequence[VerifierKey]) -> tuple[VerifierKey, ...]:

@@ -50,7 +50,8 @@ class Seen:
 
     `facts` are those that were read, and as Unknown those that were looked for in vain. `is_closed`: the
     decision ended before the customer was looked at. `rows` is how many customers were there, where one was looked
-    for. `lost` are facts that were read and can not be read again.
+    for. `lost` are facts that were read and can not be read again. `is_start`: it was whether an export or a campaign
+    may start, and both plans are those of an admission.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class Seen:
     is_closed: bool = False
     rows: int = 1
     lost: frozenset[str] = _NONE
+    is_start: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def _are_caps_told(plan: Plan, seen: Seen) -> bool:
 
 def _decided(plan: Plan, seen: Seen, facts: Facts, missing: frozenset[str]) -> Anew:
     request = seen.request
-    if request.action not in CUSTOMER_ACTIONS:
+    if request.action not in CUSTOMER_ACTIONS or seen.is_start:
         lacks = needed(plan, facts, missing)
         return Anew(None, lacks) if lacks else Anew(decide(plan, request, facts))
     early = Facts({path: value for path, value in facts.values.items() if not is_late((path,))})

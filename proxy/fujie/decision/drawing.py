@@ -51,15 +51,16 @@ def drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
 def _keep(first: int, last: int, data_class: DataClass) -> Callable[[str], str]:
     match data_class:
         case DataClass.LANDLINE:
-            return lambda text: _keep_of_landline(text, first, last)
+            return _keep_of_landline(first, last)
         case DataClass.PERSON_NAME:
             return lambda text: _keep_of_name(text, first, last)
         case DataClass.PLATE:
-            return lambda text: _with_dot(_keep_in_place(text, first, last))
+            draw = _keep_in_place(first, last)
+            return lambda text: _with_dot(draw(text))
         case DataClass.IDENTIFIER | DataClass.TEXT | DataClass.SOCIAL_ID:
             return lambda text: _ends(text, first, last, MASKED)
         case _:
-            return lambda text: _keep_in_place(text, first, last)
+            return _keep_in_place(first, last)
 
 
 def _ends(text: str, first: int, last: int, stars: str) -> str:
@@ -67,19 +68,27 @@ def _ends(text: str, first: int, last: int, stars: str) -> str:
     return text[:first] + stars + text[len(text) - last :] if first + last < len(text) else MASKED
 
 
-def _keep_in_place(text: str, first: int, last: int) -> str:
-    hidden = len(text) - first - last
-    return f"{text[:first]}{'*' * hidden}{text[first + hidden :]}" if hidden > 0 else MASKED
+def _keep_in_place(first: int, last: int) -> Callable[[str], str]:
+    def kept(text: str) -> str:
+        hidden = len(text) - first - last
+        return f"{text[:first]}{'*' * hidden}{text[first + hidden :]}" if hidden > 0 else MASKED
+
+    return kept
 
 
 def _with_dot(plate: str) -> str:
     return f"{plate[:2]}·{plate[2:]}"
 
 
-def _keep_of_landline(text: str, first: int, last: int) -> str:
-    area, _, subscriber = text.partition("-")
-    hidden = "*" * (len(area) - first)
-    return f"{area[:first]}{hidden}-{_keep_in_place(subscriber, 0, last)}"
+def _keep_of_landline(first: int, last: int) -> Callable[[str], str]:
+    kept_of_subscriber = _keep_in_place(0, last)
+
+    def kept(text: str) -> str:
+        area, _, subscriber = text.partition("-")
+        hidden = "*" * (len(area) - first)
+        return f"{area[:first]}{hidden}-{kept_of_subscriber(subscriber)}"
+
+    return kept
 
 
 def _keep_of_name(text: str, first: int, last: int) -> str:

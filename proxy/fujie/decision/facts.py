@@ -82,7 +82,7 @@ class Particulars(NamedTuple):
 
 def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzinfo) -> Facts:
     """Type every fact of a request. Total: what is missing or of the wrong type is Unknown, with why."""
-    local = now.astimezone(zone)
+    local, unknown = now.astimezone(zone), _unknown(bundle)
     principal = raw.principal.as_of(now)
     values: dict[str, FactValue] = {
         "principal.kind": principal.kind,
@@ -104,8 +104,8 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "request.has_prompt": request.has_prompt,
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
+        **unknown.of_principal,
     }
-    values.update(_unknown(bundle).of_principal)
     for name, value in principal.attributes.items():
         if name in bundle.principal_attributes:
             values["principal." + name] = _typed(value, bundle.principal_attributes[name])
@@ -115,7 +115,7 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         if raw.processor or raw.is_local or raw.message is not None:
             values |= processor_facts(raw.processor, request.purpose, local.date(), is_local=raw.is_local)
         values |= raw.message or {}
-    return _filled(bundle, values, particulars(bundle, request, values, raw, now))
+    return _filled(unknown, values, particulars(bundle, request, values, raw, now))
 
 
 def with_customer(bundle: Bundle, request: Request, asker: Facts, raw: Raw, now: datetime) -> Facts:
@@ -167,17 +167,16 @@ def consent_facts(
 
 def told_of(bundle: Bundle, said: Facts, known: Particulars) -> Facts:
     """Return the facts of asker and message with those of a customer."""
-    return _filled(bundle, dict(said.values), known)
+    return _filled(_unknown(bundle), dict(said.values), known)
 
 
-def _filled(bundle: Bundle, values: dict[str, FactValue], known: Particulars) -> Facts:
+def _filled(unknown: "_UnknownAttributes", values: dict[str, FactValue], known: Particulars) -> Facts:
     if known.reached is not None:
         values.update(zip(RECIPIENT_FACTS, known.reached, strict=True))
     if known.consent is not None:
         values["consent.state"], values["consent.explicit"], values["consent.separate"] = known.consent
     if known.in_force is not None:
         values["suppression.in_force"] = known.in_force
-    unknown = _unknown(bundle)
     if known.attributes is None:
         values.update(unknown.without_customer)
     else:
@@ -195,7 +194,7 @@ class _UnknownAttributes(NamedTuple):
     without_customer: Mapping[str, FactValue]
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=4)  # those in force, and no more: each is kept alive by this
 def _unknown(bundle: Bundle) -> _UnknownAttributes:
     of_customer = ["customer." + name for name in bundle.customer_attributes]
     return _UnknownAttributes(

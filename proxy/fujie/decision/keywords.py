@@ -55,6 +55,36 @@ _READS_LIKE_STOP = (
     ),
     *("NOMORE", "LEAVEMEALONE", "SPAM", "OPTOUT", "OPTMEOUT", "OPTINGOUT", "TAKEMEOFF", "UNSUBSCRIB"),
 )
+_MISSPELT = (
+    *(
+        "退定",
+        "退顶",
+        "退頂",
+        "推订",
+        "推訂",
+        "TUIDING",
+        "取关",
+        "取關",
+        "拒接",
+        "滚开",
+        "滾開",
+        "别烦",
+        "別煩",
+        "烦死",
+        "煩死",
+    ),
+    *("UNSUSCRIB", "UNSUBCRIB", "UNSCRIBE", "NOTINTERESTED", "STOPIT"),
+)
+"""As they are typed in a hurry, and what is said in anger."""
+_CURT = (
+    *("不要", "不要了", "不需要", "不用", "不用了", "不感兴趣", "不感興趣", "没兴趣", "沒興趣", "滚", "滾"),
+    *("NO", "NOPE", "NOTHANKS", "NOTHANKYOU"),
+)
+"""Each, alone, says no to whatever came; within another text it may say no to anything."""
+_REPEATED = re.compile(r"(TD|R|T|N|退)\1+")
+"""Who writes a code twice means it: RR, TDTD, 退退退."""
+_CODE_FIRST = re.compile(r"\s*+(?:TD|R|T|N)[\s,.;!~、。]++[^0-9A-Z]*+")
+"""A code, a mark or blank, and something that is neither a word nor a number of Latin script: `R，谢谢`, not `T恤` or `N 95`."""
 _REFUSES = re.compile(
     # Not 特别, 别的; 不准确; and 不要发票 is about an invoice.
     r"(?:不要|不想|不愿|不願|不用|不需|不准(?!确|時|时)|不許|不许|禁止|勿|莫(?=[再发發])|(?<![特区分性级类告个識识差])[别別](?![的人处墅名])).{0,6}?"
@@ -88,7 +118,8 @@ START_WORDS = frozenset(map(fold, _START))
 
 _WITHIN = frozenset(word for word in STOP_WORDS if len(word) > 1 and not word.isnumeric())
 _LATIN = frozenset(word for word in _WITHIN if word.isascii())
-_PHRASES = tuple(sorted((_WITHIN - _LATIN) | set(map(fold, _READS_LIKE_STOP))))
+_PHRASES = tuple(sorted((_WITHIN - _LATIN) | set(map(fold, (*_READS_LIKE_STOP, *_MISSPELT)))))
+_NO = frozenset(map(fold, _CURT))
 
 
 def meaning_of(text: str) -> Meaning:
@@ -101,6 +132,8 @@ def meaning_of(text: str) -> Meaning:
     if not folded and not _SIGNS.isdisjoint(text):
         return Meaning.MAYBE_STOP
     if not _LATIN.isdisjoint(_words(text)) or any(phrase in folded for phrase in _PHRASES):
+        return Meaning.MAYBE_STOP
+    if folded in _NO or _REPEATED.fullmatch(folded) or _CODE_FIRST.fullmatch(_upper(text)):
         return Meaning.MAYBE_STOP
     if _REFUSES.search(folded):
         return Meaning.MAYBE_STOP

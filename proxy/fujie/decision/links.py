@@ -30,11 +30,23 @@ _SURE: Final = frozenset(
     }
 )
 """Endings for which a full stop (。) counts as a dot, and a number as a name: 163.com, not 2.APP."""
+_OF_FILES: Final = frozenset(
+    {
+        *("apk", "csv", "doc", "docx", "exe", "gif", "htm", "html", "jpeg", "jpg", "js", "json", "jsp", "pdf", "php", "png"),
+        *("ppt", "pptx", "ts", "txt", "xls", "xlsx", "xml"),
+    }
+)  # fmt: skip
+"""Endings of names (Node.js, 清单.pdf) under which nobody can have a domain: none is in the root zone, read 2026-11."""
 _CHINESE_ENDINGS: Final = re.compile(
     r"(?<=\w)\.(?:中国|中國|公司|网络|網絡|网址|在线|中文网|商城|网店|集团|手机|我爱你|政务|公益)"
 )
 
-_BRACKETED_DOT = re.compile(r"[\[({<【〔][ ]?(?:[.。点點]|dot)[ ]?[\])}>】〕]")
+_DOT = (
+    r"[\[({<【〔][ ]?(?:[.。点點]|dot)[ ]?[\])}>】〕]"
+    rf"|(?<=[0-9a-z])(?:[ ]?[点點][ ]?| (?:dot|[.。]) )(?=(?:{'|'.join(sorted(_SURE))})(?![0-9a-z]))"
+)
+"""A dot in brackets anywhere; one that is spelled out (evil dot com, evil点com) where what follows leaves no doubt."""
+_SPELLED_DOT = re.compile(_DOT)
 # Letters of scripts that are written with blanks, and what can not be seen, which a host must not hold and hides in.
 _OF_HOST = (
     r"0-9a-z_\-\u00ad\u00c0-\u1fff\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2c00-\u2dff\ua640-\uabff\ufb00-\ufdff"
@@ -54,7 +66,7 @@ def links(text: str) -> tuple[str, ...]:
 
     Linear in the text; never raises.
     """
-    plain = _BRACKETED_DOT.sub(".", normalize("NFKC", normalize("NFKC", text).lower()))
+    plain = _SPELLED_DOT.sub(".", normalize("NFKC", normalize("NFKC", text).lower()))
     found = [(match.start(), "") for match in _CHINESE_ENDINGS.finditer(plain)]
     place = 0
     while match := _START.search(plain, place):
@@ -114,7 +126,7 @@ def _is_host(host: str) -> bool:
     ending = labels[-1].strip("\u00ad\u200b\u200c\u200d\u2060")
     if len(labels) == 2 and labels[0].isdecimal() and ending not in _SURE:
         return False
-    return bool(_ENDING.fullmatch(ending)) and not _is_chinese(ending)
+    return bool(_ENDING.fullmatch(ending)) and ending not in _OF_FILES and not _is_chinese(ending)
 
 
 def _is_address(host: str) -> bool:

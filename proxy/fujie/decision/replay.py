@@ -3,8 +3,8 @@
 An entry of the log holds the facts that its decision read. What the candidate reads beyond them, and what is
 sealed or erased, is told by name; nothing is guessed. Time of day and validity of grants are computed from the
 moment of the request. A refusal that no policy decided (a store that was away, a customer who was not
-found) holds no facts: there is nothing to decide anew. Nor is there for what is decided of a campaign before any
-recipient is known: each of its messages has a decision of its own.
+found) holds no facts: there is nothing to decide anew. Whether an export or a campaign may start is decided by the rules
+of starts, as it was then.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, tzinfo
 from enum import StrEnum
 
+from fujie.decision.admission import NOT_YET, admission
 from fujie.decision.anew import Anew, Seen, decide_again, decide_anew, reason_codes, steps
 from fujie.decision.plan import Plan, Planner
 from fujie.decision.validity import expired_at
@@ -30,6 +31,10 @@ LEFT_OUT = "personal.erased"
 PEOPLE = "decision.people"
 """Name, in an entry, of how many people were decided alike by it, where it was not one. Their personal facts stand
 apart, each sealed under the own key."""
+
+STARTS = "decision.starts"
+"""Name, in an entry, of whether it decided that an export or campaign may start, on what no customer can change
+(`decision/admission.py`)."""
 
 UNNAMED = "?"
 """Stands in an entry for a name that nobody defined."""
@@ -57,6 +62,9 @@ class Why(StrEnum):
     NOT_RECORDED = "NOT_RECORDED"
     SEALED = "SEALED"
     ERASED = "ERASED"
+    NOT_KEPT = (
+        "NOT_KEPT"  # the personal facts of an export's rows: 500 sealed ones are more than an entry takes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +167,14 @@ class Replay:
         request = _request(recorded)
         if request is None:
             return {"request.key": Why.NOT_RECORDED}
-        plan = planner.plan(request, roles)
+        starts = _starts(recorded)
+        plan = _plan(planner, request, roles, starts=starts)
         facts, why = _facts(recorded, request, plan, self._zone)
+        if starts and request.action is Action.SEND:  # what nobody counted then, and no entry says
+            facts = Facts({**facts.values, **NOT_YET})
         found = recorded.facts.get(FOUND, 1)
-        seen = Seen(plan, request, facts, rows=found if isinstance(found, int) else 1, lost=frozenset(why))
+        rows = found if isinstance(found, int) else 1
+        seen = Seen(plan, request, facts, rows=rows, lost=frozenset(why), is_start=starts)
         again = decide_again(seen)
         if again.decision is None:
             return {path: why.get(path, Why.NOT_RECORDED) for path in again.lacks}
@@ -170,7 +182,7 @@ class Replay:
 
     def _anew(self, said: Replayed, proof: _Proof, recorded: Recorded, roles: tuple[str, ...]) -> Replayed:
         bundle, request = self._candidate.bundle, proof.seen.request
-        plan = self._candidate.plan(request, roles)
+        plan = _plan(self._candidate, request, roles, starts=proof.seen.is_start)
         if renamed := _new_names(request, proof.seen.plan.bundle, bundle):
             anew = Anew(None, renamed)
         else:
@@ -192,6 +204,15 @@ class Replay:
             reason=after.primary if is_closing else before.primary,
             facts=_moved(steps(before), steps(after)),
         )
+
+
+def _starts(recorded: Recorded) -> bool:
+    return recorded.facts.get(STARTS) is True and recorded.action in (Action.SEND, Action.EXPORT)
+
+
+def _plan(planner: Planner, request: Request, roles: tuple[str, ...], *, starts: bool) -> Plan:
+    plan = planner.plan(request, roles)
+    return admission(plan, request, roles) if starts else plan
 
 
 def _request(recorded: Recorded) -> Request | None:
@@ -250,7 +271,7 @@ def _facts(recorded: Recorded, request: Request, plan: Plan, zone: tzinfo) -> tu
         if not types[path].personal:
             values[path] = NOT_FETCHED
         elif recorded.facts.get(LEFT_OUT) is True:
-            why[path] = Why.ERASED
+            why[path] = Why.NOT_KEPT if request.action is Action.EXPORT else Why.ERASED
         elif isinstance(recorded.opened, Why):
             why[path] = recorded.opened
         else:

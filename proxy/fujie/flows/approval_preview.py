@@ -2,17 +2,19 @@
 
 Rows are found and judged as the export would: as the requester, as if this approval were given, by the same filter over the
 same masked rows. So a value that the requester may not see moves no number here, and what a number tells, it tells
-of values that he will see. Numbers are rounded down to tens, below ten they are not told. Limits are not looked at: they
-may make the export shorter.
+of values that he will see. Numbers are told as one of the two tens around them; which one is drawn for each filter, the same
+whenever it is asked for. Limits are not looked at: they may make the export shorter.
 
 Looking ends after `LOOK_S` seconds or `MOST_LOOKED` rows; then the numbers are of the part that was seen, and say so.
 """
 
+import hmac
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
+from fujie.audit.canon import canonical
 from fujie.decision.exposure import exposed, most_open
 from fujie.decision.facts import Raw, derive
 from fujie.decision.filter_text import parse_filter
@@ -25,7 +27,7 @@ from fujie.flows.export_rows import Matter, judge_rows, shown_rows
 from fujie.flows.gate import Case, Gate
 from fujie.flows.reply import ApprovalPreview, Found, History
 from fujie.flows.reserve import Meter
-from fujie.model.approval import WAITING, Approval
+from fujie.model.approval import WAITING, Approval, ExportTerms
 from fujie.model.customer import StoreKey
 from fujie.model.errors import FujieError
 from fujie.model.export import ExportFilter
@@ -53,12 +55,24 @@ SINCE = timedelta(days=30)
 """How far the requester's history goes back."""
 
 SMALLEST = 10
-"""A smaller number is not told, and others are rounded down to a multiple of it."""
+"""Numbers are told as a multiple of it."""
+
+_SHIFT = b"fujie.dev/preview-shift/v1"
 
 
-def told(count: int) -> int:
-    """Return a number as it may be told: rounded down to tens, so that 0 stands for fewer than ten."""
-    return count - count % SMALLEST
+def told(count: int, shift: int, most: int) -> int:
+    """Return a number as it may be told: a multiple of ten less than ten away from it, so that 0 stands for fewer than ten, and
+    no more than `most`. `shift`, 0 to 9, says whether up or down."""
+    up = count + shift
+    return min(up - up % SMALLEST, most - most % SMALLEST)
+
+
+def shift_of(key: bytes, terms: ExportTerms) -> int:
+    """Return how the numbers of an export are shifted before they are cut to tens: else ten filters, each with one known
+    customer more, would tell by where the ten changes how many there are, and two such numbers who. Another filter, also of
+    the same customers, or another number of rows is another draw; the same request always the same."""
+    said = canonical({"filter": terms.filter, "rows": terms.max_rows})
+    return int.from_bytes(hmac.digest(key, _SHIFT + said, "sha256")[:8]) % SMALLEST
 
 
 async def preview_of(case: Case, approval: Approval) -> ApprovalPreview:
@@ -134,9 +148,11 @@ async def _found(case: Case, approval: Approval, asked: Asked, requester: Princi
                     break
     except FujieError:
         return None
+    shift = shift_of(gate.tokeniser.key, asked.terms)
+    rows = told(looking.rows, shift, looking.most)
     return Found(
-        rows=told(looking.rows),
-        consents={state: told(looking.consents[state]) for state in _CONSENTS},
+        rows=rows,
+        consents={state: told(looking.consents[state], shift, rows) for state in _CONSENTS},
         is_partial=looking.is_partial,
     )
 

@@ -20,13 +20,14 @@ from fujie.audit.entry import EntryKind
 from fujie.decision.decide import refuse
 from fujie.decision.filter_text import parse_filter
 from fujie.decision.filtering import fields_of
+from fujie.decision.replay import STARTS
 from fujie.flows.additions import Rows
 from fujie.flows.campaign_scan import Begun, QueryAsk, Run, Stopped
 from fujie.flows.campaigns import CAMPAIGN_ID, Opened, open_campaign
 from fujie.flows.evidence import APPROVAL_ID, Subject, record
 from fujie.flows.export_reply import ExportHead
 from fujie.flows.export_resume import Place, place_in, token_of
-from fujie.flows.export_start import Start, begun, request_of, told
+from fujie.flows.export_start import Start, begun, request_of
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.refuse import gone, guarded, refused
 from fujie.flows.reply import RecipientsReply, Refusal
@@ -121,7 +122,7 @@ async def _filtered(opened: Opened, asked: QueryAsk) -> Start | Refusal:
     facts: dict[str, Known] = {CAMPAIGN_ID: campaign.id}
     if start.approval:
         facts[APPROVAL_ID] = start.approval
-    await record(case, EntryKind.DECISION, told(start.decision), Subject(facts=facts))
+    await record(case, EntryKind.DECISION, start.decision, Subject(facts={STARTS: True, **facts}))
     return start
 
 

@@ -17,7 +17,7 @@ from fujie.flows.recipients import sending_of
 from fujie.flows.wording import Route, Wording, worded
 from fujie.model.customer import StoreKey
 from fujie.model.decision import ReasonHit
-from fujie.model.facts import AGREEMENT, Facts
+from fujie.model.facts import AGREEMENT, COST, SEGMENTS, Facts
 from fujie.model.message import Draft, Recipient
 from fujie.model.principal import Principal
 from fujie.model.vocabulary import State
@@ -35,11 +35,13 @@ _AGREED = (State.VALID, State.NOT_NEEDED)
 
 @dataclass(frozen=True, slots=True)
 class Reviewed:
-    """What was found: in the text, in how many parts it goes, which kinds of personal data it holds, and for what
-    starting would be refused, or needs others to agree, as things are now."""
+    """What was found: in the text, in how many parts it goes, what one message costs (thousandths of the currency of the
+    settings; None: no price is known), which kinds of personal data it holds, and for what starting would be refused, or
+    needs others to agree, as things are now."""
 
     findings: tuple[Finding, ...]
     segments: int
+    cost: int | None
     personal_data: tuple[str, ...]
     problems: tuple[ReasonHit, ...]
 
@@ -73,7 +75,7 @@ def _known(case: Case, principal: Principal, wording: Wording, route: Route) -> 
     review = text_review(case, wording, route)
     raw = Raw(
         principal,
-        message={**review.facts, **wording.facts},
+        message=wording.told(case, route, review),
         processor=route.processor,
         is_local=route.is_local,
     )
@@ -86,10 +88,12 @@ async def review_of(case: Case, principal: Principal, draft: Draft) -> Reviewed:
     facts, review = await facts_of(case, principal, draft)
     plan = case.decider.plan(case.request, principal.roles)
     decision = decide(admission(plan, case.request, principal.roles), case.request, facts)
-    segments, personal = review.facts.get("message.segments"), review.facts.get("message.personal_data")
+    segments, personal = review.facts.get(SEGMENTS), review.facts.get("message.personal_data")
+    cost = facts.get(COST)
     return Reviewed(
         review.findings,
         segments if isinstance(segments, int) else 0,
+        cost if isinstance(cost, int) else None,
         personal if isinstance(personal, tuple) else (),
         (*decision.reasons, *decision.warnings),
     )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from fujie.audit.entry import EntryKind
 from fujie.decision.decide import decide
 from fujie.decision.plan import Plan
+from fujie.decision.replay import STARTS
 from fujie.flows.agreement import Agreement, ask_approval
 from fujie.flows.campaign_review import facts_of
 from fujie.flows.campaigns import CAMPAIGN_ID, Opened, open_campaign, scope, told
@@ -64,11 +65,12 @@ async def start_campaign(gate: Gate, caller: Credential, asked: StartAsk) -> Cam
             return await _closed(opened, judged.decision, validate_only=asked.validate_only)
         facts = {"campaign.act": CampaignState.RUNNING.value}
         subject = _subject(opened, {**facts, **({APPROVAL_ID: judged.approval} if judged.approval else {})})
-        decision = told(judged.decision)
+        decision = judged.decision
+        about = _starting(subject)
         if asked.validate_only:
-            summary = await record(opened.case, EntryKind.DECISION, decision, subject)
+            summary = await record(opened.case, EntryKind.DECISION, decision, about)
             return CampaignReply(summary, campaign)
-        summary = await record(opened.case, EntryKind.ADMISSION, decision, subject)
+        summary = await record(opened.case, EntryKind.ADMISSION, decision, about)
         sending = sending_of(gate)
         started = await sending.outbox.move_campaign(  # 3, 4
             campaign.id,
@@ -78,7 +80,7 @@ async def start_campaign(gate: Gate, caller: Credential, asked: StartAsk) -> Cam
             campaign.tally.total,
         )
         sending.wake.set()
-        await record(opened.case, EntryKind.OUTCOME, decision, subject)
+        await record(opened.case, EntryKind.OUTCOME, told(decision), subject)
         case.watch.stop()
         return CampaignReply(summary, started)
 
@@ -120,9 +122,9 @@ async def _closed(opened: Opened, decision: Decision, *, validate_only: bool) ->
     """Refuse; what others have to agree to first names the approval that waits for them."""
     case, campaign = opened.case, opened.campaign
     if decision.effect is not Effect.APPROVAL_REQUIRED or validate_only:
-        return await refused(case, told(decision), _subject(opened, {}))
+        return await refused(case, decision, _starting(_subject(opened, {})))
     approval = await ask_approval(case, decision, None, _about(case, campaign), campaign.tally.total)
-    refusal = await refused(case, told(decision), _subject(opened, {APPROVAL_ID: approval.id}))
+    refusal = await refused(case, decision, _starting(_subject(opened, {APPROVAL_ID: approval.id})))
     return replace(refusal, approval=approval.name)
 
 
@@ -137,6 +139,11 @@ def _about(case: Case, campaign: Campaign) -> str:
     template = case.decider.bundle.templates.get(campaign.draft.template)
     words = hashlib.sha256(template.text.encode()).hexdigest() if template else ""
     return f"{campaign.name} {campaign.tally.total} {words}"
+
+
+def _starting(subject: Subject) -> Subject:
+    """Return the same, said to be of a start: a replay decides it as one, and not as one about a recipient."""
+    return replace(subject, facts={STARTS: True, **subject.facts})
 
 
 def _subject(opened: Opened, more: dict[str, Known]) -> Subject:

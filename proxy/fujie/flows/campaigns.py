@@ -245,7 +245,7 @@ async def open_campaign(case: Case, campaign_id: str, *, as_requester: bool = Fa
 
 
 def told(decision: Decision) -> Decision:
-    """Return a decision as its entry holds it: without the asker's facts, so that a replay does not take it for one
+    """Return a decision as entries beside the start hold it: without the asker's facts, so that a replay does not take it for one
     about a recipient, which it would decide by other rules."""
     read = {
         path: value for path, value in decision.read.items() if path.startswith(("message.", "processor."))

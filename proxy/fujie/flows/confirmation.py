@@ -44,7 +44,7 @@ from fujie.model.message import (
 from fujie.model.phone import country_of
 from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Action, State
-from fujie.ports.messaging import Acceptance, Outgoing, Reply, Submission
+from fujie.ports.providers import Acceptance, Outgoing, Reply, Submission
 from fujie.ports.recollection import Recalled
 
 PURPOSE = "opt_out_confirmation"

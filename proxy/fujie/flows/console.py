@@ -1,14 +1,15 @@
 """Who is at the console: sessions and attempts to sign in, each a sealed text that only our own cookie carries.
 
-A session names its principal, its beginning and its end; nothing of it is kept here, so that every worker knows it. It never
-lives longer than it was made for, and whoever signs out ends all that he has: the ledger keeps up to when. What it opens is
+A session names its principal, its era and its end; nothing of it is kept here, so that every worker knows it. It never
+lives longer than it was made for, and whoever signs out ends all that he has: the ledger keeps which era of his it is, by its own
+order of writes, since a clock that is ahead would lock him out, and one that is behind spare a stolen session. What it opens is
 asked of the directory at every request, by the flows themselves: who is offboarded has a session and can do nothing. A form names its session and what it is about: it is worth nothing to anybody
 else, in another session, or for another approval.
 """
 
 import hmac
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from fujie.audit.errors import AuditError
@@ -21,6 +22,10 @@ from fujie.ports.signin import Attempt
 SIGN_IN_WITHIN = timedelta(minutes=10)
 """How long the provider may take with somebody: passwords and a second factor."""
 
+LONGEST = timedelta(hours=8, minutes=5)
+"""How long any session lasts (`console.session_minutes` at most, and clocks differ a little): one that began on a host whose clock is a year ahead would go on
+for that year elsewhere."""
+
 MOST_COOKIE = 4_096
 """Characters; browsers keep no longer one."""
 
@@ -30,21 +35,25 @@ _FORM = b"fujie.dev/console-form/v1"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Somebody at the console: who, as the sign-in proved, under which random id, from when until when."""
+    """Somebody at the console: who, as the sign-in proved, under which random id, until when."""
 
     id: str
     credential: Credential
-    since: datetime
     until: datetime
 
 
-def opened_session(gate: Gate, credential: Credential, until: datetime) -> str:
-    """Return the cookie of a new session, with an id that no session had before."""
+async def opened_session(gate: Gate, credential: Credential, until: datetime) -> str:
+    """Return the cookie of a new session, with an id that no session had before.
+
+    Raises:
+        LedgerError: nobody can tell which sessions it would end with.
+
+    """
     content = {
         "id": _random(gate, 2),
         "subject": credential.subject,
         "issuer": credential.issuer,
-        "since": gate.clock.now().isoformat(),
+        "era": await gate.sessions.era(credential.subject),
         "until": int(until.timestamp()),
     }
     return seal_ticket(content, _key(gate.tokeniser, _SESSION), gate.ids.nonce())
@@ -58,15 +67,15 @@ async def session_of(gate: Gate, cookie: str) -> Session | None:
 
     """
     content = _content(gate, cookie, _SESSION)
-    if content is None or "since" not in content:  # an earlier build's
+    if content is None or "era" not in content:  # an earlier build's
         return None
     credential = Credential(str(content["subject"]), str(content["issuer"]))
-    since = datetime.fromisoformat(str(content["since"]))
-    ended = await gate.sessions.ended(credential.subject)
-    if ended is not None and since <= ended:
+    if content["era"] != await gate.sessions.era(credential.subject):
         return None
-    until = datetime.fromtimestamp(int(str(content["until"])), tz=since.tzinfo)
-    return Session(str(content["id"]), credential, since, until)
+    until = datetime.fromtimestamp(int(str(content["until"])), tz=UTC)
+    if until - gate.clock.now() > LONGEST:
+        return None
+    return Session(str(content["id"]), credential, until)
 
 
 async def end_sessions(gate: Gate, session: Session) -> None:
@@ -76,8 +85,7 @@ async def end_sessions(gate: Gate, session: Session) -> None:
         LedgerError: they may go on.
 
     """
-    # A clock that is behind that of the host where it began does not spare it.
-    await gate.sessions.end(session.credential.subject, max(gate.clock.now(), session.since))
+    await gate.sessions.end(session.credential.subject, gate.clock.now())
 
 
 def form_of(gate: Gate, session: Session, about: str) -> str:

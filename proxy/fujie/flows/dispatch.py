@@ -4,8 +4,8 @@
 2. The recipients unsealed, their rows, what the ledger knows of them, with the marker up to which it was read; the
    decision on each (`flows/judging.py`).
 3. Whom it refuses, or defers: an entry for each group that is alike, then the ledger. Allowed and refused are the input.
-4. What the limits take; whom they have no room for waits. 5. The release entry, durable. 6. The claim: one transaction, which refuses whoever has said
-   anything since the marker. 7. The provider, once; what it said; the outcome entry (`flows/release.py`).
+4. Once the provider has room: what the limits take; whom they have no room for waits. 5. The release entry, durable.
+   6. The claim: one transaction, which refuses whoever has said anything since the marker. 7. The provider, once; what it said; the outcome entry (`flows/release.py`).
 
 What can not be finished goes back as PLANNED as long as nothing was claimed. An exception leaves the chunk to its lease,
 which ends by itself; what was claimed under it ends as UNKNOWN (`Outbox.sweep`).
@@ -32,7 +32,7 @@ from fujie.flows.judging import (
 )
 from fujie.flows.recipients import Wanted, readable, sending_of
 from fujie.flows.refuse import standing
-from fujie.flows.release import Release
+from fujie.flows.release import Release, room_for
 from fujie.flows.wording import Wording, worded
 from fujie.model.campaign import Campaign, Lease
 from fujie.model.customer import StoreKey
@@ -67,7 +67,7 @@ _Group = tuple[str, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """How many of a chunk were sent or ended, and how many went back since a provider had no room for them."""
+    """How many of a chunk were sent or ended, and how many went back: no room at the provider, or too late."""
 
     done: int
     put_back: int
@@ -160,10 +160,13 @@ class _Chunk:
         if judgement is None:  # somebody else by now: the next one sees him as he is
             await self._settle(Settled(each.id, MessageState.PLANNED) for each in self.wanted)
             return len(self.wanted)
-        judgement = await taken(matter, judgement)  # 4: before 3, since it may refuse more
+        allowed = sum(each.is_allowed for each in judgement.judged)
+        has_room = bool(allowed) and await room_for(matter, allowed)
+        if has_room:  # what stays here while a provider is away uses up no limit
+            judgement = await taken(matter, judgement)  # 4: before 3, since it may refuse more
         await self._refused(matter, judgement)  # 3
         facts: dict[str, Known] = {CAMPAIGN: campaign.id, PROVIDER: matter.route.provider.name}
-        released = await Release(matter, judgement, self.lease, facts).run()  # 5 to 7
+        released = await Release(matter, judgement, self.lease, facts, has_room=has_room).run()  # 5 to 7
         return released.put_back
 
     async def close(self, decision: Decision, until: datetime | None = None) -> None:

@@ -27,7 +27,8 @@ from fujie.model.customer import Identity
 from fujie.model.errors import RequestError, StoreError
 from fujie.model.message import CHANNEL
 from fujie.model.vocabulary import Action
-from fujie.ports.messaging import Asked, Reply
+from fujie.ports.messaging import Asked
+from fujie.ports.providers import Reply
 
 SOURCE = "opt_in_message"
 

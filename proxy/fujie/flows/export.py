@@ -14,9 +14,8 @@ the rows that nobody has taken yet; rows that waited for their reader are asked 
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import timedelta
 
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import AuditError
@@ -24,6 +23,7 @@ from fujie.decision.anew import steps
 from fujie.decision.decide import refuse
 from fujie.decision.entitlement import entitlement
 from fujie.decision.filtering import fields_of, sieve_of
+from fujie.decision.replay import STARTS
 from fujie.decision.rowfilter import row_filter
 from fujie.flows.evidence import APPROVAL_ID, Subject, record, record_sids
 from fujie.flows.export_file import closing, lines, opening
@@ -31,9 +31,9 @@ from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
 from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail, pieces
 from fujie.flows.export_resume import check_open, token_of
 from fujie.flows.export_rows import OUTSIDE, Matter, look_of, renewed
-from fujie.flows.export_start import Start, begun, decided, request_of, told
+from fujie.flows.export_start import Start, begun, decided, export_of, request_of, told
 from fujie.flows.gate import Gate, open_case
-from fujie.flows.leasing import open_file, seal_chunk, seal_end
+from fujie.flows.leasing import most_openable, open_file, seal_chunk, seal_end
 from fujie.flows.refuse import gone, guarded, standing
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import Decision
@@ -42,11 +42,9 @@ from fujie.model.export import (
     BATCH,
     CHUNK,
     LEASED_CHUNK,
-    Export,
     ExportChunk,
     ExportEnd,
     ExportState,
-    Lease,
 )
 from fujie.model.facts import Known
 from fujie.model.predicate import all_of
@@ -63,6 +61,9 @@ TICK_S = 0.5
 SCAN_S = 60.0
 """How long one reading of a store goes on before the next begins behind it: a reader may take hours, and neither his turn nor
 the database's snapshot of rows, which others have changed since, may last as long."""
+
+PATIENCE_S = 2 * SCAN_S
+"""How long an export waits for its turn at a store: behind everybody who reads now, and as many who came before it."""
 
 SLICE_BYTES = 1 << 18
 """Bytes of rows that are written in one step: some 10 ms of CSV."""
@@ -111,9 +112,10 @@ class _Run:
         self._timeout_s = timeout_s
         self._matter = start.matter
         self._case = start.matter.case
-        self._export = _export_of(start)
+        self._export = export_of(start)
         self._reads = fields_of(start.wanted)
         self._place = start.place
+        self._openable = most_openable(start.decision) if self._export.lease else start.asked.max_rows
         self._rows = 0
         self._chunks = 0
         self._left_out: Counter[str] = Counter()
@@ -126,10 +128,9 @@ class _Run:
         ended, how = Decision(Effect.ALLOW, self._start.decision.bundle), "INTERNAL"
         try:
             more = {"export.first": self._place.first, APPROVAL_ID: self._place.approval}
-            about = self._about(
-                {name: id_ for name, id_ in more.items() if id_ not in ("", self._export.id)}
-            )
-            self._summary = await record(self._case, EntryKind.ADMISSION, told(self._start.decision), about)
+            named = {name: id_ for name, id_ in more.items() if id_ not in ("", self._export.id)}
+            about = self._about({STARTS: True, **named})
+            self._summary = await record(self._case, EntryKind.ADMISSION, self._start.decision, about)
             await exports.begin_export(self._export)
             yield ExportHead(self._summary, self._export, self._start.decision.fields, self._opening())
             async with aclosing(self._released()) as parts:
@@ -153,11 +154,28 @@ class _Run:
         """Yield chunk after chunk. Who is not what he was may need other columns and rows: then the store is read anew from
         there on, and so it is after `SCAN_S`."""
         while not self._is_over:
-            store = self._case.gate.stores[self._start.asked.store]
+            before = self._matter
+            async with self._reading() as batches:
+                if not before.decides_like(self._matter):
+                    continue
+                async with aclosing(self._of_scan(batches)) as parts:
+                    async for part in parts:
+                        yield part
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncIterator[Sequence[Fetched]]]:
+        """Read the store from here on. Its turn may be long in coming, behind readings of others: meanwhile the asker is looked at."""
+        store = self._case.gate.stores[self._start.asked.store]
+        async with AsyncExitStack() as held:
             scan = store.scan(self._scan(), self._timeout_s)
-            async with scan as batches, aclosing(self._of_scan(batches)) as parts:
-                async for part in parts:
-                    yield part
+            opening = asyncio.ensure_future(held.enter_async_context(scan))
+            try:
+                while not (await asyncio.wait({opening}, timeout=TICK_S))[0]:
+                    await self._renew()
+            finally:
+                opening.cancel()
+                await asyncio.gather(opening, return_exceptions=True)
+            yield opening.result()
 
     async def _of_scan(self, batches: AsyncIterator[Sequence[Fetched]]) -> AsyncGenerator[ExportPart, None]:
         matter, size = self._matter, LEASED_CHUNK if self._start.asked.lease else CHUNK
@@ -210,6 +228,7 @@ class _Run:
             self._place.after,
             LEASED_CHUNK if start.asked.lease else min(BATCH, CHUNK),
             self._case.asker,
+            PATIENCE_S,
         )
 
     async def _renew(self) -> None:
@@ -247,7 +266,8 @@ class _Run:
     async def _leaving(self, ready: Ready) -> Sequence[ExportPart]:
         """Return what leaves of a chunk that is ready, once its release is on record."""
         room = self._start.asked.max_rows - self._place.rows
-        charged = [(row.judged.decision.charges, row.judged.sid) for row in ready.rows[:room]]
+        most = min(room, self._openable - self._rows)
+        charged = [(row.judged.decision.charges, row.judged.sid) for row in ready.rows[:most]]
         taken = await self._matter.meter.take_rows(charged)
         leaving = ready.rows[:taken]
         is_cut = taken < len(ready.rows)
@@ -370,27 +390,3 @@ class _Run:
 
     def _about(self, facts: Mapping[str, Known]) -> Subject:
         return Subject((), None, {"export.id": self._export.id, **facts})
-
-
-def _export_of(start: Start) -> Export:
-    case, asked = start.matter.case, start.asked
-    lease = None
-    if asked.lease:
-        until = case.now + timedelta(seconds=asked.lease.seconds)
-        lease = Lease(expires_at=until, opens_left=asked.lease.opens)
-    return Export(
-        id=case.decision_id,
-        requester=case.asker,
-        caller=case.caller.subject,
-        store=asked.store,
-        purpose=case.request.purpose,
-        basis=case.request.basis,
-        steps=steps(start.decision),
-        request_digest=start.digest,
-        bundle=start.decision.bundle,
-        started_at=case.now,
-        format=asked.format,
-        approval=start.place.approval,
-        lease=lease,
-        grants=entitlement(start.matter.plan, start.matter.asker),
-    )

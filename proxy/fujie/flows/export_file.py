@@ -18,10 +18,14 @@ from fujie.decision.mask import OMITTED, Omitted, Shown
 from fujie.model.export import Export, Format
 
 _BOM = "\ufeff"
-_SIGNS = "=+\\-@＝＋－＠﹢﹣﹦﹫−"
+_EVERY_SIGN = "=+-@＝＋－＠﹢﹣﹦﹫−"
+_SIGNS = re.escape(_EVERY_SIGN)
 _BLANKS = "\\s\"'`´‘’“”„＂＇\u200b-\u200f\u2060\ufeff\x00-\x1f"
 # A run of more than 64 blanks counts as a sign too: so a search takes time in proportion to the text.
-_FORMULA = re.compile(f"(^|[;\\t\\r\\n|])(?=[{_BLANKS}]{{0,64}}[{_SIGNS}]|[{_BLANKS}]{{65}})")
+_BLANKS_AT_MOST = 64
+_FORMULA = re.compile(
+    f"(^|[;\\t\\r\\n|])(?=[{_BLANKS}]{{0,{_BLANKS_AT_MOST}}}[{_SIGNS}]|[{_BLANKS}]{{{_BLANKS_AT_MOST + 1}}})"
+)
 _LEADING = ("\t", "\r", "\n")
 
 
@@ -65,8 +69,13 @@ def _column(values: Sequence[Any]) -> Sequence[Any]:
         whole = "\n".join(values)
     except TypeError:  # not all of them are texts
         return [_cell(value) for value in values]
-    has_control = whole.count("\n") >= len(values) or any(sign in whole for sign in ("\0", "\t", "\r"))
-    return [_cell(value) for value in values] if has_control or _FORMULA.search(whole) else values
+    if whole.count("\n") >= len(values) or any(sign in whole for sign in ("\0", "\t", "\r")):
+        return [_cell(value) for value in values]
+    if max(map(len, values), default=0) <= _BLANKS_AT_MOST and not any(
+        sign in whole for sign in _EVERY_SIGN
+    ):
+        return values  # without the search, which looks at each character
+    return [_cell(value) for value in values] if _FORMULA.search(whole) else values
 
 
 def _cell(value: Shown | Omitted) -> Shown:

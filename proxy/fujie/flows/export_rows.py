@@ -178,8 +178,9 @@ async def _decided(matter: Matter, rows: Sequence[Fetched], *, enrol: bool) -> l
     outbox, now = sending_of(case.gate).outbox, case.gate.clock.now()
     told = await outbox.survey(store, people, case.request.purpose, now, enrol=enrol, sent=False)
     case.watch.lap("ledger")
+    kinds = dict[int, tuple[Facts, Decision]]()
     for at in range(0, len(rows), SLICE):
-        judged += [_judged(matter, row, told, n) for n, row in enumerate(rows[at : at + SLICE], at)]
+        judged += [_judged(matter, row, told, n, kinds) for n, row in enumerate(rows[at : at + SLICE], at)]
         await asyncio.sleep(0)
     case.watch.lap("decide")
     return judged
@@ -221,11 +222,11 @@ def _shown(
             continue
         people = [(judged[n].row.record, judged[n].sid) for n in of_one]
         for n, cells in zip(of_one, look.masking.rows(names, people, tokeniser), strict=True):
-            seen = ((name, cells[at]) for at, name in places)
-            if not reads or passes(
-                wanted, {name: cell for name, cell in seen if not isinstance(cell, Omitted)}
-            ):
-                shown[n] = cells
+            if reads:
+                seen = ((name, cells[at]) for at, name in places)
+                if not passes(wanted, {name: cell for name, cell in seen if not isinstance(cell, Omitted)}):
+                    continue
+            shown[n] = cells
     return shown
 
 
@@ -245,27 +246,38 @@ def look_of(matter: Matter, decision: Decision, reads: frozenset[str]) -> Look:
     return look
 
 
-def _judged(matter: Matter, row: Fetched, told: Survey, place: int) -> Judged:
-    """Decide on one row. Of whom nothing was said, as of most, the columns alone tell what he is like: values and types, as
-    1 and True are equal and not the same."""
-    sid = told.sids[place]
-    if told.events[place] or place in told.scopes:
+def _judged(
+    matter: Matter, row: Fetched, told: Survey, place: int, kinds: dict[int, tuple[Facts, Decision]]
+) -> Judged:
+    """Decide on one row. Of whom nothing was said, as of most, the columns alone tell what he is like; `kinds` has what was
+    found for those of this batch, by the mapping that a store gives to all rows with the same."""
+    sid, events = told.sids[place], told.events[place]
+    if events or place in told.scopes:
         return Judged(row, sid, *_found(matter, row, told.recalled(place)))
-    if told.events[place] is None:  # others count as well
+    if events is None:  # others count as well
         recalled = told.recalled(place)
         if recalled.events or recalled.suppressions:
             return Judged(row, sid, *_found(matter, row, recalled))
+    found = kinds.get(id(row.attributes))
+    if found is None:
+        found = kinds[id(row.attributes)] = _silent(matter, row, told, place)
+    return Judged(row, sid, *found)
+
+
+def _silent(matter: Matter, row: Fetched, told: Survey, place: int) -> tuple[Facts, Decision]:
+    """Return what is found of somebody of whom nothing was said: by values and types of the columns, as 1 and True are
+    equal and not the same."""
     columns = row.attributes
     try:
         kind = (*columns.items(), *map(type, columns.values()))
         found = matter.silent.get(kind)
     except TypeError:  # a list, say
-        return Judged(row, sid, *_found(matter, row, told.recalled(place)))
+        return _found(matter, row, told.recalled(place))
     if found is None:
         if len(matter.silent) >= MOST_KINDS:
             matter.silent.clear()
         found = matter.silent[kind] = _found(matter, row, told.recalled(place))
-    return Judged(row, sid, *found)
+    return found
 
 
 def _found(matter: Matter, row: Fetched, told: Recalled) -> tuple[Facts, Decision]:

@@ -9,12 +9,16 @@
 import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 from fujie.audit.canon import canonical
 from fujie.audit.entry import EntryKind
 from fujie.decision.admission import admission
+from fujie.decision.anew import steps
+from fujie.decision.entitlement import entitlement
 from fujie.decision.filter_text import parse_filter
 from fujie.decision.filtering import could_reveal, fields_of
+from fujie.decision.replay import STARTS
 from fujie.flows.agreement import Agreement, Emergency, ask_approval
 from fujie.flows.evidence import APPROVAL_ID, NOBODY, Subject, record, request_digest
 from fujie.flows.export_reply import ExportHead
@@ -26,6 +30,7 @@ from fujie.flows.reply import Refusal
 from fujie.model.approval import ExportTerms
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
+from fujie.model.export import Export, Lease
 from fujie.model.facts import APPROVED, BREAK_GLASS, Facts
 from fujie.model.predicate import Predicate
 from fujie.model.request import ExportAsk, Request
@@ -57,6 +62,7 @@ class _Agreed:
     approval: str = ""
     keys: tuple[str, ...] = ()
     broken: tuple[str, ...] = ()
+    is_of_start: bool = True
 
 
 def request_of(gate: Gate, asked: ExportAsk) -> Request:
@@ -110,7 +116,7 @@ async def begun(case: Case, asked: ExportAsk, place_of: PlaceOf = resumed) -> St
     if isinstance(matter, Decision):
         return await refused(case, matter, _named(agreed.approval))
     if asked.validate_only:
-        summary = await record(case, EntryKind.DECISION, told(agreed.decision), _named(agreed.approval))
+        summary = await record(case, EntryKind.DECISION, agreed.decision, starting(agreed.approval))
         return ExportHead(summary, None, agreed.decision.fields)
     place = replace(
         place,
@@ -122,10 +128,40 @@ async def begun(case: Case, asked: ExportAsk, place_of: PlaceOf = resumed) -> St
     return Start(asked, matter, wanted, agreed.decision, agreed.approval, place, digest)
 
 
+def export_of(start: Start) -> Export:
+    """Return the export that begins, as the ledger keeps it."""
+    case, asked = start.matter.case, start.asked
+    lease = None
+    if asked.lease:
+        until = case.now + timedelta(seconds=asked.lease.seconds)
+        lease = Lease(expires_at=until, opens_left=asked.lease.opens)
+    return Export(
+        id=case.decision_id,
+        requester=case.asker,
+        caller=case.caller.subject,
+        store=asked.store,
+        purpose=case.request.purpose,
+        basis=case.request.basis,
+        steps=steps(start.decision),
+        request_digest=start.digest,
+        bundle=start.decision.bundle,
+        started_at=case.now,
+        format=asked.format,
+        approval=start.place.approval,
+        lease=lease,
+        grants=entitlement(start.matter.plan, start.matter.asker),
+    )
+
+
 def told(decision: Decision) -> Decision:
-    """Return a decision as its entry holds it: without facts, so that a replay does not take it for one about a customer,
-    which it would decide by other rules."""
+    """Return a decision as entries behind the start hold it: without facts, which are those of the start."""
     return replace(decision, read={})
+
+
+def starting(approval: str) -> Subject:
+    """Return what the entry of a start says besides the facts that were read: that it is one, so that a replay decides it as one, and
+    the approval that it rests on or waits for."""
+    return Subject(facts={STARTS: True, **({APPROVAL_ID: approval} if approval else {})})
 
 
 async def _matter(
@@ -168,7 +204,7 @@ async def _agreed(matter: Matter, asked: ExportAsk, place: Place) -> _Agreed:
         # To use it up may have needed a while, in which the asker, or who approved, has left.
         now = await _matter(case, asked)
         if isinstance(now, Decision):
-            return _Agreed(now, agreement.used)
+            return _Agreed(now, agreement.used, is_of_start=False)
         decision = decided(replace(now, asker=await agreement.known(now.asker, "")))
     uses, breaks = (tuple(need.key for need in needs) for needs in (decision.uses, decision.breaks))
     return _Agreed(decision, agreement.used, uses, breaks)
@@ -177,9 +213,10 @@ async def _agreed(matter: Matter, asked: ExportAsk, place: Place) -> _Agreed:
 async def _closed(case: Case, agreed: _Agreed, asked: ExportAsk) -> Refusal:
     """Refuse; what others have to agree to first names the approval that waits for them."""
     if agreed.decision.effect is not Effect.APPROVAL_REQUIRED:
-        return await refused(case, told(agreed.decision), _named(agreed.approval))
+        about = starting(agreed.approval) if agreed.is_of_start else _named(agreed.approval)
+        return await refused(case, agreed.decision, about)
     approval = await ask_approval(case, agreed.decision, None, "", asked.max_rows, _terms(asked))
-    refusal = await refused(case, told(agreed.decision), _named(approval.id))
+    refusal = await refused(case, agreed.decision, starting(approval.id))
     return replace(refusal, approval=approval.name)
 
 

@@ -17,9 +17,10 @@ from fujie.model.suppression import ReplyScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
 from fujie.ports.exports import Exports
-from fujie.ports.messaging import Outbox, Provider
+from fujie.ports.messaging import Outbox
 from fujie.ports.notifications import Notifications
 from fujie.ports.processors import ProcessorRegister
+from fujie.ports.providers import Provider
 from fujie.ports.requests import Rights
 from fujie.ports.signin import Sessions
 
@@ -55,7 +56,8 @@ class Sending:
     """What one worker needs to send. `providers` are in order of preference; `page_url` is the address of the
     customers' own page, which the token of a link follows (empty: there is none); `replies` is what a reply closes,
     and `confirmation` what is answered to it (None: nothing).
-    `kinds` tells of what kind each provider is (`aliyun`, `smpp`), whose rules for texts a review knows.
+    `kinds` tells of what kind each provider is (`aliyun`, `smpp`), whose rules for texts a review knows; `prices` what a
+    segment costs there, in thousandths of a currency, where the settings say it.
     `wake` tells the worker's dispatch that there is something to send. `under_way` are messages sent alone that go on
     when nobody waits for them any more."""
 
@@ -65,6 +67,7 @@ class Sending:
     page_url: str = ""
     replies: ReplyScope = field(default_factory=ReplyScope)
     kinds: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prices: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     confirmation: Confirmation | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: set[asyncio.Task[object]] = field(default_factory=set)

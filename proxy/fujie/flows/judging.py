@@ -2,15 +2,14 @@
 
 1. Who asks and what for is judged without any recipient: `opened_matter`.
 2. Stores, then the ledger, whose marker says up to where it was read.
-3. The principal once more: what changed before the marker was seen by none of the two reads.
+3. The principal and the provider's processor once more: what changed before the marker was seen by none of the two reads.
 4. For each recipient: what it would read like, its review, facts, the decision.
 5. What the limits take, one by one, as for a look-up.
 
 An opt-out is obeyed whatever the policy says (promise 5), and who is not there, or has no number, gets nothing.
 """
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -35,7 +34,6 @@ from fujie.flows.asking import unaskable
 from fujie.flows.evidence import NOBODY, Subject
 from fujie.flows.gate import Case
 from fujie.flows.recipients import (
-    AT_ONCE,
     Person,
     Wanted,
     found,
@@ -167,7 +165,7 @@ async def judge_many(
     """Decide on at most 1,000 recipients of one store and key kind, without taking anything from a limit.
 
     `known` adds what others agreed to, for a recipient's sid. Returns the refusal of an asker who may not ask any more;
-    None when he is not what he was when the matter was opened, which is then to be opened anew.
+    None when he, or the provider's processor, is not what it was when the matter was opened, which is then to be opened anew.
 
     Raises:
         StoreError, LedgerError: what the decision needs could not be read.
@@ -183,6 +181,8 @@ async def judge_many(
     principal = await standing(case)
     if principal != matter.principal:
         return principal if isinstance(principal, Decision) else None
+    if not await _is_registered_as_before(matter):
+        return None
     judge = Judge(matter)
     judged = [
         judge.judged(person, told.get(person.wanted.id), about.get(person.wanted.id)) for person in people
@@ -197,16 +197,21 @@ async def taken(matter: Matter, judgement: Judgement) -> Judgement:
     """Take what the decisions take from the limits; whom there is no room for is refused by that."""
     if not matter.meter.is_needed:
         return judgement
-    room = asyncio.Semaphore(AT_ONCE)
-
-    async def one(judged: Judged) -> Judged:
-        meter = copy(matter.meter)  # what is used up for one customer need not be for another
-        async with room:
-            while (again := await meter.take(judged.decision, judged.facts, sid_of(judged))) is not None:
-                judged = decided(matter, judged, again)
-        return judged
-
-    return replace(judgement, judged=tuple(await asyncio.gather(*map(one, judgement.judged))))
+    judged = list(judgement.judged)
+    meters = [
+        copy(matter.meter) for _ in judged
+    ]  # what is used up for one customer need not be for another
+    left: Collection[int] = range(len(judged))
+    while left:
+        asked = [meters[n].taking(judged[n].decision, sid_of(judged[n])) for n in left]
+        lacking = await matter.case.gate.ledger.reserve_many(asked)
+        again = set[int]()
+        for n, reservation, without in zip(left, asked, lacking, strict=True):
+            if (facts := meters[n].anew(reservation, without, judged[n].facts)) is not None:
+                judged[n] = decided(matter, judged[n], facts)
+                again.add(n)
+        left = again
+    return replace(judgement, judged=tuple(judged))
 
 
 def decided(matter: Matter, judged: Judged, facts: Facts) -> Judged:
@@ -260,6 +265,13 @@ def _routed(case: Case, principal: Principal, wording: Wording, attempt: int) ->
     ]
     agreed = [each for each in known if each[1].get(AGREEMENT) in _AGREED]
     return agreed[attempt % len(agreed)] if agreed else known[0]
+
+
+async def _is_registered_as_before(matter: Matter) -> bool:
+    processor_id = matter.route.provider.processor
+    if not processor_id:
+        return True
+    return await sending_of(matter.case.gate).processors.processor(processor_id) == matter.route.processor
 
 
 def _asker(principal: Principal, route: Route) -> Raw:
@@ -329,7 +341,8 @@ class Judge:
 
     def _look(self, recipient: Recipient | None, country: str) -> _Said:
         matter, case, trouble = self._matter, self._matter.case, ""
-        rendered, message, provider = None, dict[str, FactValue](), matter.route.provider.name
+        rendered, provider = None, matter.route.provider.name
+        message: Mapping[str, FactValue] = {}
         if recipient is not None:
             try:
                 rendered = matter.wording.sample(recipient)
@@ -340,7 +353,7 @@ class Judge:
                 rendered, matter.wording.draft, matter.wording.template, matter.wording.sender,
                 provider, country, sending_of(case.gate).kinds.get(provider, ""),
             )  # fmt: skip
-            message = {**review.facts, **matter.wording.facts}
+            message = matter.wording.told(case, matter.route, review)
         facts = with_message(case.request, matter.asker, message)
         return _Said(rendered, trouble, message, facts)
 

@@ -12,11 +12,20 @@ from fujie.audit.container import MOST_PART, Header, Place, seal_part
 from fujie.audit.errors import SealBroken
 from fujie.audit.sealing import KEY_BYTES, unwrap_key, wrap_key
 from fujie.flows.gate import Gate
+from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
-from fujie.model.export import Export, ExportChunk
+from fujie.model.export import MOST_ROWS, Export, ExportChunk
+from fujie.model.limit import Limit
 
 _BESIDE = 64
 """Bytes of a part beside its rows, at most."""
+
+
+def most_openable(decision: Decision) -> int:
+    """Return how many rows a file may have: an opening takes all of them from `rows_per_hour`, so a file with more than the
+    smallest limit of its own export, as one that runs for hours could have, would open for nobody."""
+    hours = [each.at_most for each in decision.charges if each.limit is Limit.ROWS_PER_HOUR]
+    return min(hours, default=MOST_ROWS)
 
 
 def open_file(export: Export) -> bytes:

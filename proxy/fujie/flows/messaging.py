@@ -33,7 +33,7 @@ from fujie.flows.judging import (
     prechecked,
     taken,
 )
-from fujie.flows.recipients import Wanted, sealed, sending_of
+from fujie.flows.recipients import Wanted, request_to, sealed, sending_of
 from fujie.flows.refuse import guarded, refused, standing
 from fujie.flows.release import Release
 from fujie.flows.reply import MessageReply, Refusal, Summary
@@ -60,22 +60,6 @@ _TRIES = 8
 _REQUEST, _APPROVED = b"fujie.dev/message-request/v1", b"fujie.dev/message-approved/v1"
 
 
-def request_of(ask: SendAsk) -> Request:
-    """Return what the policy sees of a message before it is rendered."""
-    context, ref = ask.context, ask.customer
-    return Request(
-        Action.SEND,
-        context.purpose,
-        context.basis,
-        ref.store if isinstance(ref, StoreKey) else "",
-        ref.kind.value,
-        has_basis_evidence=bool(context.basis_evidence),
-        has_ticket=bool(context.ticket),
-        channel=CHANNEL,
-        brand=ask.draft.signature,
-    )
-
-
 async def send_message(
     gate: Gate, caller: Credential, ask: SendAsk, timeout_s: float
 ) -> MessageReply | Refusal:
@@ -85,7 +69,7 @@ async def send_message(
         AuditError: evidence could not be written; nothing was submitted without it.
 
     """
-    case = open_case(gate, caller, ask.context, request_of(ask))
+    case = open_case(gate, caller, ask.context, request_to(ask.customer, ask.context, ask.draft))
 
     async def steps(case: Case) -> MessageReply | Refusal:
         return await _sent(case, ask, timeout_s)

@@ -4,7 +4,8 @@
 2. Decided as an export by him, now, of as many rows as the file has: every field at a step at least as open as in the
    file. A grant with a condition on the customer counts only for who holds all by which the rows may have left, with the
    same meaning (`decision/entitlement.py`). What others agreed to counts on for the requester, whose export used it up; anybody else needs an approval of
-   his own. Its rows are taken from `rows_per_hour` as those of an export; its customers were counted when they left.
+   his own. Its rows are taken from `rows_per_hour` as those of an export, and given back where no key leaves after all; its
+   customers were counted when they left.
 3. The admission entry, durable; the asker once more.
 4. Whose requester has left is closed, also while its keys are still being destroyed. Else one opening is taken in the
    ledger: of two who take the last one, one gets it.
@@ -33,7 +34,7 @@ from fujie.flows.reserve import Meter
 from fujie.model.approval import ApprovalState
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
-from fujie.model.errors import RequestError
+from fujie.model.errors import FujieError, LedgerError, RequestError
 from fujie.model.export import Export, Opening
 from fujie.model.facts import APPROVED, USAGE, Facts, Known
 from fujie.model.principal import Credential, Principal
@@ -120,17 +121,36 @@ async def _opened(case: Case, export_id: str) -> _Opened | Refusal:
     principal = await standing(case)
     if isinstance(principal, Decision):
         return await refused(case, principal)
-    gate, export = case.gate, await case.gate.exports.export(export_id)
+    export = await case.gate.exports.export(export_id)
     if export is None or export.lease is None:
         return await _unseen(case, principal)  # 1
     case = replace(case, request=_request(case, export))
-    decision, approval = await _decided(case, principal, export)  # 2
+    decision, approval, meter = await _decided(case, principal, export)  # 2
     if decision.primary == "NO_GRANT" and export.requester != case.asker:
         return await _unseen(case, principal)
     subject = Subject(facts=_facts(export) | ({APPROVAL_ID: approval} if approval else {}))
     if decision.effect is not Effect.ALLOW:
         name = f"approvals/{approval}" if approval else ""
         return replace(await refused(case, _told(decision), subject), approval=name)
+    try:
+        opened = await _taken(case, export, decision, subject)
+    except (FujieError, AuditError):
+        with suppress(LedgerError):
+            await meter.give_back()
+        raise
+    if isinstance(opened, Refusal):
+        await meter.give_back()
+    return opened
+
+
+async def _taken(case: Case, export: Export, decision: Decision, subject: Subject) -> _Opened | Refusal:
+    """Take one opening, with its evidence.
+
+    Raises:
+        RequestError: it was taken by others meanwhile, or the export closed.
+
+    """
+    gate = case.gate
     summary = await record(case, EntryKind.ADMISSION, _told(decision), subject)  # 3
     if (closed := await gone(case)) is not None:
         return await refused(case, closed, subject)
@@ -149,8 +169,9 @@ async def _opened(case: Case, export_id: str) -> _Opened | Refusal:
     return _Opened(case, _told(decision), summary, after, tuple(wrapped.items()))
 
 
-async def _decided(case: Case, principal: Principal, export: Export) -> tuple[Decision, str]:
-    """Decide on the whole file; return the id of the approval that was used up, or that is missing, beside it."""
+async def _decided(case: Case, principal: Principal, export: Export) -> tuple[Decision, str, Meter]:
+    """Decide on the whole file; return the id of the approval that was used up, or that is missing, beside it, and what took
+    its rows."""
     gate, request = case.gate, case.request
     plan = case.decider.plan(request, principal.roles)
     derived = derive(plan.bundle, request, Raw(principal), case.now, gate.zone)
@@ -173,13 +194,15 @@ async def _decided(case: Case, principal: Principal, export: Export) -> tuple[De
         again = await meter.take_file(decision, facts, export.rows)
         if again is None and agreement is not None:
             again = await agreement.take(decision, facts)
+            if again is not None:  # somebody else used it up
+                await meter.give_back()
     if agreement is None:
-        return decision, ""
+        return decision, "", meter
     if decision.effect is Effect.APPROVAL_REQUIRED:
         export.lease_at(case.now)  # nobody is asked to agree to what can not be opened anyway
         asked = await ask_approval(case, decision, None, export.id, max(1, export.rows))
-        return decision, asked.id
-    return decision, agreement.used
+        return decision, asked.id, meter
+    return decision, agreement.used, meter
 
 
 async def _agreed(case: Case, export: Export) -> tuple[str, ...]:

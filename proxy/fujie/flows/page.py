@@ -143,13 +143,24 @@ async def stop(gate: Gate, visited: Visit, form: str, *, everything: bool) -> Su
     link = visited.link
     scope = SuppressionScope("" if everything else link.purpose)
     identity = await identify(gate, visited.customer, gate.clock.now(), closes=True)
-    said = OptOut(visited.customer, scope, NOW, "page", f"messages/{link.intent_id}")
+    said = OptOut(visited.customer, scope, NOW, "page", _evidence_of(link))
     case, decision = open_act(gate, PAGE, Action.SUPPRESSION_ADD, request_of(link, form, "stop"))
     added = (await append_opt_out(case, decision, identity, said)).suppression
     if added.lifted is not None:
         case, decision = open_act(gate, PAGE, Action.SUPPRESSION_ADD)
         added = (await append_opt_out(case, decision, identity, said)).suppression
     return added
+
+
+async def refused_here(gate: Gate, visited: Visit, receipt: str) -> str:
+    """Return `receipt` where it is of a refusal by this very link, still in force; else empty. Asks no store."""
+    found = await gate.ledger.suppression(receipt) if _FORM.fullmatch(receipt) else None
+    is_of_link = found is not None and found.evidence_ref == _evidence_of(visited.link)
+    return receipt if is_of_link and found is not None and found.lifted is None else ""
+
+
+def _evidence_of(link: ProviderLink) -> str:
+    return f"messages/{link.intent_id}"
 
 
 def request_of(link: ProviderLink, form: str, act: str) -> str:

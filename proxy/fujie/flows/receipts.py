@@ -1,10 +1,13 @@
 """What providers tell us, by callback or when asked: what became of messages, and what customers answered."""
 
+from dataclasses import replace
+
 from fujie.flows.gate import Gate
 from fujie.flows.replies import block, hear
 from fujie.flows.settlement import have_outcome
 from fujie.model.customer import Phone
-from fujie.ports.messaging import Called, Incoming, Receipt
+from fujie.ports.messaging import Incoming, Outbox
+from fujie.ports.providers import Called, Receipt
 
 _EARLY_S = 4.0
 """How long a receipt is kept that no message is known for yet, while one to its number has no outcome."""
@@ -37,15 +40,28 @@ async def blocked(gate: Gate, provider_name: str, phone: Phone, intent_id: str, 
 async def _take(gate: Gate, provider_name: str, receipt: Receipt) -> str:
     assert gate.sending is not None
     outbox = gate.sending.outbox
-    incoming = await outbox.receive(receipt, gate.clock.now())
+    incoming, receipt = await _received(gate, outbox, receipt)
     if incoming is Incoming.UNKNOWN and receipt.phone and not receipt.intent_id:
         # Faster than its sender, who may be writing down now by which id the provider knows it. Most repeat nothing.
-        under_way = await outbox.claimed_of((), (receipt.phone,))
+        phones = tuple(each for each in (receipt.phone, receipt.also) if each)
+        under_way = await outbox.claimed_of((), phones)
         if under_way and await have_outcome(gate, under_way, _EARLY_S):
-            incoming = await outbox.receive(receipt, gate.clock.now())
+            incoming, receipt = await _received(gate, outbox, receipt)
     # Also of a repeated one: the process may have died between the two writes. Never of a message that is not ours,
     # or anybody who finds the address could opt out others.
     if receipt.is_opted_out and receipt.phone and incoming is not Incoming.UNKNOWN:
         message = receipt.provider_message_id or receipt.intent_id
         await blocked(gate, provider_name, receipt.phone, message, receipt.code)
     return incoming.value
+
+
+async def _received(gate: Gate, outbox: Outbox, receipt: Receipt) -> tuple[Incoming, Receipt]:
+    """Write a receipt down; return what came of it, and the receipt with the number that it is of: where digits can mean two,
+    the message tells which."""
+    incoming = await outbox.receive(receipt, gate.clock.now())
+    if incoming is Incoming.UNKNOWN and receipt.also:
+        other = replace(receipt, phone=receipt.also, also=None)
+        of_other = await outbox.receive(other, gate.clock.now())
+        if of_other is not Incoming.UNKNOWN:
+            return of_other, other
+    return incoming, receipt

@@ -18,8 +18,10 @@ from fujie.flows.identify import refs_of, rows_of
 from fujie.model.campaign import Campaign
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import RequestError
-from fujie.model.message import NO_PARAMS, Planned, Recipient
+from fujie.model.message import CHANNEL, NO_PARAMS, Draft, Planned, Recipient
 from fujie.model.record import Fetched
+from fujie.model.request import Request, RequestContext
+from fujie.model.vocabulary import Action
 from fujie.ports.recollection import Recalled
 
 _PLACE = "recipient"
@@ -28,6 +30,21 @@ _PARAM = "param."
 AT_ONCE = 16
 """Numbers that are looked for in the stores at a time: a store finds many customers by key in one statement, and
 numbers one by one."""
+
+
+def request_to(ref: CustomerRef, context: RequestContext, draft: Draft) -> Request:
+    """Return what the policy sees of a message to somebody before it is rendered."""
+    return Request(
+        Action.SEND,
+        context.purpose,
+        context.basis,
+        ref.store if isinstance(ref, StoreKey) else "",
+        ref.kind.value,
+        has_basis_evidence=bool(context.basis_evidence),
+        has_ticket=bool(context.ticket),
+        channel=CHANNEL,
+        brand=draft.signature,
+    )
 
 
 class Wanted(NamedTuple):

@@ -38,7 +38,7 @@ from fujie.model.errors import LedgerError, RequestError
 from fujie.model.facts import Known
 from fujie.model.message import Claim, Claimed, MessageState, Settled
 from fujie.model.vocabulary import Effect
-from fujie.ports.messaging import Acceptance, Outgoing, Submission
+from fujie.ports.providers import Acceptance, Outgoing, Submission
 
 FRESH_S = 4.0
 """How long after a decision messages are still claimed by it: what the provider has no room for by then is decided
@@ -69,20 +69,22 @@ class Released:
 
     @property
     def put_back(self) -> int:
-        """How many the provider had no room for."""
+        """How many went back unsent: the provider had no room, it was too late, or the lease was over."""
         return self.told[PUT_BACK]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Release:
     """Messages on their way out. `most_attempts` is how often a provider may decline one before it has failed; `facts`
-    are those of the act, for its entries. A message alone stays with its holder, who tries again himself."""
+    are those of the act, for its entries. `has_room` is what `room_for` said, None where nobody asked yet. A message alone
+    stays with its holder, who tries again himself."""
 
     matter: Matter
     judgement: Judgement
     lease: Lease
     facts: dict[str, Known]
     most_attempts: int = MOST_ATTEMPTS
+    has_room: bool | None = None
 
     async def run(self) -> Released:
         """Send all that were allowed.
@@ -99,7 +101,8 @@ class Release:
         provider = self.matter.route.provider
         slices = [allowed[at : at + provider.most] for at in range(0, len(allowed), provider.most)]
         started = self._case.gate.clock.monotonic()
-        if not await provider.ready(len(slices[0])):  # 1
+        room = await room_for(self.matter, len(allowed)) if self.has_room is None else self.has_room
+        if not room:  # 1
             await self._put_back(allowed, done)
             return done
         done.summary = await self._recorded(allowed)  # 2
@@ -207,7 +210,10 @@ class Release:
             written(wording.asked, judged.recalled.identity.sid) if wording.asked else "",
         )  # fmt: skip
         signature = wording.draft.signature
-        return claim, Outgoing(judged.id, phone, signature, text.text, wording.code(route), text.params)
+        campaign = self.lease.campaign.id if self.lease.campaign else ""
+        return claim, Outgoing(
+            judged.id, phone, signature, text.text, wording.code(route), text.params, campaign
+        )
 
     def _end(self, intent_id: str, said: Submission, attempts: int) -> Settled:
         """Return what the provider's word means for the intent."""
@@ -237,11 +243,11 @@ class Release:
         ends = [Settled(each, MessageState.PLANNED, not_before=now) for each in claimed.changed]
         if self.lease.campaign:
             told = claimed.claimed | claimed.changed | claimed.repeated
-            ends += [
-                Settled(each.id, MessageState.PLANNED, not_before=now)
-                for each in messages
-                if each.id not in told
-            ]
+            left = [each.id for each in messages if each.id not in told]
+            ends += [Settled(each, MessageState.PLANNED, not_before=now) for each in left]
+            done.told[PUT_BACK] += len(
+                left
+            )  # the next chunk is smaller, where this one took longer than its lease
         ends += [Settled(each, MessageState.REFUSED, "MESSAGE_REPEATED") for each in claimed.repeated]
         done.told[CHANGED] += len(claimed.changed)
         done.told[REPEATED] += len(claimed.repeated)
@@ -271,6 +277,12 @@ class Release:
         await record_many(
             self._case, EntryKind.OUTCOME, people or [(Subject(NOBODY.sids, facts=facts), plain)]
         )
+
+
+async def room_for(matter: Matter, count: int) -> bool:
+    """Tell whether the provider has room for the first of `count` messages: they are released, then, within two seconds."""
+    provider = matter.route.provider
+    return await provider.ready(min(count, provider.most))
 
 
 def _pause(attempts: int) -> timedelta:

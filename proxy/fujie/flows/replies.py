@@ -31,7 +31,8 @@ from fujie.model.errors import RequestError, StoreError
 from fujie.model.message import CHANNEL
 from fujie.model.suppression import ReplyScope, SuppressionScope
 from fujie.model.vocabulary import Action
-from fujie.ports.messaging import KeptReply, Reply
+from fujie.ports.messaging import KeptReply
+from fujie.ports.providers import Reply
 
 AGAIN = "again"
 """What is counted for a reply that came before."""
@@ -115,11 +116,11 @@ async def _close(gate: Gate, reply: Reply, reply_id: str, *, is_other: bool) -> 
 async def block(gate: Gate, provider: str, phone: Phone, code: str, message: str) -> bool:
     """Take over that a provider or carrier has a number on its list of opted-out ones; False when it was told before.
 
-    `message` names the message that this was said of. Such a list closes SMS alone: what it says is that no SMS gets
+    `message` names the message that this was said of, or a batch of them. Such a list closes SMS alone: what it says is that no SMS gets
     through, not what the person wants elsewhere.
     """
     identity = await identify(gate, phone, gate.clock.now(), closes=True)
-    request_id, is_new = keyed(gate, provider, f"block {message}"), False
+    request_id, is_new = keyed(gate, provider, f"block {message} {phone.e164}"), False
     for scope in _scopes(gate, "", CHANNEL):
         said = OptOut(phone, scope, gate.clock.now(), "provider_block", code)
         is_new |= await refuse_number(gate, identity, Refused(provider, request_id, said))

@@ -138,7 +138,7 @@ class SuppressionsReply:
 @dataclass(frozen=True, slots=True)
 class Found:
     """What an export would find now: how many customers, and of how many with which consent; numbers as they may be told
-    (rounded down to tens; 0: fewer than ten). `is_partial` tells that not all rows were looked at."""
+    (the ten below or above; 0: fewer than ten). `is_partial` tells that not all rows were looked at."""
 
     rows: int
     consents: Mapping[State, int]

@@ -6,7 +6,8 @@
 2. A limit on distinct customers that is used up still lets those through that were counted today, so it
    is looked at when the customer is known; before any other refusal is told.
 3. After ALLOW and before the entry, what the decision charges is reserved, all or nothing. Losing a
-   race means new facts and a new decision. What was reserved stays taken when a later step fails.
+   race means new facts and a new decision. What was reserved stays taken when a later step fails; the rows of a whole file,
+   which may be an hour's, are given back while none of them has left.
 """
 
 from collections.abc import Iterable, Sequence
@@ -34,6 +35,7 @@ class Meter:
         self._watches = not USAGE.isdisjoint(plan.reads)
         self._takes = case.request.action is not Action.EXPLAIN
         self._full = frozenset[Charge]()
+        self._file: Reservation | None = None
         self._department = ""
 
     @property
@@ -82,15 +84,22 @@ class Meter:
         A refusal stands only when no limit is used up for this customer (`sid`; empty: nobody the ledger
         knows): else the refusal by the limit, which tells less, takes its place.
         """
-        if decision.effect is Effect.ALLOW and self._takes:
-            reservation = self._reservation(decision.charges, (), sid)
-        else:
-            told = [charge for charge in self._plan.limits if charge.limit in PER_CUSTOMER]
-            reservation = self._reservation((), told, sid)
+        reservation = self.taking(decision, sid)
         if not reservation.charges and not reservation.also_told:
             return None
         lacking = await self._case.gate.ledger.reserve(reservation)
         self._case.watch.lap("limits")
+        return self.anew(reservation, lacking, facts)
+
+    def taking(self, decision: Decision, sid: str) -> Reservation:
+        """Return what `take` reserves."""
+        if decision.effect is Effect.ALLOW and self._takes:
+            return self._reservation(decision.charges, (), sid)
+        told = [charge for charge in self._plan.limits if charge.limit in PER_CUSTOMER]
+        return self._reservation((), told, sid)
+
+    def anew(self, reservation: Reservation, lacking: frozenset[Charge], facts: Facts) -> Facts | None:
+        """Return what `take` does, of what was reserved and what of it had no room."""
         if not lacking or (lacking <= self._full and not reservation.charges):
             return None
         self._full |= lacking
@@ -105,9 +114,16 @@ class Meter:
         taking = replace(self._reservation(charges, ()), amount=rows)
         lacking = await self._case.gate.ledger.reserve(taking)
         if not lacking:
+            self._file = taking
             return None
         self._full |= lacking
         return self._known(facts)
+
+    async def give_back(self) -> None:
+        """Give back what `take_file` took, to the very minute that it was taken from: no key of the file has left."""
+        if (taken := self._file) is not None:
+            self._file = None
+            await self._case.gate.ledger.reserve(replace(taken, amount=-taken.amount))
 
     async def take_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> int:
         """Reserve what rows charge, each with its sid, in order; return how many of them there was room for."""

@@ -8,7 +8,7 @@ from fujie.flows.receipts import receive
 from fujie.flows.recipients import readable, sending_of
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.errors import RequestError
-from fujie.ports.messaging import Called, Provider
+from fujie.ports.providers import Called, Provider
 
 ASK_AFTER = timedelta(seconds=5)
 """How old a message without an outcome is when its provider is first asked: receipts come in seconds."""

@@ -13,6 +13,7 @@ from fujie.decision.facts import Raw, derive
 from fujie.flows.evidence import Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.judging import opened_matter
+from fujie.flows.recipients import request_to
 from fujie.flows.refuse import gone, guarded, refuse_input, refused, standing
 from fujie.flows.reply import Refusal, ScreenReply
 from fujie.flows.screening import Met, Screened, screen_many
@@ -20,7 +21,7 @@ from fujie.flows.wording import worded
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
-from fujie.model.message import CHANNEL, Draft
+from fujie.model.message import Draft
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
 from fujie.model.vocabulary import Action, Effect
@@ -65,13 +66,16 @@ async def screen_recipients(
 async def _batch(
     gate: Gate, caller: Credential, asked: ScreenAsk, met: Met, refs: Sequence[CustomerRef]
 ) -> ScreenReply | Refusal:
-    case = open_case(gate, caller, asked.context, _request(asked, refs[0]))
+    case = open_case(gate, caller, asked.context, request_to(refs[0], asked.context, asked.draft))
 
     async def steps(case: Case) -> ScreenReply | Refusal:
         judged: list[Screened] = []
         for group in _groups(refs):
             of_group = replace(
-                case, request=replace(_request(asked, group[0]), delegated=case.request.delegated)
+                case,
+                request=replace(
+                    request_to(group[0], asked.context, asked.draft), delegated=case.request.delegated
+                ),
             )
             found = await _judged(of_group, asked, met, group)
             if isinstance(found, Decision):
@@ -125,21 +129,6 @@ def _groups(refs: Sequence[CustomerRef]) -> Iterable[Sequence[CustomerRef]]:
     """Yield the batch by key kind: it names customers of one store first, and numbers behind them."""
     split = sum(isinstance(ref, StoreKey) for ref in refs)
     return [part for part in (refs[:split], refs[split:]) if part]
-
-
-def _request(asked: ScreenAsk, ref: CustomerRef) -> Request:
-    context = asked.context
-    return Request(
-        Action.SEND,
-        context.purpose,
-        context.basis,
-        ref.store if isinstance(ref, StoreKey) else "",
-        ref.kind.value,
-        has_basis_evidence=bool(context.basis_evidence),
-        has_ticket=bool(context.ticket),
-        channel=CHANNEL,
-        brand=asked.draft.signature,
-    )
 
 
 def _shared(judged: Sequence[Screened]) -> tuple[tuple[Decision, ...], tuple[int, ...]]:

@@ -70,8 +70,8 @@ async def screen_many(
     rows = {row[0]: row for row in await store.fetch_values(ids, attributes, timeout_s)}
     case.watch.lap("store")
     people = [(customer_id, phone) for customer_id, phone, _ in rows.values()]
-    outbox = sending_of(case.gate).outbox
-    told = await outbox.survey(case.request.store, people, case.request.purpose, case.now)
+    outbox, request = sending_of(case.gate).outbox, case.request
+    told = await outbox.survey(request.store, people, request.purpose, case.now, enrol=True, sent=True)
     case.watch.lap("ledger")
     principal = await standing(case)
     if principal != matter.principal:

@@ -6,14 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from fujie.decision.message import Rendered, render
+from fujie.decision.review import Review
 from fujie.flows.asking import Asking, spelled
 from fujie.flows.gate import Case, Gate
 from fujie.flows.recipients import sending_of
 from fujie.model.errors import RequestError
-from fujie.model.facts import Known
+from fujie.model.facts import COST, SEGMENTS, FactValue, Known
 from fujie.model.message import Draft, Recipient, Sender, Template
 from fujie.model.processor import Processor
-from fujie.ports.messaging import Provider
+from fujie.ports.providers import Provider
 
 LINK = "{link}"
 
@@ -51,6 +52,13 @@ class Wording:
     def facts(self) -> Mapping[str, Known]:
         """What the policy sees of the message beside its text."""
         return {"message.in_campaign": self.in_campaign, "message.asks": self.asked is not None}
+
+    def told(self, case: Case, route: Route, review: Review) -> Mapping[str, FactValue]:
+        """Return the facts of the message as it goes out by `route`: what its review found, what it costs, and what is known
+        beside its text."""
+        price, parts = sending_of(case.gate).prices.get(route.provider.name), review.facts[SEGMENTS]
+        cost = {COST: price * parts} if price is not None and isinstance(parts, int) else {}
+        return {**review.facts, **self.facts, **cost}
 
     def sample(self, recipient: Recipient) -> Rendered:
         """Return the message to `recipient` with a link of the right length that leads nowhere. Raises RequestError

@@ -118,6 +118,7 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "message.in_campaign": _BOOL,
         "message.asks": _BOOL,
         "message.segments": _INT,
+        "message.cost": _INT,
         "message.has_signature": _BOOL,
         "message.signature_registered": _BOOL,
         "message.has_refusal": _BOOL,
@@ -142,7 +143,8 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
 `principal.<name>` and `customer.<name>`. `time.hour` is 0 to 23 and `time.weekday` 1 (Monday) to 7
 (ISO 8601), both in the zone of the settings; `recipient.hour` and `recipient.weekday` are those where the
 recipient's number is. `message.*` is what the review of a message found: `findings` and `concerns` are categories of
-lexicons that deny and warn, `personal_data` kinds of `decision.findings`; what was not looked at is Unknown.
+lexicons that deny and warn, `personal_data` kinds of `decision.findings`; `cost` is in thousandths of the currency in which
+the settings have the provider's price of a segment. What was not looked at, or has no price, is Unknown.
 `processor.*` is about the processor behind `message.provider`, `assessment` for the purpose of the request, `clauses`
 whether contact and ownership stand in its agreement; the `agreement` of what stays on this machine is NOT_NEEDED."""
 
@@ -179,6 +181,9 @@ FREQUENT = "frequency.exhausted"
 
 AGREEMENT = "processor.agreement"
 """The fact without which nothing is sent, whatever the policy says: VALID or NOT_NEEDED."""
+
+SEGMENTS, COST = "message.segments", "message.cost"
+"""In how many parts a message goes, and what it costs."""
 
 UNREADABLE = frozenset({EXPIRED, APPROVED, BREAK_GLASS, FREQUENT})
 """Facts that no expression may read: DESIGN section 5, combining (4)."""

@@ -60,7 +60,7 @@ class Charge:
 class Reservation:
     """What one act of a principal takes from its counters.
 
-    `amount` is taken from each of `charges`: rows, or look-ups; of a limit on distinct customers `sid`
+    `amount` is taken from each of `charges`: rows, or look-ups (less than 0 gives back what was taken at `now`); of a limit on distinct customers `sid`
     takes one, or nothing when it was counted on that `day` already. `day` is the calendar day in
     `policy.zone`. From `also_told` nothing is taken; whether anything is left is told all the same.
     """

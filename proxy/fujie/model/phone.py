@@ -6,6 +6,7 @@ one, and what it cannot normalise is refused.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 
 import phonenumbers
@@ -25,7 +26,8 @@ _PLAN = phonenumbers.PhoneMetadata.metadata_for_region("CN")
 assert _PLAN is not None
 assert _PLAN.mobile is not None
 _CHINESE_MOBILE = re.compile(rf"(?:\+86)?({_PLAN.mobile.national_number_pattern})", re.ASCII)
-"""A mainland mobile number as `phonenumbers` has it, in the two spellings that stores and callers use: nearly every number
+_CHINESE_MOBILES = re.compile(rf"(?:(?:\+86)?(?:{_PLAN.mobile.national_number_pattern})\n)*+", re.ASCII)
+"""A mainland mobile number as `phonenumbers` has it, and many of them, each on a line, in the two spellings that stores and callers use: nearly every number
 that is screened, in 0.6 µs instead of 27. A test holds it against the whole way."""
 _SEPARATORS = frozenset(" -().\u00a0\u2010\u2011\u2012\u2013\u2014\t")
 _INVISIBLE = frozenset("\u200b\u200c\u200d\u200e\u200f\u2060\ufeff")
@@ -51,6 +53,15 @@ def normalise(text: str, region: str = "CN") -> str:
         if found:
             return _CHINA + found[1]
     return _normalised(text, region)
+
+
+def normalise_together(texts: Sequence[str]) -> list[str] | None:
+    """Return what `normalise` does for each of many texts where one search tells that all are mainland mobile numbers, as in
+    most stores; None where it does not."""
+    lines = "\n".join((*texts, ""))
+    if lines.count("\n") != len(texts) or not _CHINESE_MOBILES.fullmatch(lines):
+        return None
+    return [text if text.startswith(_CHINA) else _CHINA + text for text in texts]
 
 
 @lru_cache(maxsize=65_536)  # phonenumbers costs 27 µs a number; a process sees the same numbers again

@@ -113,6 +113,8 @@ def parse_step(text: str) -> Step:
     args = _arguments(name, shape[2].strip()) if shape and shape[2] is not None else ()
     if not _fits(name, args):
         fault = fault_of(args[0]) if name == "regex" and args and isinstance(args[0], str) else ""
+        if "(" in text and ")" not in text:  # {phone: keep(3,4)} is two values to YAML
+            fault = "put it in quotes, since a comma inside braces ends a value"
         raise ValueError(
             f"{text!r} is not a step{': ' * bool(fault)}{fault}; known steps: {KNOWN_STEPS}; counts and positions "
             f"are 0 to {MOST_CODE_POINTS}, from is not after to, chars are 1 to {LONGEST_SEPARATOR} visible "

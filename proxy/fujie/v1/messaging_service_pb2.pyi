@@ -210,16 +210,18 @@ class Finding(_message.Message):
     def __init__(self, category: _Optional[str] = ..., articles: _Optional[_Iterable[str]] = ..., severity: _Optional[str] = ..., word: _Optional[str] = ...) -> None: ...
 
 class Review(_message.Message):
-    __slots__ = ("findings", "segments", "personal_data", "problems")
+    __slots__ = ("findings", "segments", "personal_data", "problems", "cost")
     FINDINGS_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     PERSONAL_DATA_FIELD_NUMBER: _ClassVar[int]
     PROBLEMS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
     findings: _containers.RepeatedCompositeFieldContainer[Finding]
     segments: int
     personal_data: _containers.RepeatedScalarFieldContainer[str]
     problems: _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]
-    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., segments: _Optional[int] = ..., personal_data: _Optional[_Iterable[str]] = ..., problems: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ...) -> None: ...
+    cost: int
+    def __init__(self, findings: _Optional[_Iterable[_Union[Finding, _Mapping]]] = ..., segments: _Optional[int] = ..., personal_data: _Optional[_Iterable[str]] = ..., problems: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., cost: _Optional[int] = ...) -> None: ...
 
 class CreateCampaignRequest(_message.Message):
     __slots__ = ("context", "draft", "validate_only")

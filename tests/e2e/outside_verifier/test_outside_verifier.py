@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import pytest
 
+from contract.test_tilelog import assert_nothing_acknowledged_is_lost, needs_strace, run_child
 from fujie.adapters.logstart import VKEY, open_log
 from fujie.adapters.tilelog import Pace, TileLog
 from fujie.audit.checkpoint import Signer
@@ -68,6 +69,41 @@ async def test_the_outside_verifier_accepts_our_log(
     log = await write(tmp_path, *sizes)
     assert verdict(verifier, log) == (0, str(sizes[-1]))
     assert verdict(verifier, log, (log / VKEY).read_text("utf-8").strip()) == (0, str(sizes[-1]))
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "kills",
+        pytest.param("fdatasync:error=EIO:when=4", marks=needs_strace),
+        pytest.param("rename:error=ENOSPC:when=9", marks=needs_strace),
+        pytest.param("write:signal=KILL:when=9", marks=needs_strace),
+    ],
+)
+async def test_the_outside_verifier_accepts_what_crashes_and_faults_left(
+    tmp_path: Path, verifier: Path, fault: str
+) -> None:
+    """And all that was acknowledged is under the signature that it accepts."""
+    log = await write(tmp_path, 250)  # so that the first tile is filled meanwhile
+    if fault == "kills":
+        told = [run_child(tmp_path, (10_000, 8), kill_after=after) for after in (1, 40, 300)]
+    else:
+        inject = (
+            "strace",
+            "-f",
+            "-o",
+            "/dev/null",
+            "-e",
+            f"trace={fault.partition(':')[0]}",
+            "-e",
+            f"inject={fault}",
+        )
+        told = [run_child(tmp_path, (30, 1), prefix=inject)]
+    assert not any(each.ended for each in told)
+    assert_nothing_acknowledged_is_lost(tmp_path, *told)  # which signs what was recovered
+    code, size = verdict(verifier, log)
+    assert code == 0
+    assert int(size) > max(index for each in told for index in each.acknowledged)
 
 
 async def test_the_outside_verifier_rejects_a_flip_in_any_file_and_a_missing_file(

@@ -1,17 +1,27 @@
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from fujie.app.client import PlaintextRefused, RefusalDetail, connect, read_refusal
+from fujie.app.client import (
+    READS,
+    SERVICE_CONFIG,
+    PlaintextRefused,
+    RefusalDetail,
+    connect,
+    read_refusal,
+)
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import ReasonHit
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.vocabulary import Effect
 from fujie.transport.grpc import status, trailers
+from fujie.transport.grpc.methods import METHODS
 from fujie.v1 import policy_service_pb2 as policy_v1
 
 TOKEN = "a-secret-token"
@@ -101,6 +111,51 @@ async def test_what_is_not_ours_is_read_as_code_and_message(
 ) -> None:
     told, _ = await both(status.Failure(grpc.StatusCode.UNAVAILABLE, "elsewhere", trailing))
     assert RefusalDetail(grpc.StatusCode.UNAVAILABLE, "elsewhere") == told
+
+
+@pytest.mark.parametrize(
+    ("failure", "attempts"),
+    [
+        (status.Failure(grpc.StatusCode.UNAVAILABLE, "lost", ()), 4),
+        (status.Failure(grpc.StatusCode.CANCELLED, "crossed a GOAWAY", ()), 4),
+        (status.failed("LEDGER_UNAVAILABLE", "i-1"), 1),
+        (status.refused(REFUSAL), 1),
+    ],
+    ids=["lost", "cancelled", "error of the gate", "refusal"],
+)
+async def test_what_was_lost_on_the_way_is_asked_again_and_no_answer_of_the_gate(
+    failure: status.Failure, attempts: int
+) -> None:
+    async with serving(failure) as (address, seen):
+        await asyncio.to_thread(call_sync, address)
+    assert len([value for key, value in seen if key == "authorization"]) == attempts
+
+
+def test_only_methods_that_are_there_and_change_nothing_are_asked_again() -> None:
+    writing = {
+        "record",
+        "withdraw",
+        "add",
+        "remove",
+        "write",
+        "offboard",
+        "decide",
+        "handle",
+        "send",
+        "export",
+        "erase",
+        "correct",
+    }
+    by_path = {method.path: method for method in METHODS}
+    for service, names in READS.items():
+        for name in names:
+            assert not writing & set(by_path[f"/{service}/{name}"].action.value.split(".")), name
+
+
+def test_the_service_config_of_the_documentation_is_that_of_the_client() -> None:
+    text = (Path(__file__).parents[3] / "docs" / "operations.md").read_text("utf-8")
+    written = text.partition("```json")[2].partition("```")[0]
+    assert json.loads(written) == json.loads(SERVICE_CONFIG)
 
 
 async def test_a_details_of_another_domain_gives_no_reason() -> None:

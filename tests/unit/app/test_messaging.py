@@ -60,8 +60,8 @@ def problem(load: Load, provider: dict[str, Any]) -> Problem:
     "provider", [ALIYUN, TENCENT, TWILIO, HTTP, {**HTTP, "http": {**FORM, "body": "to={phone}"}}]
 )
 def test_each_kind_loads_with_what_it_needs(load: Load, provider: dict[str, Any]) -> None:
-    loaded = load(provider).messaging.providers["main"]
-    assert (loaded.kind, loaded.timeout_seconds) == (provider["kind"], 4.0)
+    loaded = load({**provider, "segment_price": 45}).messaging.providers["main"]
+    assert (loaded.kind, loaded.timeout_seconds, loaded.segment_price) == (provider["kind"], 4.0, 45)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from fujie.app.messaging import Messaging
 from fujie.app.problems import CannotStart
 from fujie.app.providers import open_providers
 from fujie.model.customer import Phone
-from fujie.ports.messaging import Acceptance, Outgoing
+from fujie.ports.providers import Acceptance, Outgoing
 from support import certificates
 from support.smsc import smsc
 

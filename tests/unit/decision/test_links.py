@@ -19,7 +19,8 @@ def state(text: str) -> State:
 @pytest.mark.parametrize(
     "text",
     ["", "您好，验证码 123456，请勿告知他人。", "3.5折起，12.30前，v2.0，No.1", "谢谢。中国移动", "1.APP登录 2.VIP专享", "下载APP。VIP会员尊享",
-     "好的...ok", "24/7.Call", "Mr. Wang, 5 p.m. e.g. x", "和/或", "2026.11.21", "1:30", "a.b", "价格￥3.50/件", "感谢您。.", "…", "@张三"],
+     "好的...ok", "24/7.Call", "Mr. Wang, 5 p.m. e.g. x", "和/或", "2026.11.21", "1:30", "a.b", "价格￥3.50/件", "感谢您。.", "…", "@张三",
+     "Node.js培训", "附件清单.pdf", "ready.html", "上午9点开始", "3点common room", "10点 见", "the dot command", "a dot b", "Hi. Me too"],
 )  # fmt: skip
 def test_what_is_no_link_is_none(text: str) -> None:
     assert state(text) is State.NONE
@@ -40,6 +41,8 @@ def test_links_to_our_domains_are_listed(text: str) -> None:
     ["evil.com", "example.com evil.com", "evilexample.com", "example.com.evil.com", "http://example.com@evil.com/", "http://example.com:x@evil.com",
      "http://evil.com\\@example.com", "http://example.com\\@evil.com", "http://evil.com/@example.com", "http://evil.com#@example.com", "http://evil.com?@example.com",
      "evil。com", "www。evil。vip", "evil[.]com", "evil(dot)com", "evil【.】com", "http://evil。vip",
+     "evil dot com", "EVIL DOT COM", "evil点com", "evil 點 cn", "163点com", "evil . com", "www.evil点com", "http://node.js", "evil.html.com",
+     "evil.js/x.com",
      "1.2.3.4", "１．２．３．４/a", "http://3232235777/", "http://0x7f.1/", "http://[::1]/", "http://", "http:///evil",
      "xn--xample-9uf.com", "еxample.com", "exámple.com", "exa\u0301mple.com", "exam\u200bple.com", "examp\u00adle.com", "http://examp\u202ele.com", "example.com\u2060.evil.com",
      "example.com假.com", "例子.中国", "假.example.evil.com", "和/或.evil.com", "weixin://dl/business", "javascript://x", "ftp://evil.com", "example.com,evil.com",

@@ -46,7 +46,7 @@ def fact(name: str, text: str, params: dict[str, str] | None = None, **how: obje
     return review(text, params, **how).facts.get(f"message.{name}")  # type: ignore[arg-type]  # one table, many types
 
 
-def test_an_ordinary_message_has_every_fact_but_whether_it_is_in_a_campaign() -> None:
+def test_an_ordinary_message_has_every_fact_but_its_price_and_whether_it_is_in_a_campaign() -> None:
     found = review("双十一大促，详见 example.com ，拒收请回复R")
     assert found.findings == ()
     assert found.facts == {
@@ -55,7 +55,7 @@ def test_an_ordinary_message_has_every_fact_but_whether_it_is_in_a_campaign() ->
         "message.links": State.LISTED, "message.findings": (), "message.concerns": (), "message.personal_data": (),
         "message.variables_fit": True,
     }  # fmt: skip
-    assert {*found.facts, "message.in_campaign", "message.asks"} == {
+    assert {*found.facts, "message.in_campaign", "message.asks", "message.cost"} == {
         name for name in BUILT_IN_FACTS if name.startswith("message.")
     }
 

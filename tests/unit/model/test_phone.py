@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from phonenumbers import timezone
 
-from fujie.model.phone import NotAPhoneNumber, country_of, normalise, zones_of
+from fujie.model.phone import NotAPhoneNumber, country_of, normalise, normalise_together, zones_of
 
 # Every prefix of four digits that could be mistaken for a mobile's, with the lengths around eleven.
 _DIGITS = st.builds(
@@ -49,6 +49,27 @@ def test_every_mobile_prefix_normalises_as_phonenumbers_says() -> None:
         text = f"{prefix}1234567"
         assert short(text, "CN") == whole(text, "CN"), prefix
         assert short("+86" + text, "US") == whole("+86" + text, "US"), prefix
+
+
+_MOBILES = st.builds("{}13{:09}".format, st.sampled_from(("", "+86")), st.integers(0, 999_999_999))
+
+
+@given(
+    st.lists(
+        st.one_of(_MOBILES, _MOBILES, _WRITTEN, st.sampled_from(("", "13800138000\n", "1380013800٠"))),
+        max_size=6,
+    )
+)
+@example(["13800138000\n13800138000"])
+@example(["13800138000\n", ""])
+def test_many_numbers_normalise_together_as_each_does(texts: list[str]) -> None:
+    together = normalise_together(texts)
+    assert together is None or together == [short(text, "CN") for text in texts]
+
+
+@given(st.lists(_MOBILES, min_size=1))
+def test_plain_mobile_numbers_take_the_short_way_together(texts: list[str]) -> None:
+    assert normalise_together(texts) is not None
 
 
 def test_digits_of_other_scripts_are_no_short_way_in() -> None:

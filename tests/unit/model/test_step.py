@@ -91,6 +91,11 @@ def test_anything_else_is_refused_and_told_what_is_known(text: str) -> None:
     assert KNOWN_STEPS in str(refused.value)
 
 
+def test_a_step_that_a_comma_inside_braces_cut_off_is_told_to_stand_in_quotes() -> None:
+    with pytest.raises(ValueError, match=r"'keep\(3' is not a step: put it in quotes"):
+        parse_step("keep(3")
+
+
 @pytest.mark.parametrize(
     ("name", "args"),
     [

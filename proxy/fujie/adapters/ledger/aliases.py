@@ -165,20 +165,35 @@ def first_of(row: Sequence[Any]) -> str:
 def person(count: int) -> Query[str]:
     """Return the query for `count` sids, all that were merged into them, and the numbers that any of these has or had."""
     known = sa.select(subject.c.sid).where(one_of(subject.c.sid, count)).cte("person", recursive=True)
-    merged = sa.select(subject_link.c.other).join(known, known.c.sid == subject_link.c.sid)
-    known = known.union(merged.where(subject_link.c.kind == "merge"))
+    merged, other = merged_into(known)
+    known = known.union(sa.select(other).select_from(merged).where(is_there(other)))
+    numbers, number = numbers_of(known)
+    found = sa.union(
+        sa.select(known.c.sid), sa.select(number).select_from(numbers).where(is_there(number))
+    ).subquery("found")
+    whole = found.outerjoin(subject, subject.c.sid == found.c.sid)
+    return Query(sa.select(subject.c.sid).select_from(whole).order_by(subject.c.change_seq), first_of)
+
+
+def merged_into(known: sa.CTE) -> tuple[sa.Join, sa.Column[str]]:
+    """Return the join of people with who was merged into each, and the sid of that one.
+
+    Outer joins here and below, so that no database begins with all merges, or all numbers, of the ledger (`given`).
+    """
+    merge = sa.and_(subject_link.c.kind == "merge", subject_link.c.sid == known.c.sid)
+    return known.outerjoin(subject_link, merge), subject_link.c.other
+
+
+def numbers_of(known: sa.CTE) -> tuple[sa.Join, sa.Column[str]]:
+    """Return the join of people with the numbers that each has or had, and the sid of a number."""
     held, number = alias.alias("held"), alias.alias("number")
-    numbers = (
-        sa.select(number.c.sid)
-        .join(held, held.c.digest == number.c.digest)
-        .join(known, known.c.sid == held.c.sid)
-        .where(number.c.kind == NUMBER, number.c.valid_to.is_(None))
-    )
-    found = sa.union(sa.select(known.c.sid), numbers).subquery("found")
-    return Query(
-        sa.select(subject.c.sid).join(found, found.c.sid == subject.c.sid).order_by(subject.c.change_seq),
-        first_of,
-    )
+    same = sa.and_(number.c.digest == held.c.digest, number.c.kind == NUMBER, number.c.valid_to.is_(None))
+    return known.outerjoin(held, held.c.sid == known.c.sid).outerjoin(number, same), number.c.sid
+
+
+def is_there(column: sa.Column[str]) -> sa.ColumnElement[bool]:
+    """Return whether an outer join has found something, in words by which no database takes it for an inner one."""
+    return sa.func.coalesce(column, "") != ""
 
 
 def people_of(digest: bytes, links: Iterable[Link]) -> list[Link]:

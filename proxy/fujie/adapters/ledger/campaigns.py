@@ -5,7 +5,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
@@ -13,7 +12,8 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.aliases import first_of
-from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.database import Database, Query, insert_many, next_change
+from fujie.adapters.ledger.given import with_given
 from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.outbox_tables import IS_LEFT, IS_PLANNED, campaign_count, message
 from fujie.adapters.ledger.outbox_tables import campaign as table
@@ -108,11 +108,11 @@ _BY_REQUEST = Query(
 )
 
 
-@lru_cache(maxsize=16)
-def _planned_of(count: int) -> Query[str]:
-    """Return the query for those of `count` sids that a campaign has already."""
-    mine = _M.campaign_id == sa.bindparam("campaign_id")
-    return Query(sa.select(_M.sid).where(mine, one_of(_M.sid, count)), first_of)
+_PLANNED_OF: Final = """
+SELECT m.sid FROM {given} LEFT JOIN message AS m ON m.campaign_id = :campaign_id AND m.sid = given.value
+WHERE coalesce(m.sid, '') <> ''
+"""
+"""Those of the given sids that a campaign has already."""
 
 
 def _cancel(most: int) -> sa.Update:
@@ -338,15 +338,14 @@ class Campaigns:
             if known.state is not CampaignState.DRAFT:
                 raise RequestError(code="CAMPAIGN_STATE", field="name")
             sids = list(by_sid)
-            same = {**members(sids), "campaign_id": campaign_id}
-            there = set(_planned_of(padded_size(len(sids))).within(connection, same))
+            there = set(with_given(connection, _PLANNED_OF, sids, {"campaign_id": campaign_id}).scalars())
             rows = [
                 message_values(_of_campaign(by_sid[sid], known), now)
                 for sid in reversed(sids)
                 if sid not in there
             ]
             if rows:
-                connection.execute(sa.insert(message), rows)
+                insert_many(connection, message, rows)
                 moves = Moves()
                 moves.add(campaign_id, "PLANNED", n=len(rows))
                 moves.store(connection)

@@ -4,8 +4,8 @@ Whatever closes and was acknowledged before it stops it here, on any host: all w
 (`Database.write`), so that nothing is written between what is read here and the commit.
 
 1. The lease must still be the holder's, and the campaign must run.
-2. Nothing may have been written since `marker` of anybody whom a claim reaches, or of the requester. Changes are
-   few, customers many: so what changed is read, by its sequence, and not what was said of each customer.
+2. Nothing may have been written since `marker` of anybody whom a claim reaches, of the requester, or of any processor.
+   Changes are few, customers many: so what changed is read, by its sequence, and not what was said of each customer.
 3. A number gets one message of a campaign once.
 """
 
@@ -18,10 +18,19 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.aliases import IndexKey, alias_of, first_of
-from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.database import (
+    Database,
+    Query,
+    members,
+    next_change,
+    one_of,
+    padded_size,
+    update_many,
+)
+from fujie.adapters.ledger.given import given_digests, run_given
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.messages import parts
-from fujie.adapters.ledger.outbox_tables import IS_PLANNED, RUNS, campaign, message
+from fujie.adapters.ledger.outbox_tables import campaign, message, processor
 from fujie.adapters.ledger.tables import (
     alias,
     consent_event,
@@ -43,30 +52,41 @@ _MARKER = sa.bindparam("marker", type_=sa.BigInteger)
 
 
 class _Held(NamedTuple):
-    """What is leased to the holder."""
+    """An intent, and who holds it until when. `runs` tells whether its campaign does, where it has one."""
 
     sid: str
     campaign_id: str | None
+    state: str
+    holder: str
+    until: int
+    runs: bool
+
+    def is_of(self, lease: Lease) -> bool:
+        """Tell whether it is leased, by this very lease, and may go."""
+        is_this = self.holder == lease.holder and self.until == to_micros(lease.until)
+        return is_this and self.state == "PLANNED" and (self.campaign_id is None or self.runs)
 
 
 def _held(row: Sequence[Any]) -> tuple[str, _Held]:
-    return row[0], _Held(row[1], row[2])
+    return row[0], _Held(row[1], row[2], row[3], row[4], row[5], row[6] == "RUNNING")
 
 
 @lru_cache(maxsize=16)
-def _leased(count: int) -> Query[tuple[str, _Held]]:
-    """Return the query for those of `count` intents that are leased, by this very lease, and whose campaign runs."""
-    runs = sa.or_(_M.campaign_id.is_(None), RUNS)
+def _intents(count: int) -> Query[tuple[str, _Held]]:
+    """Return the query for `count` intents as they stand. By their ids alone: by what `_Held.is_of` asks as well, PostgreSQL
+    begins with all that any campaign has planned."""
     select = (
-        sa.select(_M.intent_id, _M.sid, _M.campaign_id)
-        .select_from(message.outerjoin(campaign, campaign.c.campaign_id == _M.campaign_id))
-        .where(
-            one_of(_M.intent_id, count),
-            IS_PLANNED,
-            _M.holder == sa.bindparam("holder"),
-            _M.due_at == sa.bindparam("until", type_=sa.BigInteger),
-            runs,
+        sa.select(
+            _M.intent_id,
+            _M.sid,
+            _M.campaign_id,
+            _M.state,
+            _M.holder,
+            _M.due_at,
+            campaign.c.state.label("runs"),
         )
+        .select_from(message.outerjoin(campaign, campaign.c.campaign_id == _M.campaign_id))
+        .where(one_of(_M.intent_id, count))
     )
     return Query(select, _held)
 
@@ -75,11 +95,11 @@ def _bytes(row: Sequence[Any]) -> bytes:
     return bytes(row[0])
 
 
-@lru_cache(maxsize=16)
-def _reached(count: int) -> Query[bytes]:
-    """Return the query for those of `count` numbers that a campaign has reached."""
-    mine = _M.campaign_id == sa.bindparam("campaign_id")
-    return Query(sa.select(_M.address).where(mine, one_of(_M.address, count)), _bytes)
+_REACHED: Final = """
+SELECT m.address FROM {digests} LEFT JOIN message AS m ON m.campaign_id = :campaign_id AND m.address = given.value
+WHERE coalesce(m.campaign_id, '') <> ''
+"""
+"""Those of the given numbers that a campaign has reached."""
 
 
 def _changed_sids() -> Query[str]:
@@ -108,25 +128,27 @@ _CLAIMED_ADDRESSES = Query(
 )
 
 
-@lru_cache(maxsize=16)
-def _holders(count: int) -> Query[str]:
-    """Return the query for all who have or had what `count` digests stand for."""
-    is_ours = alias.c.key_version == sa.bindparam("key_version")
-    select = sa.select(alias.c.sid).where(is_ours, one_of(alias.c.digest, count)).distinct()
-    return Query(select.limit(MOST_CHANGED + 1), first_of)
+_HOLDERS: Final = """
+SELECT DISTINCT a.sid FROM {digests} LEFT JOIN alias AS a ON a.key_version = :key_version AND a.digest = given.value
+WHERE coalesce(a.sid, '') <> '' LIMIT :most
+"""
+"""All who have or had what the digests stand for."""
 
 
-_CHANGED_REQUESTER = Query(
-    sa.select(principal.c.id).where(
+def _changed_for_all() -> Query[str]:
+    requester = sa.select(principal.c.id).where(
         principal.c.id == sa.bindparam("requester"),
         sa.or_(
             principal.c.change_seq > _MARKER,
             principal.c.employment == "OFFBOARDED",
             principal.c.offboard_at <= sa.bindparam("now", type_=sa.BigInteger),
         ),
-    ),
-    first_of,
-)
+    )
+    carrier = sa.select(processor.c.id).where(processor.c.change_seq > _MARKER)
+    return Query(sa.select(sa.union_all(requester, carrier).subquery("changed").c.id), first_of)
+
+
+_CHANGED_FOR_ALL = _changed_for_all()
 _CLAIM = (
     sa.update(message)
     .where(_M.intent_id == sa.bindparam("of"))
@@ -151,7 +173,7 @@ class _Changed:
     ) -> None:
         at = {"marker": marker}
         asker = {"requester": requester[0], "now": to_micros(requester[1])}
-        self._is_everybody = bool(_CHANGED_REQUESTER.within(connection, {**at, **asker}))
+        self._is_everybody = bool(_CHANGED_FOR_ALL.within(connection, {**at, **asker}))
         self._sids = set(_CHANGED_SIDS.within(connection, at))
         digests = _CHANGED_DIGESTS.within(connection, at)
         claimed = _CLAIMED_ADDRESSES.within(connection, at)
@@ -160,8 +182,8 @@ class _Changed:
             self._is_everybody = True
         # Who has, or had, a number of which something changed: another has it too now, or it spoke for itself.
         for part in () if self._is_everybody else parts(list(set(digests))):
-            of = {**members(part), "key_version": key_version}
-            self._sids.update(_holders(padded_size(len(part))).within(connection, of))
+            of = {**given_digests(part), "key_version": key_version, "most": MOST_CHANGED + 1}
+            self._sids.update(run_given(connection, _HOLDERS, of).scalars())
         self._is_everybody |= len(self._sids) > MOST_CHANGED
 
     def has(self, sids: Iterable[str], address: bytes) -> bool:
@@ -222,21 +244,18 @@ def _held_by(
     held = dict[str, _Held]()
     if lease.until <= now:
         return held
-    same = {"holder": lease.holder, "until": to_micros(lease.until)}
     for part in parts(intent_ids):
-        found = _leased(padded_size(len(part))).within(connection, {**members(part), **same})
-        held.update(found)
+        found = _intents(padded_size(len(part))).within(connection, members(part))
+        held.update({intent_id: each for intent_id, each in found if each.is_of(lease)})
     return held
 
 
 def _reached_by(connection: Connection, lease: Lease, addresses: Sequence[bytes]) -> set[bytes]:
     """Return which of these numbers the campaign has reached."""
-    reached = set[bytes]()
-    if lease.campaign is not None:
-        for part in parts(addresses):
-            of = {**members(part), "campaign_id": lease.campaign.id}
-            reached.update(_reached(padded_size(len(part))).within(connection, of))
-    return reached
+    if lease.campaign is None:
+        return set()
+    of = {**given_digests(addresses), "campaign_id": lease.campaign.id}
+    return {bytes(row[0]) for row in run_given(connection, _REACHED, of)}
 
 
 def _row(claim: Claim, address: bytes, now: datetime) -> dict[str, object]:
@@ -255,7 +274,7 @@ def _row(claim: Claim, address: bytes, now: datetime) -> dict[str, object]:
 
 def _store(connection: Connection, rows: Sequence[dict[str, object]], held: Sequence[_Held]) -> None:
     change, moves = next_change(connection), Moves()
-    connection.execute(_CLAIM, [{**row, "claim_seq": change} for row in rows])
+    update_many(connection, _CLAIM, [{**row, "claim_seq": change} for row in rows])
     for each in held:
         moves.add(each.campaign_id, "PLANNED", n=-1)
         moves.add(each.campaign_id, "CLAIMED")

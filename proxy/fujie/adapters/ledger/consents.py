@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.database import Database, Query, members, next_change, one_of, padded_size
+from fujie.adapters.ledger.given import Told, given_texts
 from fujie.adapters.ledger.instant import from_micros, to_micros
 from fujie.adapters.ledger.latesplits import copied_id, left_lately
 from fujie.adapters.ledger.pages import Keyed, change_after, read_page
@@ -145,10 +146,14 @@ def _request(row: Sequence[Any]) -> str:
     return str(row[0])
 
 
-@lru_cache(maxsize=16)
-def _requests(count: int) -> Query[str]:
-    of_actor = sa.select(_C.request_id).where(_C.actor == sa.bindparam("actor"))
-    return Query(of_actor.where(one_of(_C.request_id, count)), _request)
+_REQUESTS: Final = Query(
+    Told("""
+SELECT e.request_id FROM {texts} LEFT JOIN consent_event AS e ON e.actor = :actor AND e.request_id = given.value
+WHERE coalesce(e.request_id, '') <> ''
+"""),
+    _request,
+)
+"""Those of the given requests that an actor has made."""
 
 
 def _moment(name: str) -> sa.BindParameter[int]:
@@ -245,8 +250,8 @@ class Consents:
         """See `ports.Ledger.recorded`."""
         if not request_ids:
             return frozenset()
-        query = _requests(padded_size(len(request_ids)))
-        return frozenset(await self._database.rows(query, {**members(request_ids), "actor": actor}))
+        asked = {**given_texts(request_ids), "actor": actor}
+        return frozenset(await self._database.rows(_REQUESTS, asked))
 
 
 def _append(

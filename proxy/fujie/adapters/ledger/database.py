@@ -11,6 +11,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from fujie.adapters.ledger.tables import change_counter
 from fujie.model.errors import LedgerError
@@ -124,21 +125,46 @@ def insert_many(connection: Connection, table: sa.Table, rows: Sequence[Mapping[
     """Insert rows that have the same columns, in the types of the driver: SQLAlchemy, which looks at each value, takes as
     long as SQLite."""
     if rows:
-        text, order = _insert(table, tuple(rows[0]), connection.dialect)
-        values: Any = [tuple([row[name] for name in order]) for row in rows] if order else rows
-        connection.exec_driver_sql(text, values)
+        _run(connection, _insert(table, tuple(rows[0]), connection.dialect), rows)
+
+
+def update_many(connection: Connection, statement: sa.Update, rows: Sequence[Mapping[str, object]]) -> None:
+    """Run an UPDATE of one row, found by its key, for each of `rows`; like `insert_many`.
+
+    Not one UPDATE for all: it is an inner join, which PostgreSQL may begin with the whole table (`given`).
+    """
+    if rows:
+        _run(connection, _update(statement, connection.dialect), rows)
+
+
+_Compiled = tuple[str, tuple[str, ...], Mapping[str, object]]
+"""The text, the order of its parameters, and its constants."""
+
+
+def _run(connection: Connection, compiled: _Compiled, rows: Sequence[Mapping[str, object]]) -> None:
+    text, order, constants = compiled
+    values: Any = [{**constants, **row} for row in rows] if constants else rows
+    connection.exec_driver_sql(text, [tuple([row[name] for name in order]) for row in values])
 
 
 @lru_cache(maxsize=8)
-def _insert(table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> tuple[str, tuple[str, ...]]:
-    """Return the text, and the order of its parameters where they are given by place."""
+def _insert(table: sa.Table, names: tuple[str, ...], dialect: sa.Dialect) -> _Compiled:
     compiled = sa.insert(table).compile(dialect=dialect, column_keys=list(names))
-    return str(compiled), tuple(getattr(compiled, "positiontup", None) or ())
+    assert isinstance(compiled, SQLCompiler)
+    return str(compiled), tuple(compiled.positiontup or ()), {}
 
 
-def one_of(column: sa.Column[Any], count: int) -> sa.ColumnElement[bool]:
-    """Return `column IN (:v0, ...)` with `count` parameters, to be filled by `members`."""
-    return column.in_([sa.bindparam(name, type_=column.type) for name in _names(count)])
+@lru_cache(maxsize=8)
+def _update(statement: sa.Update, dialect: sa.Dialect) -> _Compiled:
+    compiled = statement.compile(dialect=dialect)
+    assert isinstance(compiled, SQLCompiler)
+    constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+    return str(compiled), tuple(compiled.positiontup or ()), constants
+
+
+def one_of(column: sa.Column[Any], count: int, letter: str = "v") -> sa.ColumnElement[bool]:
+    """Return `column IN (:v0, ...)` with `count` parameters, to be filled by `members`; another letter for a second list."""
+    return column.in_([sa.bindparam(name, type_=column.type) for name in _names(count, letter)])
 
 
 def padded_size(count: int) -> int:
@@ -146,13 +172,13 @@ def padded_size(count: int) -> int:
     return 1 << max(count - 1, 0).bit_length()
 
 
-def members(values: Sequence[_Value]) -> dict[str, _Value]:
-    """Return the parameters of `one_of(column, padded_size(len(values)))`; the last value fills up."""
+def members(values: Sequence[_Value], letter: str = "v") -> dict[str, _Value]:
+    """Return the parameters of `one_of(column, padded_size(len(values)), letter)`; the last value fills up."""
     size = padded_size(len(values))
     filled = [*values, *[values[-1]] * (size - len(values))]
-    return dict(zip(_names(size), filled, strict=True))
+    return dict(zip(_names(size, letter), filled, strict=True))
 
 
-@lru_cache(maxsize=16)
-def _names(count: int) -> tuple[str, ...]:
-    return tuple([f"v{i}" for i in range(count)])
+@lru_cache(maxsize=32)
+def _names(count: int, letter: str) -> tuple[str, ...]:
+    return tuple([f"{letter}{i}" for i in range(count)])

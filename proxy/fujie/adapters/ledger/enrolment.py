@@ -75,7 +75,7 @@ def _linked(count: int) -> Query[Any]:
 
 
 _Holding = tuple[str, tuple[bytes, str], int]
-"""The index key of an alias, what it leads from and to, and the start of its last time."""
+"""The index key of an alias, what it leads from and to, and the start of one of its times."""
 
 
 def _holding(row: Sequence[Any]) -> _Holding:
@@ -84,10 +84,12 @@ def _holding(row: Sequence[Any]) -> _Holding:
 
 @lru_cache(maxsize=16)
 def _held(count: int) -> Query[_Holding]:
-    """Return the query for every alias that `count` sids have or had."""
-    own = (alias.c.key_version, alias.c.digest, alias.c.sid)
-    select = sa.select(*own, sa.func.max(alias.c.valid_from)).where(one_of(alias.c.sid, count))
-    return Query(select.group_by(*own), _holding)
+    """Return the query for every time of every alias that `count` sids have or had.
+
+    Without GROUP BY, for which PostgreSQL reads a table that it takes for small in the order of its key, all of it.
+    """
+    own = (alias.c.key_version, alias.c.digest, alias.c.sid, alias.c.valid_from)
+    return Query(sa.select(*own).where(one_of(alias.c.sid, count)), _holding)
 
 
 def _number(row: Sequence[Any]) -> int:
@@ -224,7 +226,11 @@ class Enrolment:
 
     def _ours(self, rows: Iterable[_Holding]) -> dict[tuple[bytes, str], int]:
         # Here and not in the statement, where it would invite the scan of all aliases of the key.
-        return {pair: start for version, pair, start in rows if version == self._subjects.key_version}
+        ours = dict[tuple[bytes, str], int]()
+        for version, pair, start in rows:
+            if version == self._subjects.key_version:
+                ours[pair] = max(start, ours.get(pair, start))
+        return ours
 
     async def _whole(self, customers: Sequence[tuple[Mapping[bytes, Alias], list[Link]]]) -> list[Identity]:
         """Return who they are by their aliases and the links of these, with everybody who counts for them."""

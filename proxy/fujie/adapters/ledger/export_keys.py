@@ -23,6 +23,7 @@ from fujie.adapters.ledger.export_tables import (
     export_member,
     export_opening,
 )
+from fujie.adapters.ledger.export_traces import holds
 from fujie.adapters.ledger.instant import to_micros
 from fujie.model.export import EXPIRED, USED_UP, Closing, Export, ExportState, Opening
 
@@ -69,13 +70,20 @@ _TO_CLOSE = Query(
 
 
 @lru_cache(maxsize=16)
-def _held_chunks(count: int) -> Query[tuple[str, int]]:
-    """Return the query for the chunks with keys that hold any of `count` sids, always in one order."""
-    select = sa.select(_K.export_id, _K.number).join(
+def _holding(count: int) -> Query[str]:
+    """Return the query for the exports with keys that hold any of `count` sids, always in one order."""
+    return Query(sa.select(_E.export_id).where(HAS_KEYS, holds(count)).order_by(_E.export_id), first_of)
+
+
+@lru_cache(maxsize=16)
+def _held_chunks(count: int) -> Query[str]:
+    """Return the query for the chunks with keys of one export that hold any of `count` sids, always in one order."""
+    select = sa.select(_K.number).join(
         export_member, sa.and_(_M.export_id == _K.export_id, _M.number == _K.number)
     )
-    select = select.where(one_of(_M.sid, count), _K.wrapped_key.is_not(None))
-    return Query(select.distinct().order_by(_K.export_id, _K.number), tuple)
+    of_it = (_M.export_id == sa.bindparam("id", type_=sa.Text), _OF_IT)
+    select = select.where(*of_it, one_of(_M.sid, count), _K.wrapped_key.is_not(None))
+    return Query(select.distinct().order_by(_K.number), first_of)
 
 
 class Keys:
@@ -136,11 +144,13 @@ class Keys:
             return 0
 
         def work(connection: Connection) -> int:
-            found = _held_chunks(padded_size(len(sids))).within(connection, members(sids))
-            for export_id, number in found:
-                gone = {"id": export_id, "first": number, "end": number + 1}
-                connection.execute(_DESTROY_SOME, gone)
-            return len(found)
+            size, asked, count = padded_size(len(sids)), members(sids), 0
+            for export_id in _holding(size).within(connection, asked):
+                for number in map(int, _held_chunks(size).within(connection, {**asked, "id": export_id})):
+                    gone = {"id": export_id, "first": number, "end": number + 1}
+                    connection.execute(_DESTROY_SOME, gone)
+                    count += 1
+            return count
 
         count = await self._database.transact(work)
         self._may_lie_about |= count > 0

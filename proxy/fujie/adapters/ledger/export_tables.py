@@ -58,12 +58,14 @@ export_chunk = sa.Table(
 export_member = sa.Table(
     "export_member",
     metadata,
-    sa.Column("sid", sa.Text, primary_key=True),
-    sa.Column("export_id", sa.Text, primary_key=True),
-    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("sid", sa.Text, nullable=False),
+    sa.Column("export_id", sa.Text, nullable=False),
+    sa.Column("number", sa.Integer, autoincrement=False, nullable=False),
+    sa.PrimaryKeyConstraint("export_id", "sid", "number"),
     sqlite_with_rowid=False,
 )
-"""Which chunks of which exports hold a customer. Written by the million, so without foreign keys to look up: a row is
+"""Which chunks of which exports hold a customer. By export first: a chunk is then written into few pages, however many exports
+held the same customers before, and a trace looks once into each export. Written by the million, so without foreign keys to look up: a row is
 written in the transaction of its chunk, and neither a chunk nor a subject is ever deleted."""
 
 export_opening = sa.Table(

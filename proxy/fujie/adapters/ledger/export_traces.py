@@ -29,13 +29,20 @@ def _named(row: Sequence[Any]) -> Keyed[str]:
     return row[0], row[0]
 
 
+def holds(count: int) -> sa.ColumnElement[bool]:
+    """Return whether an export holds any of `count` sids. A count, which no database turns into a join: one that began with the
+    members would read all of them."""
+    found = sa.select(sa.func.count()).where(_M.export_id == _E.export_id, one_of(_M.sid, count))
+    return found.correlate(export).scalar_subquery() > 0
+
+
 @lru_cache(maxsize=16)
 def _holding(count: int) -> Query[Keyed[str]]:
     """Return the query for the exports that hold any of `count` sids."""
-    select = sa.select(_M.export_id).where(
-        one_of(_M.sid, count), _M.export_id < sa.bindparam("after", type_=sa.Text)
+    select = sa.select(_E.export_id).where(
+        _E.export_id < sa.bindparam("after", type_=sa.Text), holds(count)
     )
-    ordered = select.group_by(_M.export_id).order_by(_M.export_id.desc())
+    ordered = select.order_by(_E.export_id.desc())
     return Query(ordered.limit(sa.bindparam("size", type_=sa.Integer)), _named)
 
 
@@ -45,12 +52,11 @@ def _exports(count: int) -> Query[Export]:
 
 
 @lru_cache(maxsize=16)
-def _chunks_of(count: int) -> Query[tuple[str, int]]:
-    """Return the query for the chunks that hold any of `count` sids, from one export to another."""
-    between = _M.export_id.between(
-        sa.bindparam("last", type_=sa.Text), sa.bindparam("first", type_=sa.Text)
+def _chunks_of(several: int, count: int) -> Query[tuple[str, int]]:
+    """Return the query for the chunks of `several` exports that hold any of `count` sids."""
+    select = sa.select(_M.export_id, _M.number).where(
+        one_of(_M.export_id, several, "e"), one_of(_M.sid, count)
     )
-    select = sa.select(_M.export_id, _M.number).where(one_of(_M.sid, count), between)
     return Query(select.distinct().order_by(_M.export_id, _M.number), tuple)
 
 
@@ -79,8 +85,8 @@ async def traces(database: Database, sids: Sequence[str], part: Slice) -> Page[T
         return Page(())
     ids, several = page.rows, padded_size(len(page.rows))
     exports = {each.id: each for each in await database.rows(_exports(several), members(ids))}
-    found = {**members(sids), "first": ids[0], "last": ids[-1]}
-    chunks = _grouped(await database.rows(_chunks_of(size), found))
+    found = {**members(ids, "e"), **members(sids)}
+    chunks = _grouped(await database.rows(_chunks_of(several, size), found))
     openings = _grouped(await database.rows(_openings(several), members(ids)))
     traces = [
         Trace(exports[each], tuple(chunks.get(each, ())), tuple(openings.get(each, ()))) for each in ids

@@ -111,8 +111,7 @@ class Observer:
 
     def _write(self, looks: Sequence[Look], connection: Connection) -> None:
         keys = {key for look in looks for key in _keys(look).values()}
-        seen = {seen for look in looks for seen in (look.sid, look.principal)}
-        tally = tally_of(connection, keys, seen, {look.day.toordinal() for look in looks})
+        tally = tally_of(connection, keys, {each for look in looks for each in _seen(look)})
         latest = max(look.now for look in looks)
         connection.execute(_OVER, {"before": to_micros(latest - _KEPT)})
         digests = [self._digests(look.ref) for look in looks]
@@ -142,6 +141,14 @@ class Observer:
         )
         texts = [f"{kind}\0{scope}\0{text}".encode() for text in (value, *_neighbours(value))]
         return [hmac.digest(self._index.secret, _LABEL + b"\0" + text, "sha256") for text in texts]
+
+
+def _seen(look: Look) -> Iterator[tuple[str, int, str]]:
+    """Yield whom `_show` may count, by the key of the counter and the day."""
+    keys, today = _keys(look), look.day.toordinal()
+    yield keys["people"], today, look.principal
+    if look.sid:
+        yield keys["volume"], today, look.sid
 
 
 def _show(look: Look, tally: Tally) -> None:

@@ -2,7 +2,8 @@
 
 A standby that was promoted without the last changes, or a restored backup, lacks withdrawals that were acknowledged.
 Its change counter tells: it is lower than what this process has seen. From then on the process answers nothing; only
-its restart, which is a decision of people, lets it believe the ledger again.
+its restart, which is a decision of people, lets it believe the ledger again. What nobody was told is no alarm: nobody sees it
+before the standby has it (`committing`, and the first read of a connection in `postgresql`).
 """
 
 from fujie.model.errors import LedgerError

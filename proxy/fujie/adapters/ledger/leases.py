@@ -26,7 +26,14 @@ from fujie.model.message import Intent, Message, Planned
 _M, _C, _N = message.c, campaign.c, campaign_count.c
 _NOW = sa.bindparam("now", type_=sa.BigInteger)
 
-_DUE = sa.exists().where(_M.campaign_id == _C.campaign_id, IS_PLANNED, _M.due_at <= _NOW)
+# Not EXISTS: PostgreSQL may answer that for all campaigns at once, by reading whatever is due in any of them.
+_DUE = (
+    sa.select(_M.due_at)
+    .where(_M.campaign_id == _C.campaign_id, IS_PLANNED, _M.due_at <= _NOW)
+    .limit(1)
+    .scalar_subquery()
+    .is_not(None)
+)
 _UNFINISHED = sa.exists().where(
     _N.campaign_id == _C.campaign_id,
     sa.or_(_N.state == "PLANNED", _N.state == "CLAIMED"),

@@ -1,4 +1,4 @@
-"""Open a ledger: the tables of one database behind `ports.Ledger`, `ports.Directory` and `ports.messaging`."""
+"""Open a ledger: the tables of one database behind `ports.Ledger`, `ports.Directory` and `ports.messaging.Outbox`."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -201,6 +201,10 @@ class SQLLedger:
     async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
         """See `ports.Ledger.reserve`."""
         return await self._usage.reserve(reservation)
+
+    async def reserve_many(self, reservations: Sequence[Reservation]) -> Sequence[frozenset[Charge]]:
+        """See `ports.Ledger.reserve_many`."""
+        return await self._usage.reserve_many(reservations)
 
     async def reserve_rows(self, rows: Rows) -> int:
         """See `ports.Ledger.reserve_rows`."""

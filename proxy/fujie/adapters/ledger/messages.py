@@ -16,7 +16,8 @@ from fujie.adapters.ledger.tables import alias, subject
 from fujie.model.customer import Phone
 from fujie.model.errors import LedgerError
 from fujie.model.message import Category, Message, MessageState
-from fujie.ports.messaging import Asked, ProviderLink, Unresolved
+from fujie.ports.messaging import Asked, ProviderLink
+from fujie.ports.providers import Unresolved
 
 ASKED_AGAIN: Final = timedelta(seconds=60)
 """How long a provider is left alone with a message whose outcome it could not tell."""
@@ -116,7 +117,9 @@ _BY_LINK = Query(
 
 
 def _unresolved(row: Sequence[Any]) -> Unresolved:
-    return Unresolved(row[0], row[1], row[2], row[3], row[4], row[5] or "", from_micros(row[6]))
+    return Unresolved(
+        row[0], row[1], row[2], row[3], row[4], row[5] or "", from_micros(row[6]), row[7] or ""
+    )
 
 
 _UNRESOLVED = Query(
@@ -128,6 +131,7 @@ _UNRESOLVED = Query(
         _M.provider,
         _M.provider_message_id,
         _M.claimed_at,
+        _M.campaign_id,
     )
     .join(subject, subject.c.sid == _M.sid)
     .where(

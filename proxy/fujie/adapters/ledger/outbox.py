@@ -19,15 +19,9 @@ from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.message import Claim, Claimed, Message, Planned, ReplyOutcome, Settled
 from fujie.model.page import Page, Slice
-from fujie.ports.messaging import (
-    Asked,
-    Incoming,
-    KeptReply,
-    ProviderLink,
-    Receipt,
-    Unresolved,
-)
-from fujie.ports.recollection import Recollection, Survey
+from fujie.ports.messaging import Asked, Incoming, KeptReply, ProviderLink
+from fujie.ports.providers import Receipt, Unresolved
+from fujie.ports.recollection import People, Recollection, Survey
 
 
 class SQLOutbox:
@@ -49,26 +43,13 @@ class SQLOutbox:
         return (await self._enrolment.enrol([(ref,) for ref in refs], now)).identities
 
     async def recall_many(
-        self,
-        customers: Sequence[Sequence[CustomerRef]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
-        return await self._recollections.recall_many(customers, purpose, now, enrol=enrol, sent=sent)
+        return await self._recollections.recall_many(customers, purpose, now)
 
     async def survey(
-        self,
-        store: str,
-        people: Sequence[tuple[str, str]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, store: str, people: People, purpose: str, now: datetime, *, enrol: bool, sent: bool
     ) -> Survey:
         """See `ports.messaging.Outbox.survey`."""
         return await self._recollections.survey(store, people, purpose, now, enrol=enrol, sent=sent)

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.aliases import IndexKey, alias_of
-from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
+from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size, update_many
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.messages import MOST_IDS, parts
 from fujie.adapters.ledger.outbox_tables import IS_CLAIMED, IS_PLANNED, campaign, message
 from fujie.adapters.ledger.tallies import Moves
 from fujie.model.message import SETTLED, MessageState, Settled
-from fujie.ports.messaging import Incoming, Receipt
+from fujie.ports.messaging import Incoming
+from fujie.ports.providers import Receipt
 
 _S = MessageState
 
@@ -77,6 +78,9 @@ _OF_ADDRESS = _M.address == sa.bindparam("address", type_=sa.LargeBinary)
 _OF_ECHO = _STANDING.where(_M.intent_id == sa.bindparam("intent_id"), _OF_PROVIDER)
 _BY_ECHO = Query(_OF_ECHO, _standing)
 _BY_ECHO_AND_ADDRESS = Query(_OF_ECHO.where(_OF_ADDRESS), _standing)
+_BY_CAMPAIGN_AND_ADDRESS = Query(
+    _STANDING.where(_M.campaign_id == sa.bindparam("campaign_id"), _OF_ADDRESS, _OF_PROVIDER), _standing
+)
 _OF_PROVIDER_ID = _STANDING.where(
     _OF_PROVIDER, _M.provider_message_id == sa.bindparam("provider_message_id")
 ).limit(2)
@@ -159,7 +163,7 @@ class _Outcomes:
     def store(self, connection: Connection) -> None:
         """Write all of it."""
         for statement, rows in self._rows.items():
-            connection.execute(statement, rows)
+            update_many(connection, statement, rows)
         self._moves.store(connection)
 
     def _add(
@@ -228,6 +232,8 @@ class Outcomes:
             # Who opted out is told by the number, so it must be that of the message: else one's own would close others.
             by_echo = _BY_ECHO_AND_ADDRESS if receipt.is_opted_out and receipt.phone else _BY_ECHO
             return by_echo, {**of, "intent_id": receipt.intent_id}
+        if receipt.campaign_id and receipt.phone is not None:
+            return _BY_CAMPAIGN_AND_ADDRESS, {**of, "campaign_id": receipt.campaign_id}
         if not receipt.provider_message_id:
             return None
         of["provider_message_id"] = receipt.provider_message_id

@@ -12,12 +12,10 @@ from functools import lru_cache
 from typing import Any, Final
 
 import orjson
-import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
 
 from fujie.adapters.ledger.consents import bare_of
 from fujie.adapters.ledger.database import Database, Query
+from fujie.adapters.ledger.given import Told
 from fujie.adapters.ledger.instant import from_micros
 from fujie.model.customer import Identity
 from fujie.model.errors import LedgerError
@@ -36,8 +34,9 @@ _Row = tuple[Any, ...]
 _PERSON, _OPT_OUT = 0, 1
 _NOBODY: Final = (None,) * 11
 
-# Outer joins, so that no database begins with another table, which it would read whole: SQLite `alias`, PostgreSQL the opt-outs
-# of the ledger. With `coalesce` neither sees that inner ones would do.
+# Outer joins, so that PostgreSQL does not begin with another table, which it would read whole: `alias`, the opt-outs of the
+# ledger, its messages. With `coalesce` it does not see that inner ones would do. In SQLite CROSS keeps the order, and in a join
+# that is not an outer one a partial index spares the row: who is not there has no row then, instead of one of NULLs.
 _PEOPLE = """
 WITH people AS MATERIALIZED (
     SELECT asked.place AS place, asked.number AS number, own_key.sid AS sid,
@@ -46,9 +45,9 @@ WITH people AS MATERIALIZED (
         SELECT n AS place, substr(:of_keys, n * 32 + 1, 32) AS of_key, substr(:numbers, n * 32 + 1, 32) AS number
         FROM ({places}) AS given
     ) AS asked
-    LEFT JOIN alias AS own_key ON own_key.digest = asked.of_key AND own_key.valid_to IS NULL
-    LEFT JOIN alias AS own_number ON own_number.digest = asked.number AND own_number.valid_to IS NULL
-    LEFT JOIN subject ON subject.sid = own_key.sid
+    {in_order} JOIN alias AS own_key ON own_key.digest = asked.of_key AND own_key.valid_to IS NULL
+    {in_order} JOIN alias AS own_number ON own_number.digest = asked.number AND own_number.valid_to IS NULL
+    {in_order} JOIN subject ON subject.sid = own_key.sid
 )
 SELECT place, 0, people.sid, is_odd, e.type, e.channel, e.explicit, e.separate, e.event_time, e.valid_until,
     e.change_seq{own_key}
@@ -66,23 +65,6 @@ FROM people LEFT JOIN message AS m ON m.{whom} AND m.claimed_at >= :since AND m.
 WHERE coalesce(m.sid, '') <> ''
 """
 _WHOM = ("address = people.number", "sid = people.sid")
-_PLACES: Final = {
-    "sqlite": "SELECT value AS n FROM json_each(:places)",
-    "postgresql": "SELECT CAST(value AS INTEGER) AS n FROM json_array_elements_text(CAST(:places AS JSON))",
-}
-_DIGESTS: Final = [sa.bindparam(name, type_=sa.LargeBinary) for name in ("of_keys", "numbers")]
-
-
-class _Told(sa.TextClause):
-    """The statement in the words of whichever database runs it."""
-
-    inherit_cache = False
-
-
-@compiles(_Told)
-def _in_dialect(told: _Told, compiler: SQLCompiler, **words: Any) -> str:
-    text = told.text.replace("{places}", _PLACES[compiler.dialect.name])
-    return compiler.process(sa.text(text).bindparams(*_DIGESTS), **words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +88,7 @@ def telling(shape: Shape) -> Query[_Row]:
     }
     for word, meant in words.items():
         text = text.replace(word, meant)
-    return Query(_Told(text), tuple)
+    return Query(Told(text), tuple)
 
 
 @lru_cache(maxsize=PLAIN_TOGETHER)

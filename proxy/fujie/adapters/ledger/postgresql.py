@@ -208,8 +208,7 @@ class PostgreSQLDatabase:
     async def follow(self, seen: int = 0) -> int:
         """See `Database.follow`."""
         seen = max(seen, self._marks.seen)
-        for found in await self.rows(LAST_CHANGE, {}):
-            self._marks.reach(found, seen)
+        self._marks.reach(max(await self.rows(LAST_CHANGE, {}), default=0), seen)
         return self._marks.seen
 
     async def overwrite_deleted(self) -> bool:
@@ -312,8 +311,12 @@ class PostgreSQLDatabase:
             return result
 
 
-_TAKE_TURN = sa.select(change_counter.c.value).where(change_counter.c.id == 1).with_for_update()
-_LAST_CHANGE = "SELECT value FROM change_counter WHERE id = 1"
+_TAKE_TURN = (
+    sa.select(change_counter.c.value).where(change_counter.c.id == 1).with_for_update(key_share=True)
+)
+_LAST_CHANGE = "SELECT value FROM change_counter WHERE id = 1 FOR KEY SHARE"
+"""The lock keeps nobody out, but makes a transaction of it whose end waits for the synchronous standby, if there is one: a
+primary that was restarted shows at once what others had waited for in COMMIT, and a standby that took over would lack it."""
 _HAS_FAILED = "fujie_has_failed"
 
 

@@ -64,7 +64,7 @@ class Recall:
         rows = await self._database.rows(
             _known(padded_size(len(digests))), {**members(digests), "purpose": purpose}
         )
-        links = {link: None for link, _ in rows}
+        links = {link for link, _ in rows}
         if len(links) != len(digests) or {link.digest for link in links} != set(digests):
             return None
         first, sid = rows[0][0], rows[0][0].sid

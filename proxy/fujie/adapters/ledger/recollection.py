@@ -8,24 +8,22 @@ other. What `claims` needs to tell whether it still holds is the marker, which i
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from operator import attrgetter, itemgetter
 from typing import Any, Final, Generic, TypeVar
 
-import sqlalchemy as sa
-
 from fujie.adapters.ledger.consents import bearing
-from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
+from fujie.adapters.ledger.database import Database, Query, members, padded_size
 from fujie.adapters.ledger.enrolment import MOST_TOGETHER, Enrolment
+from fujie.adapters.ledger.given import Told, given_digests, given_texts
 from fujie.adapters.ledger.instant import from_micros, to_micros
-from fujie.adapters.ledger.outbox_tables import IS_ASKING, message
 from fujie.adapters.ledger.plain import Asked, Plain, plain
 from fujie.adapters.ledger.suppressions import standing
 from fujie.model.consent import BareEvent
 from fujie.model.customer import CustomerRef, Identity, Phone, StoreKey
 from fujie.model.message import Category, SentMessage
 from fujie.model.suppression import Suppression
-from fujie.ports.recollection import Recalled, Recollection, Survey
+from fujie.ports.recollection import People, Recalled, Recollection, Survey
 
 T = TypeVar("T")
 
@@ -35,28 +33,25 @@ LATELY: Final = timedelta(hours=24)
 _Sent = tuple[Any, str, SentMessage]
 """Whom or where it reached, the id, and the message."""
 
-_M = message.c
-
 
 def _sent(row: Sequence[Any]) -> _Sent:
     return row[0], row[1], SentMessage(from_micros(row[2]), row[3], Category(row[4]), bool(row[5]))
 
 
-@lru_cache(maxsize=32)
-def _sent_to(column: sa.Column[Any], count: int) -> Query[_Sent]:
-    """Return the query for what somebody got or may have got; what is PLANNED has no time of a claim."""
-    columns = (column, _M.intent_id, _M.claimed_at, _M.content, _M.category, IS_ASKING)
-    select = sa.select(*columns).where(
-        one_of(column, count),
-        _M.claimed_at >= sa.bindparam("since", type_=sa.BigInteger),
-        _M.state != "FAILED",
-    )
-    return Query(select, _sent)
+_SENT = """
+SELECT m.{whom}, m.intent_id, m.claimed_at, m.content, m.category, m.asks IS NOT NULL
+FROM {list} LEFT JOIN message AS m ON m.{whom} = given.value AND m.claimed_at >= :since
+WHERE coalesce(m.state, 'FAILED') <> 'FAILED'
+"""
+"""What somebody got or may have got; what is PLANNED has no time of a claim."""
+
+_SENT_TO_SIDS: Final = Query(Told(_SENT.format(whom="sid", list="{texts}")), _sent)
+_SENT_TO_NUMBERS: Final = Query(Told(_SENT.format(whom="address", list="{digests}")), _sent)
 
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """What of customers is asked for, as in `Outbox.recall_many`: messages `since` then (None: none), data keys or not."""
+    """What of customers is asked for: messages `since` then (None: none), data keys or not; and whether it may `enrol` them."""
 
     purpose: str
     now: datetime
@@ -73,17 +68,11 @@ class Recollections:
         self._enrolment = enrolment
 
     async def recall_many(
-        self,
-        customers: Sequence[Sequence[CustomerRef]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, customers: Sequence[Sequence[CustomerRef]], purpose: str, now: datetime
     ) -> Recollection:
         """See `ports.messaging.Outbox.recall_many`."""
         asked = list(self._plainly_named(customers))
-        wanted = _Wanted(purpose, now, to_micros(now - LATELY) if sent else None, enrol=enrol)
+        wanted = _Wanted(purpose, now, to_micros(now - LATELY))
         marker, found, told = await self._read(asked, len(customers), customers.__getitem__, wanted)
         people = {place: found.recalled(place) for place in range(len(customers)) if place not in told}
         closed = await self._closed({place: people[place].identity for place in found.closed})
@@ -92,14 +81,7 @@ class Recollections:
         return Recollection(marker, [people[place] for place in range(len(customers))])
 
     async def survey(
-        self,
-        store: str,
-        people: Sequence[tuple[str, str]],
-        purpose: str,
-        now: datetime,
-        *,
-        enrol: bool = True,
-        sent: bool = True,
+        self, store: str, people: People, purpose: str, now: datetime, *, enrol: bool, sent: bool
     ) -> Survey:
         """See `ports.messaging.Outbox.survey`."""
 
@@ -128,7 +110,7 @@ class Recollections:
         asked: Sequence[Asked],
         count: int,
         refs: Callable[[int], Sequence[CustomerRef]],
-        wanted: "_Wanted",
+        wanted: _Wanted,
     ) -> tuple[int, Plain, Mapping[int, Recalled]]:
         """Return the marker, who is plain of `count` customers, and by place what is known of all others."""
         identities: dict[int, Identity] = {}
@@ -188,7 +170,7 @@ class Recollections:
         self, people: Mapping[int, Identity], refs: Callable[[int], Sequence[CustomerRef]], since: int
     ) -> Mapping[int, Sequence[SentMessage]]:
         """Return what went to them, and to their numbers, whoever it was meant for; each message once."""
-        of_sid = await self._by_sid(partial(_sent_to, _M.sid), people, {"since": since}, _first)
+        of_sid = await self._by_sid(lambda _: _SENT_TO_SIDS, people, {"since": since}, _first, given_texts)
         of_number = await self._by_address({place: refs(place) for place in people}, since)
         got: dict[int, Sequence[SentMessage]] = {}
         for place in people:
@@ -202,12 +184,13 @@ class Recollections:
         identities: Mapping[int, Identity],
         values: Mapping[str, object],
         sid: Callable[[T], str],
+        listed: Callable[[Sequence[str]], Mapping[str, object]] = members,
     ) -> dict[int, Sequence[T]]:
         """Return what a query for sids finds for each customer, by its place."""
         found: list[Sequence[T]] = []
         for part in _together(list(identities.values())):
             sids = list(dict.fromkeys([each for identity in part for each in identity.sids]))
-            given = {**members(sids), **values}
+            given = {**listed(sids), **values}
             rows = _Rows(await self._database.rows(query(padded_size(len(sids))), given), sid)
             found += [rows.of(identity) for identity in part]
         return dict(zip(identities, found, strict=True))
@@ -226,9 +209,8 @@ class Recollections:
         addresses = list(owners)
         for at in range(0, len(addresses), MOST_TOGETHER):
             part = addresses[at : at + MOST_TOGETHER]
-            query = _sent_to(_M.address, padded_size(len(part)))
-            given = {**members(part), "since": since}
-            for address, intent_id, got in await self._database.rows(query, given):
+            given = {**given_digests(part), "since": since}
+            for address, intent_id, got in await self._database.rows(_SENT_TO_NUMBERS, given):
                 for place in owners[bytes(address)]:
                     sent.setdefault(place, {})[intent_id] = got
         return sent

@@ -6,10 +6,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fujie.adapters.ledger.aliases import NUMBER
+from fujie.adapters.ledger.aliases import is_there, merged_into, numbers_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.messages import parts
-from fujie.adapters.ledger.tables import alias, subject, subject_link
+from fujie.adapters.ledger.tables import subject
 
 _Relative = tuple[str, int, str]
 """A sid that was asked for, the age of one that counts for it, and that one."""
@@ -27,19 +27,15 @@ def _relatives(count: int) -> Query[_Relative]:
         .where(one_of(subject.c.sid, count))
         .cte("person", recursive=True)
     )
-    merged = sa.select(known.c.root, subject_link.c.other).join(known, known.c.sid == subject_link.c.sid)
-    known = known.union(merged.where(subject_link.c.kind == "merge"))
-    held, number = alias.alias("held"), alias.alias("number")
-    numbers = (
-        sa.select(known.c.root, number.c.sid)
-        .select_from(known)
-        .join(held, held.c.sid == known.c.sid)
-        .join(number, number.c.digest == held.c.digest)
-        .where(number.c.kind == NUMBER, number.c.valid_to.is_(None))
-    )
-    found = sa.union(sa.select(known.c.root, known.c.sid), numbers).subquery("found")
+    merged, other = merged_into(known)
+    known = known.union(sa.select(known.c.root, other).select_from(merged).where(is_there(other)))
+    numbers, number = numbers_of(known)
+    found = sa.union(
+        sa.select(known.c.root, known.c.sid),
+        sa.select(known.c.root, number).select_from(numbers).where(is_there(number)),
+    ).subquery("found")
     select = sa.select(found.c.root, subject.c.change_seq, found.c.sid)
-    return Query(select.join(subject, subject.c.sid == found.c.sid), _relative)
+    return Query(select.select_from(found.outerjoin(subject, subject.c.sid == found.c.sid)), _relative)
 
 
 async def relatives(database: Database, sids: Iterable[str]) -> Mapping[str, set[tuple[int, str]]]:

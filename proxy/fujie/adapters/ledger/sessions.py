@@ -1,4 +1,7 @@
-"""Up to when the console sessions of somebody are over: one row for each who ever signed out."""
+"""Which of the console sessions of somebody are over: one row for each who ever signed out, or was suspended.
+
+What counts is the change that drew the row, not its moment: clocks of hosts differ, the ledger's order does not.
+"""
 
 from datetime import datetime
 
@@ -7,7 +10,7 @@ from sqlalchemy import Connection
 
 from fujie.adapters.ledger.columns import change_seq, instant
 from fujie.adapters.ledger.database import Database, Query, next_change
-from fujie.adapters.ledger.instant import from_micros, to_micros
+from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.tables import metadata
 
 session_end = sa.Table(
@@ -19,8 +22,8 @@ session_end = sa.Table(
 )
 
 _C = session_end.c
-_ENDED = Query(
-    sa.select(_C.ended_at).where(_C.principal == sa.bindparam("principal")), lambda row: from_micros(row[0])
+_ERA = Query(
+    sa.select(_C.change_seq).where(_C.principal == sa.bindparam("principal")), lambda row: int(row[0])
 )
 
 
@@ -30,19 +33,18 @@ class Sessions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def ended(self, principal: str) -> datetime | None:
-        """See `ports.signin.Sessions.ended`."""
-        found = await self._database.rows(_ENDED, {"principal": principal})
-        return found[0] if found else None
+    async def era(self, principal: str) -> int:
+        """See `ports.signin.Sessions.era`."""
+        found = await self._database.rows(_ERA, {"principal": principal})
+        return found[0] if found else 0
 
     async def end(self, principal: str, at: datetime) -> None:
         """See `ports.signin.Sessions.end`."""
 
         def work(connection: Connection) -> None:
             change = next_change(connection)  # first: it makes writers take turns
-            known = _ENDED.within(connection, {"principal": principal})
-            row = {"ended_at": to_micros(max((at, *known))), "change_seq": change}
-            if known:
+            row = {"ended_at": to_micros(at), "change_seq": change}
+            if _ERA.within(connection, {"principal": principal}):
                 connection.execute(sa.update(session_end).where(_C.principal == principal).values(row))
             else:
                 connection.execute(sa.insert(session_end), {"principal": principal, **row})

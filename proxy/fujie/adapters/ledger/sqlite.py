@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -22,6 +22,7 @@ from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 
+from fujie.adapters.clock import SystemClock
 from fujie.adapters.compiled import CompiledSelect
 from fujie.adapters.ledger.database import LAST_CHANGE, Query
 from fujie.adapters.samefile import SameFile
@@ -106,11 +107,12 @@ def writing_engine(path: Path) -> Engine:
 
     @event.listens_for(engine, "begin")
     def begin_immediate(connection: Connection) -> None:
-        for left in reversed(range(round(WRITE_BUSY_S / WRITE_AGAIN_S))):
+        until = SystemClock.monotonic() + WRITE_BUSY_S
+        while True:
             try:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             except OperationalError as error:
-                if not left or not error_name(error).startswith("SQLITE_BUSY"):
+                if SystemClock.monotonic() > until or not error_name(error).startswith("SQLITE_BUSY"):
                     raise
                 time.sleep(WRITE_AGAIN_S)
             else:
@@ -201,6 +203,7 @@ class SQLiteDatabase:
         It hides from nobody what was acknowledged before he asked, whichever process did it: the loop takes turns in order,
         so who reads in this transaction was ready before it began, and it saw the last commit by then.
         """
+        self._reader.rollback()  # what an end that failed has left would show the ledger as it was
         self._reader.execute("BEGIN")
         self._is_reading = True
         loop.call_soon(self._end)
@@ -208,8 +211,7 @@ class SQLiteDatabase:
     def _end(self) -> None:
         if self._is_reading:
             self._is_reading = False
-            if self._reader.in_transaction:  # else an error of the disk has ended it
-                self._reader.execute("COMMIT")
+            self._reader.rollback()  # nothing, where an error of the disk has ended it
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` in the writer thread. A LedgerError by time limit leaves open whether it was committed."""
@@ -243,16 +245,18 @@ class SQLiteDatabase:
 
     def _empty_log(self) -> bool:
         """Return false when another process reads or writes all the time; what it left is left for the next time."""
-        raw = self._engine.raw_connection()
-        cursor = raw.cursor()
+        if not self._file.is_same():
+            raise LedgerError(_GONE)
         try:
-            cursor.execute(f"PRAGMA busy_timeout = {round(EMPTY_BUSY_S * 1000)}")
-            is_busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            with closing(self._engine.raw_connection()) as raw:
+                cursor = raw.cursor()
+                cursor.execute(f"PRAGMA busy_timeout = {round(EMPTY_BUSY_S * 1000)}")
+                try:
+                    is_busy, _, _ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+                finally:
+                    cursor.execute("PRAGMA busy_timeout = 0")
         except _FAILURES as error:
             raise _unwritten(error) from None
-        finally:
-            cursor.execute("PRAGMA busy_timeout = 0")
-            raw.close()
         return not is_busy
 
     async def _shorten_log(self) -> None:
@@ -312,5 +316,5 @@ class SQLiteDatabase:
         # Not on the event loop: a write may wait seconds for another process, and calls still drain.
         await asyncio.to_thread(self._writer.shutdown, wait=True, cancel_futures=True)
         self._engine.dispose()
-        self._end()
+        self._is_reading = False
         self._reader.close()

@@ -58,8 +58,14 @@ def _counted(row: Sequence[Any]) -> tuple[str, int]:
 _OLDEST_CLAIM = Query(
     sa.select(sa.func.min(_M.claimed_at)).where(_M.claimed_at.is_not(None), IS_CLAIMED), _moment
 )
-_IS_DUE = sa.exists().where(
-    _M.campaign_id == _C.campaign_id, IS_PLANNED, _M.due_at <= sa.bindparam("now", type_=sa.BigInteger)
+_IS_DUE = (
+    sa.select(_M.due_at)
+    .where(
+        _M.campaign_id == _C.campaign_id, IS_PLANNED, _M.due_at <= sa.bindparam("now", type_=sa.BigInteger)
+    )
+    .limit(1)
+    .scalar_subquery()
+    .is_not(None)  # not EXISTS, as in `leases`
 )
 _TAKEN_UP = sa.case((_C.leased_at > _C.started_at, _C.leased_at), else_=_C.started_at)
 _LONGEST_WAIT = Query(sa.select(sa.func.min(_TAKEN_UP)).where(RUNS, _IS_DUE), _moment)

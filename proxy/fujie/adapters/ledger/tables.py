@@ -374,7 +374,16 @@ usage_customer = sa.Table(
 )
 """Customers that a counter of distinct ones has counted on a day (days since 0001-01-01); kept for two days."""
 
-sa.Index(None, usage_customer.c.day)
+IS_COUNTED_ON_A_DAY = usage_customer.c.day > sa.literal_column("0")
+"""True of every row. A look for one customer does not imply it, so that the index by day never serves for that: PostgreSQL would
+prefer it to the key as long as it takes the table for small, and read everybody of the day."""
+
+sa.Index(
+    "ix_usage_customer_day",
+    usage_customer.c.day,
+    sqlite_where=IS_COUNTED_ON_A_DAY,
+    postgresql_where=IS_COUNTED_ON_A_DAY,
+)
 
 usage_trace = sa.Table(
     "usage_trace",

@@ -11,16 +11,17 @@ time share one: while one transaction runs, the next ones gather.
 
 import asyncio
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy import Connection
 
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
-from fujie.adapters.ledger.tables import usage_count, usage_customer
+from fujie.adapters.ledger.given import Told, given_rows, run_given
+from fujie.adapters.ledger.tables import IS_COUNTED_ON_A_DAY, usage_count, usage_customer
 from fujie.model.errors import LedgerError
 from fujie.model.limit import PER_CUSTOMER, Charge, Reservation, Rows, bucket_of, counted_on, in_window
 
@@ -75,20 +76,6 @@ def _seen(row: Sequence[Any]) -> _Customer:
     return row[0], row[1], row[2]
 
 
-@lru_cache(maxsize=32)
-def _customers(count: int) -> Query[_Customer]:
-    columns = usage_customer.c
-    return Query(
-        sa.select(columns.key, columns.day, columns.sid).where(
-            one_of(columns.key, count),
-            # Exact, as there are two periods: by a range each look would read all that was counted since.
-            columns.day.in_([sa.bindparam("first"), sa.bindparam("last")]),
-            columns.sid == sa.bindparam("sid"),
-        ),
-        _seen,
-    )
-
-
 _KEYS = usage_count.c.key.in_(sa.bindparam("keys", expanding=True))
 _LOCK = (
     sa.select(usage_count.c.key, usage_count.c.counts)
@@ -99,16 +86,21 @@ _LOCK = (
 _EXISTING = sa.select(usage_count.c.key).where(_KEYS)
 _ADD = sa.text("INSERT INTO usage_count (key, counts) VALUES (:key, '[]') ON CONFLICT DO NOTHING")
 _SET = sa.update(usage_count).where(usage_count.c.key == sa.bindparam("k")).values(counts=sa.bindparam("c"))
-_KNOWN = sa.select(usage_customer.c.key, usage_customer.c.day, usage_customer.c.sid).where(
-    usage_customer.c.key.in_(sa.bindparam("keys", expanding=True)),
-    # The whole key: without the day everybody was read whom the counter held, 70 ms for each of the last of 250,000.
-    usage_customer.c.day.in_(sa.bindparam("days", expanding=True)),
-    usage_customer.c.sid.in_(sa.bindparam("sids", expanding=True)),
+# By its whole key, each: else everybody is read whom a counter holds.
+_KNOWN: Final = """
+SELECT u.key, u.day, u.sid FROM {rows} LEFT JOIN usage_customer AS u
+    ON u.key = given.value ->> 0 AND u.day = CAST(given.value ->> 1 AS integer) AND u.sid = given.value ->> 2
+WHERE coalesce(u.key, '') <> ''
+"""
+_COUNTED: Final = Query(Told(_KNOWN), _seen)
+_SEE: Final = """
+INSERT INTO usage_customer (key, day, sid)
+SELECT given.value ->> 0, CAST(given.value ->> 1 AS integer), given.value ->> 2 FROM {rows}
+WHERE true ON CONFLICT DO NOTHING
+"""
+_FORGET = sa.delete(usage_customer).where(
+    usage_customer.c.day < sa.bindparam("before"), IS_COUNTED_ON_A_DAY
 )
-_SEE = sa.text(
-    "INSERT INTO usage_customer (key, day, sid) VALUES (:key, :day, :sid) ON CONFLICT DO NOTHING"
-)
-_FORGET = sa.delete(usage_customer).where(usage_customer.c.day < sa.bindparam("before"))
 """Of every counter, and of no month that is not over (`counted_on`): those of people who left and of rules with another name are not taken from any more."""
 
 
@@ -136,9 +128,10 @@ class Tally:
             self.count(key, bucket_of(charge.limit, reservation.now), reservation.amount)
 
     def count(self, key: str, bucket: int, amount: int) -> None:
-        """Count in a rolling window, and forget what left it."""
-        counts = in_window(self._counts.get(key) or {}, bucket)
-        counts[bucket] = counts.get(bucket, 0) + amount
+        """Count in a rolling window, and forget what left it. What is given back moves nothing that was counted since."""
+        before = self._counts.get(key) or {}
+        counts = in_window(before, bucket) if amount > 0 else dict(before)
+        counts[bucket] = max(0, counts.get(bucket, 0) + amount)
         self._counts[key] = counts
         self.changed.add(key)
 
@@ -209,7 +202,7 @@ class Usage:
     async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
         """See `ports.Ledger.reserve`."""
         if not reservation.charges or await self._is_counted(reservation):
-            return await self._look(reservation)
+            return (await self._look([reservation]))[0]
         future: asyncio.Future[frozenset[Charge]] = asyncio.get_running_loop().create_future()
         self._waiting.append((reservation, future))
         if self._taking is None or self._taking.done():
@@ -219,14 +212,20 @@ class Usage:
             self._remember(reservation)
         return lacking
 
+    async def reserve_many(self, reservations: Sequence[Reservation]) -> Sequence[frozenset[Charge]]:
+        """See `ports.Ledger.reserve_many`."""
+        if any(reservation.charges for reservation in reservations):
+            return await self._database.transact(partial(_take, reservations))
+        return await self._look(reservations)
+
     async def _is_counted(self, reservation: Reservation) -> bool:
         """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
         if not _is_lasting(reservation):
             return False
         if _counting(reservation) in self._counted:
             return True
-        keys = {of_charge(charge, reservation.principal) for charge in reservation.charges}
-        if len(await self._known(reservation.charges, reservation)) < len(keys):
+        wanted = set(_customers(reservation, reservation.charges))
+        if len(await self._known(wanted)) < len(wanted):
             return False
         self._remember(reservation)
         return True
@@ -236,30 +235,21 @@ class Usage:
             self._counted.clear()
         self._counted.add(_counting(reservation))
 
-    async def _known(self, charges: Iterable[Charge], reservation: Reservation) -> list[_Customer]:
-        """Return on which of their counters the customer was counted already in the period that is now."""
-        on = {
-            of_charge(charge, reservation.principal): counted_on(charge.limit, reservation.day)
-            for charge in charges
-            if charge.limit in PER_CUSTOMER
-        }
-        if not on:
-            return []
-        wanted = sorted(on)
-        asked = {"sid": reservation.sid, "first": min(on.values()), "last": max(on.values())}
-        found = await self._database.rows(
-            _customers(padded_size(len(wanted))), {**members(wanted), **asked}
-        )
-        return [each for each in found if each[1] == on[each[0]]]
+    async def _known(self, customers: set[_Customer]) -> list[_Customer]:
+        """Return those of them that were counted."""
+        return await self._database.rows(_COUNTED, given_rows(sorted(customers))) if customers else []
 
-    async def _look(self, reservation: Reservation) -> frozenset[Charge]:
+    async def _look(self, reservations: Sequence[Reservation]) -> Sequence[frozenset[Charge]]:
         """Tell what has no room, without a transaction."""
-        keys = sorted({of_charge(charge, reservation.principal) for charge in reservation.also_told})
+        keys = sorted({of_charge(charge, r.principal) for r in reservations for charge in r.also_told})
         if not keys:
-            return frozenset()
+            return [frozenset()] * len(reservations)
         counts = await self._database.rows(_counters(padded_size(len(keys))), members(keys))
-        known = await self._known(reservation.also_told, reservation) if reservation.sid else []
-        return Tally(dict(counts), known).lacking(reservation.also_told, reservation)
+        tally = Tally(dict(counts), ())
+        if any(tally.lacking(r.also_told, r) for r in reservations):  # but for whom it has counted already
+            customers = {each for r in reservations if r.sid for each in _customers(r, r.also_told)}
+            tally = Tally(dict(counts), await self._known(customers))
+        return [tally.lacking(r.also_told, r) for r in reservations]
 
     async def _take_all(self) -> None:
         while self._waiting:
@@ -277,6 +267,14 @@ class Usage:
                     future.set_result(lacking)
 
 
+def _customers(reservation: Reservation, charges: Iterable[Charge]) -> Iterator[_Customer]:
+    """Yield its customer as each of the charges counts him."""
+    for charge in charges:
+        if charge.limit in PER_CUSTOMER:
+            key = of_charge(charge, reservation.principal)
+            yield key, counted_on(charge.limit, reservation.day), reservation.sid
+
+
 def _is_lasting(reservation: Reservation) -> bool:
     """Tell whether all that is charged counts a customer once in its period."""
     return all(charge.limit in PER_CUSTOMER for charge in reservation.charges)
@@ -288,10 +286,9 @@ def _counting(reservation: Reservation) -> _Counting:
 
 def _take(reservations: Sequence[Reservation], connection: Connection) -> list[frozenset[Charge]]:
     """Take the reservations in order, each whole or not at all; return what each was lacking."""
-    told = [(charge, r) for r in reservations for charge in (*r.charges, *r.also_told)]
-    keys = {of_charge(charge, r.principal) for charge, r in told}
-    days = {counted_on(charge.limit, r.day) for charge, r in told if charge.limit in PER_CUSTOMER}
-    tally = tally_of(connection, keys, {r.sid for r in reservations}, days)
+    told = {(charge, r.principal) for r in reservations for charge in (*r.charges, *r.also_told)}
+    customers = {each for r in reservations if r.sid for each in _customers(r, (*r.charges, *r.also_told))}
+    tally = tally_of(connection, {of_charge(*each) for each in told}, customers)
     results = []
     for reservation in reservations:
         lacking = tally.lacking(reservation.charges, reservation)
@@ -303,12 +300,10 @@ def _take(reservations: Sequence[Reservation], connection: Connection) -> list[f
     return results
 
 
-def tally_of(
-    connection: Connection, keys: Iterable[str], sids: Iterable[str] = (), days: Iterable[int] = ()
-) -> Tally:
+def tally_of(connection: Connection, keys: Iterable[str], customers: Iterable[_Customer] = ()) -> Tally:
     """Read counters for change: their rows are locked, in the order of their keys, those that were missing made first.
 
-    Of the customers that they counted, those of `sids` on `days` are known.
+    Of the customers that they counted, those among `customers` are known.
     """
     wanted = sorted(keys)
     # One at a time from here on: who makes a row waits for whoever makes the same, and holds no other's.
@@ -316,10 +311,8 @@ def tally_of(
     if missing := [{"key": key} for key in wanted if key not in found]:
         connection.execute(_ADD, missing)
     counts = {row[0]: row[1] for row in connection.execute(_LOCK, {"keys": wanted})}
-    asked = sorted(sid for sid in sids if sid)
-    looked = {"keys": wanted, "sids": asked, "days": sorted(days)}
-    known = connection.execute(_KNOWN, looked).all() if asked and looked["days"] else ()
-    return Tally(counts, [(row[0], row[1], row[2]) for row in known])
+    asked = sorted(set(customers))
+    return Tally(counts, map(_seen, run_given(connection, _KNOWN, given_rows(asked)) if asked else ()))
 
 
 def store(connection: Connection, tally: Tally) -> None:
@@ -327,6 +320,6 @@ def store(connection: Connection, tally: Tally) -> None:
     if tally.changed:
         connection.execute(_SET, [{"k": key, "c": tally.stored(key)} for key in sorted(tally.changed)])
     if tally.new:
-        connection.execute(_SEE, [{"key": key, "day": day, "sid": sid} for key, day, sid in tally.new])
+        run_given(connection, _SEE, given_rows(tally.new))
     if tally.new_days:
         connection.execute(_FORGET, {"before": min(day for _, day in tally.new_days) - 1})

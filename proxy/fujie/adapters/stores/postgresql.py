@@ -50,6 +50,10 @@ _LOST = (
 
 _LARGEST = 2**63 - 1
 
+_CODECS = {"LATIN1": "latin-1", "WIN1252": "cp1252", "EUC_CN": "gbk"}
+"""Which texts a database of another encoding than UTF-8 holds: a server fails that is asked for others. (GBK holds some more
+than EUC_CN and none less.) Of encodings that are not here nothing is known, and the server's failure stands."""
+
 _AS_THEY_ARE = frozenset(
     f"pg_catalog.{name}"
     for name in (
@@ -109,9 +113,11 @@ class Type:
 class PostgreSQLColumns:
     """See `Columns`. Arguments are text that the server casts, so that they meet a column in its own type."""
 
-    def __init__(self, table: StoreTable, types: Mapping[str, Type]) -> None:
+    def __init__(self, table: StoreTable, types: Mapping[str, Type], encoding: str) -> None:
+        """`encoding` is the database's, as the server names it."""
         self._columns = table.from_clause().c
         self._types = types
+        self._codec = _CODECS.get(encoding, "utf-8")
         self.dialect: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
@@ -147,9 +153,15 @@ class PostgreSQLColumns:
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`. No text of PostgreSQL holds a NUL, no integer more than 64 bits with a sign."""
         key_type = self.key_type(name)
-        if not holds(key_type, text) or "\0" in text:
+        if not holds(key_type, text) or not self._is_storable(text):
             return None
         return None if key_type is KeyType.INTEGER and int(text) > _LARGEST else text
+
+    def _is_storable(self, text: str) -> bool:
+        try:
+            return b"\0" not in text.encode(self._codec)
+        except UnicodeEncodeError:
+            return False
 
     def ranks(self, name: str) -> Sequence[Rank]:
         """See `Columns.ranks`. A text type of an extension may have no order at all, so its text is ordered."""
@@ -172,8 +184,8 @@ class PostgreSQLColumns:
         of = self._types[name].name
         match kind:
             case Kind.WORD | Kind.TEXT:
-                is_text = of in _TEXTS - {"pg_catalog.bpchar"} and holds(KeyType.TEXT, str(constant))
-                return constant if is_text and "\0" not in str(constant) else None
+                is_text = of in _TEXTS - {"pg_catalog.bpchar"}
+                return constant if is_text and self._is_storable(str(constant)) else None
             case Kind.NUMBER:
                 return format(written(constant), "f") if of in _NUMBERS else None
             case Kind.TRUTH | Kind.FLAG if of == "pg_catalog.bool":
@@ -285,10 +297,10 @@ async def open_postgresql(
     """
     try:
         async with asyncio.timeout(OPEN_S):
-            home, types = await _types(table, address)
+            home, types, encoding = await _types(table, address)
             # From here on by its full name: who adds a table to a schema in front must not answer for it.
             table = replace(table, table=f"{home}.{table.table_name}")
-            columns = PostgreSQLColumns(table, types)
+            columns = PostgreSQLColumns(table, types, encoding)
             await _may_read(table, address, columns)
             pools = [
                 PostgreSQLPool(table.name, each, await _pool(table, each), clock)
@@ -299,11 +311,12 @@ async def open_postgresql(
     return columns, ReplicasFirst(pools[:-1], pools[-1], clock) if replicas else pools[-1]
 
 
-async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str, Type]]:
-    """Return the schema that the table lies in, and the types of its columns."""
+async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str, Type], str]:
+    """Return the schema that the table lies in, the types of its columns, and the database's encoding."""
     connection = await open_session(_arguments(address), SESSION)
     try:
         described = await connection.fetch(_DESCRIBE, table.table_name, table.schema)
+        encoding = await connection.fetchval("SHOW server_encoding")
     finally:
         await connection.close()
     if not described:
@@ -315,7 +328,7 @@ async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str,
     found = missing(table, types.keys()) + not_keys(table, {name: of.key for name, of in types.items()})
     if found:
         raise mismatch(found)
-    return described[0][0], types
+    return described[0][0], types, encoding
 
 
 async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColumns) -> None:

@@ -50,7 +50,8 @@ _TIMEOUTS = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_BUSY})
 def open_sqlite(table: StoreTable, address: Address, clock: Clock) -> "tuple[SQLiteColumns, SQLiteFile]":
     """Open a file that has every column that the configuration maps.
 
-    Not only a courtesy: SQLite takes an unknown name in double quotes for a string.
+    Not only a courtesy: SQLite takes an unknown name in double quotes for a string. Our statements name the table before
+    each column, so that one which is renamed later is an error there too.
 
     Raises:
         StartError: STORE_MISMATCH, with every problem on a line of its own.

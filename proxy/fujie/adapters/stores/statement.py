@@ -1,6 +1,7 @@
 """The SELECTs of a store: a look-up, a gathering and a search, their texts, their arguments, what a row of them means."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from types import MappingProxyType
 from typing import Any
@@ -14,7 +15,7 @@ from fujie.adapters.stores.columns import LONGEST, Columns, KeyType
 from fujie.adapters.stores.table import PhoneFormat, StoreTable, spellings
 from fujie.model.customer import CustomerRef, StoreKey
 from fujie.model.errors import StoreError
-from fujie.model.phone import NotAPhoneNumber, normalise
+from fujie.model.phone import NotAPhoneNumber, normalise, normalise_together
 from fujie.model.record import Fetched, SealedRecord
 from fujie.model.vocabulary import KeyKind
 from fujie.ports.stores import Values
@@ -33,8 +34,11 @@ _SHORT = LONGEST // 4
 
 _MEASURED = (str, bytes, bytearray)
 
+_PLAIN = ({str}, {int}, {bool}, set[type]())
+
 _UNDECODABLE = "\ufffd"
 _NO_ATTRIBUTES: Mapping[str, object] = MappingProxyType({})
+_AS_FETCHED: Callable[[Iterable[Any]], Fetched] = partial(tuple.__new__, Fetched)
 
 
 class Statements:
@@ -121,20 +125,18 @@ class Reading:
 
         """
         columns = self._by_column(rows)
-        if any(map(_may_be_long, columns)):
+        if not rows or any(map(_may_be_long, columns)):
             return [self.row(row) for row in rows]
         names, fields, start = self._attributes, self._fields, self._first
-        middle, store, nothing = start + len(names), self.store.name, self._nothing
-        phones = map(self._phone, columns[1]) if rows and self.store.phone else repeat("")
-        return [
-            Fetched(
-                StoreKey(store, self._customer_id(row[0])),
-                SealedRecord(fields, tuple(row[middle:])) if fields else nothing,
-                dict(zip(names, row[start:middle], strict=True)) if names else _NO_ATTRIBUTES,
-                phone,
-            )
-            for row, phone in zip(rows, phones, strict=False)
-        ]
+        middle, store = start + len(names), self.store.name
+        keys = [StoreKey(store, each) for each in self._customer_ids(columns[0])]
+        phones = self._phones(columns[1]) if self.store.phone else repeat("")
+        records = (
+            [SealedRecord(fields, tuple(row[middle:])) for row in rows] if fields else repeat(self._nothing)
+        )
+        attributes = _mappings(names, columns[start:middle]) if names else repeat(_NO_ATTRIBUTES)
+        # What the constructor of a named tuple does, without a call of the interpreter for each.
+        return list(map(_AS_FETCHED, zip(keys, records, attributes, phones, strict=False)))
 
     def values(self, rows: Sequence[Sequence[Any]]) -> list[Values]:
         """Return what many rows without fields mean. Raises like `batch`."""
@@ -143,9 +145,9 @@ class Reading:
             return []
         if any(map(_may_be_long, columns)):
             self._check_lengths(rows)
-        phones = map(self._phone, columns[1]) if self.store.phone else repeat("")
+        phones = self._phones(columns[1]) if self.store.phone else repeat("")
         values = zip(*columns[self._first :], strict=True) if self._attributes else repeat(())
-        return list(zip(map(self._customer_id, columns[0]), phones, values, strict=False))
+        return list(zip(self._customer_ids(columns[0]), phones, values, strict=False))
 
     def _by_column(self, rows: Sequence[Sequence[Any]]) -> Sequence[tuple[Any, ...]]:
         try:
@@ -185,6 +187,16 @@ class Reading:
         if not isinstance(value, str) or not value or _UNDECODABLE in value:
             raise StoreError(f"store {self.store.name}: a row has no usable customer id")
         return value
+
+    def _customer_ids(self, column: Sequence[Any]) -> Sequence[str]:
+        """Return the ids of many rows; those of most stores are texts, of which one look tells that all can be used."""
+        is_usable = set(map(type, column)) == {str} and all(column) and _UNDECODABLE not in "".join(column)
+        return column if is_usable else [self._customer_id(value) for value in column]
+
+    def _phones(self, column: Sequence[Any]) -> Sequence[str]:
+        """Return the numbers of many rows, most of which one search tells to be mainland mobile numbers."""
+        is_text = not self._has_digits_only and set(map(type, column)) == {str}
+        return (normalise_together(column) if is_text else None) or [self._phone(each) for each in column]
 
     def _phone(self, value: object) -> str:
         if not isinstance(value, str | int):
@@ -355,13 +367,28 @@ def _is_listable(text: str) -> bool:
     return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
 
 
-def _may_be_long(column: Sequence[object]) -> bool:
+def _mappings(names: Sequence[str], columns: Sequence[Sequence[Any]]) -> Sequence[Mapping[str, object]]:
+    """Return the attributes of many rows: one mapping for all that have the same, as most have, where each column holds one
+    plain type: Python takes values of others for equal that are not (1 and True, 1.0 and 1.00)."""
+    rows = list(zip(*columns, strict=True))
+    if any(set(map(type, column)) - {type(None)} not in _PLAIN for column in columns):
+        return [dict(zip(names, values, strict=True)) for values in rows]
+    known = {values: dict(zip(names, values, strict=True)) for values in set(rows)}
+    return list(map(known.__getitem__, rows))
+
+
+def _may_be_long(column: Sequence[Any]) -> bool:
     """Tell whether a value of the column may be too long; never false for one that is."""
+    try:
+        if len("".join(column)) <= _SHORT:
+            return False
+    except TypeError:
+        pass  # not all of them are texts
     kinds = set(map(type, column))
     if not any(issubclass(kind, str | bytes | bytearray) for kind in kinds):
         return False
     try:
-        return 4 * max(map(len, filter(None, column)), default=0) > LONGEST  # type: ignore[arg-type]  # checked
+        return 4 * max(map(len, filter(None, column)), default=0) > LONGEST
     except TypeError:  # texts beside numbers, as SQLite has them
         return True
 

@@ -136,7 +136,7 @@ class SQLStore:
             raise StoreError(f"store {self._table.name}: a batch has at least one row")
         turn = self._turns.taken(wanted.reader)
         running = RunningScan(self._source, self._scans.selection(wanted), wanted.size, turn)
-        return running.within(self._clock, timeout_s, self._table.name)
+        return running.within(self._clock, (timeout_s, wanted.patience_s), self._table.name)
 
     def _deadline(self, timeout_s: float) -> float:
         if self._is_closed:

@@ -53,22 +53,25 @@ class RunningScan(AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]])
         self._held: list[Fetched] = []
         self._is_broken = False
         self._clock: Clock
-        self._timeout_s = 0.0
+        self._timeout_s = self._patience_s = 0.0
         self._name = ""
 
-    def within(self, clock: Clock, timeout_s: float, store: str) -> Self:
-        """Set how long opening and each batch may take, and the store's name for errors."""
-        self._clock, self._timeout_s, self._name = clock, timeout_s, store
+    def within(self, clock: Clock, times_s: tuple[float, float], store: str) -> Self:
+        """Set how long opening and each batch may take, how long it may wait for its turn where that is longer, and the store's
+        name for errors."""
+        self._clock, (self._timeout_s, self._patience_s), self._name = clock, times_s, store
         return self
 
     async def __aenter__(self) -> AsyncIterator[Sequence[Fetched]]:
         deadline = self._deadline()
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(max(self._timeout_s, self._patience_s)):
                 await self._turn.__aenter__()
         except TimeoutError:
             raise timed_out(self._name) from None
         try:
+            # The turn may have used up all of the time: nobody waits for it to fail then.
+            deadline = self._deadline() if self._patience_s else deadline
             self._stream = await self._source.open_scan(self._selection, self._size, deadline)
         except BaseException:
             await self._turn.__aexit__(None, None, None)

@@ -172,6 +172,7 @@ _GROUPS: tuple[tuple[str, str, dict[str, str]], ...] = (
         "The evidence log.",
         {
             "verify": "offline.audit_verify",
+            "unfinished": "unfinished.audit_unfinished",
         },
     ),
 )
@@ -226,7 +227,13 @@ def _version(*, asked: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=lambda value: _version(asked=value), is_eager=True)
+        bool,
+        typer.Option(
+            "--version",
+            help="Show the version and exit.",
+            callback=lambda value: _version(asked=value),
+            is_eager=True,
+        ),
     ] = False,
 ) -> None:
     """Take the options that stand before a command."""

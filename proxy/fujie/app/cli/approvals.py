@@ -133,7 +133,7 @@ def _previewed(told: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _about(rows: str | int) -> str:
-    return f"{int(rows)} or up to nine more" if int(rows) else "fewer than 10"
+    return f"about {int(rows)}" if int(rows) else "fewer than 10"
 
 
 def _requirement(told: Mapping[str, Any]) -> str:

@@ -317,8 +317,9 @@ def _show_refused(server: Server, refused: Mapping[str, Mapping[str, Any]]) -> N
 def _show_review(server: Server, reply: Any) -> None:
     review = reply.review
     name = {"name": reply.campaign.name} if reply.campaign.name else {}
-    told = {"segments": str(review.segments), "personal data": ", ".join(review.personal_data) or "none"}
-    show_fields(server.output, {**name, **told})
+    cost = {"cost": f"{review.cost / 1000:.3f} each"} if review.HasField("cost") else {}
+    personal = {"personal data": ", ".join(review.personal_data) or "none"}
+    show_fields(server.output, {**name, "segments": str(review.segments), **cost, **personal})
     found = [
         (each.severity, each.category, each.word, ", ".join(each.articles)) for each in review.findings
     ]

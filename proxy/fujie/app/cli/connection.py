@@ -1,12 +1,13 @@
 """The connection of the client commands: where the server is, as whom to call, how a refusal is told."""
 
 import inspect
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -94,9 +95,24 @@ class Server:
     @contextmanager
     def stubs(self) -> Iterator["Stubs"]:
         """Connect; a refusal, or no answer, ends the command with its exit code and the reasons."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # it writes to stderr what the error says anyway
         import grpc
 
-        from fujie.app.client import ClientCertificate, PlaintextRefused, connect, read_refusal
+        from fujie.app.client import read_refusal
+
+        stubs = self._connected()
+        try:
+            yield stubs
+        except grpc.RpcError as error:
+            detail = read_refusal(error)
+            if detail.code is grpc.StatusCode.UNAVAILABLE and not detail.reason:
+                self._unreached(detail.message)
+            _refused(detail, self.output)
+        finally:
+            stubs.channel.close()
+
+    def _connected(self) -> "Stubs":
+        from fujie.app.client import CertificateInvalid, ClientCertificate, PlaintextRefused, connect
 
         if (self.tls_cert is None) != (self.tls_key is None):
             fail(
@@ -117,7 +133,7 @@ class Server:
             )
         try:
             token = self._token(self.token_file) if self.token_file else ""
-            stubs = connect(self.address, token, self.tls_root, certificate)
+            return connect(self.address, token, self.tls_root, certificate)
         except OSError as error:
             fail(
                 Exit.USAGE,
@@ -127,12 +143,18 @@ class Server:
             )
         except PlaintextRefused as error:
             fail(Exit.USAGE, f"{error}: --tls-root", code="PLAINTEXT_REFUSED", output=self.output)
-        try:
-            yield stubs
-        except grpc.RpcError as error:
-            _refused(read_refusal(error), self.output)
-        finally:
-            stubs.channel.close()
+        except CertificateInvalid as error:
+            fail(Exit.USAGE, str(error), code="CERTIFICATE_INVALID", output=self.output)
+
+    def _unreached(self, why: str) -> NoReturn:
+        """End because no server of ours answered; a refusal of ours has a reason."""
+        fail(
+            Exit.ERROR,
+            f"no answer from {self.address}; --address or FUJIE_ADDRESS says where the server is",
+            code="UNAVAILABLE",
+            details={"error": why},
+            output=self.output,
+        )
 
     def _token(self, file: Path) -> str:
         """Return the token in a file; what is none ends the command. Raises OSError."""

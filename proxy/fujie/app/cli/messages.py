@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from fujie.app.cli.output import Format, show
+from fujie.app.cli.output import Format, cell, show
 
 _PREFIX = re.compile(
     "^(PRINCIPAL_KIND|EMPLOYMENT|TRAINING|CONSENT_EVENT_TYPE|MESSAGE_STATE|MESSAGE_CATEGORY"
@@ -27,22 +27,18 @@ def shown(message: Any, output: Format) -> dict[str, Any]:
     told = plain(message)
     if output is Format.JSON:
         return told
-    return {name: _cell(value) for name, value in told.items() if value not in ({}, [])}
+    return {name: _named(value) for name, value in told.items() if value not in ({}, [])}
 
 
 def show_page(output: Format, reply: Any, rows: str, columns: Sequence[str]) -> None:
     """Print one page of a list: as JSON whole, or as a table and, on stderr, where the next page starts."""
     told = [plain(row) for row in getattr(reply, rows)]
     more = {"next_page_token": reply.next_page_token} if reply.next_page_token else {}
-    cells = [tuple(_cell(row.get(column, "")) for column in columns) for row in told]
+    cells = [tuple(_named(row.get(column, "")) for column in columns) for row in told]
     show(output, {rows: told, **more}, columns, cells)
     if more and output is Format.TABLE:
         typer.echo(f"more: --page-token {reply.next_page_token}", err=True)
 
 
-def _cell(value: Any) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return ", ".join(f"{name} {text}" for name, text in value.items())
-    return _PREFIX.sub("", str(value))
+def _named(value: Any) -> str:
+    return _PREFIX.sub("", cell(value))

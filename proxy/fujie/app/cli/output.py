@@ -74,8 +74,21 @@ def show_fields(output: Format, fields: Mapping[str, Any]) -> None:
         return
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
-        text = value if isinstance(value, str) else _json(value)
-        console().print(Text.assemble((f"{name:<{width}}", "bold"), f"  {text}"))
+        console().print(Text.assemble((f"{name:<{width}}", "bold"), f"  {cell(value)}"))
+
+
+def cell(value: Any) -> str:
+    """Return a value of JSON as people read it in a line or in the cell of a table; nothing for an empty one: that a list is
+    empty may mean that it is not told."""
+    match value:
+        case str():
+            return value
+        case list() | tuple():
+            return ", ".join(map(cell, value))
+        case Mapping():
+            return ", ".join(f"{name} {cell(each)}" for name, each in value.items())
+        case _:
+            return _json(value)
 
 
 def show_json(plain: object) -> None:

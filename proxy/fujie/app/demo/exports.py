@@ -84,13 +84,13 @@ def _changed(desk: Desk, approval: str) -> Scene:
 def _sealed(desk: Desk, approval: str) -> tuple[str, Scene]:
     done = desk.fujie(MARKETER, *_ask(_ROWS, "--approval", approval), talks=True)
     told = fields_of(done.stdout)
-    name = told.get("exports", "").strip('[]"')
+    name = told.get("exports", "")
     ended = desk.ended(name)
     withheld = ended.facts["export.withheld"] if ended else ()
     assert isinstance(withheld, tuple)
     sealed = (desk.site.root / FILE).read_bytes() if done.returncode == 0 else b""
     good = ended is not None and str(ended.facts.get("export.rows")) == told.get("rows")
-    good = good and bool(withheld) and told.get("withheld") == "{}"
+    good = good and bool(withheld) and not told.get("withheld")
     good = good and sealed.startswith(b"FJX") and b"****" not in sealed
     answers = (
         f"{told.get('rows')} rows in {FILE}, {len(sealed):,} bytes, sealed; the keys stay with fujie 文件已加密，密钥不离开 fujie",

@@ -164,6 +164,7 @@ def _review(given: Reviewed) -> messaging_v1.Review:
             for each in given.findings
         ),
         segments=given.segments,
+        cost=given.cost,
         personal_data=given.personal_data,
         problems=map(render.reason, given.problems),
     )

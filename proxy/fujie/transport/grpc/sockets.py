@@ -11,6 +11,9 @@ grpcio 1.85). `leave` loses none:
 3. The listeners leave the port: the repeated SYN finds another worker.
 4. Connections come to their maximal age, one after the other. Only then gRPC core takes leave properly:
    calls that cross that GOAWAY are still served.
+
+What is left is the client's own: a GOAWAY may come while it hands a call to that connection. Such a call is never sent,
+and gRPC takes another connection for it (a transparent retry, gRFC A6) unless `grpc.enable_retries` is 0.
 """
 
 import asyncio
@@ -23,6 +26,9 @@ from ctypes import addressof, create_string_buffer
 
 SETTLE_S = 0.5
 """Until accepted connections have shaken hands: several round trips over a slow network."""
+
+FAREWELL_S = 2.0
+"""From the age of a connection to its end: gRPC core sends a ping between its two GOAWAYs, at most one a second."""
 
 _LOOK_S = 0.25
 """Between two counts of connections; one count looks at every descriptor of the process (5 µs each)."""
@@ -38,10 +44,11 @@ _NO_NEW_CONNECTIONS = (
 """Classic BPF (Linux, Documentation/networking/filter.rst). Attaching it needs no privilege."""
 
 
-async def leave(port: int, seconds: float) -> None:
+async def leave(port: int, seconds: float) -> int:
     """Return when no connection to `port` is left in this process, or after `seconds`; steps as in the module.
 
-    Only for a port that another process serves too: new connections would wait in vain otherwise.
+    Returns how many are left. Only for a port that another process serves too: new connections would wait in vain
+    otherwise.
     """
     loop = asyncio.get_running_loop()
     until = loop.time() + seconds
@@ -51,8 +58,13 @@ async def leave(port: int, seconds: float) -> None:
     for listener in _sockets(port, is_listening=True):
         with suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)  # 3
-    while loop.time() < until and any(_sockets(port, is_listening=False)):  # 4  # noqa: ASYNC110 - nothing tells that a connection of gRPC core has ended
+    while (left := _count(port)) and loop.time() < until:  # 4  # noqa: ASYNC110 - nothing tells that a connection of gRPC core has ended
         await asyncio.sleep(_LOOK_S)
+    return left
+
+
+def _count(port: int) -> int:
+    return sum(1 for _ in _sockets(port, is_listening=False))
 
 
 def _refuse_silently(listener: socket.socket) -> None:

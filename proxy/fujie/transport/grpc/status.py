@@ -25,6 +25,9 @@ from fujie.v1 import types_pb2 as types_v1
 DECISION_ID_KEY: Final = "fujie-decision-id"
 """Trailing metadata of every answer that a decision stands behind, refusal or not."""
 
+_DO_NOT_REPEAT: Final = ("grpc-retry-pushback-ms", "-1")
+"""To clients with a retry policy (gRFC A6): this is the gate's answer, with its entry, and no loss on the way."""
+
 CODES: Mapping[Outcome, grpc.StatusCode] = {
     Outcome.REFUSED: grpc.StatusCode.PERMISSION_DENIED,
     Outcome.APPROVAL: grpc.StatusCode.FAILED_PRECONDITION,
@@ -149,4 +152,6 @@ def _weight(part: Message) -> int:
 def _failure(
     code: grpc.StatusCode, status: status_pb2.Status, more: tuple[tuple[str, str | bytes], ...]
 ) -> Failure:
-    return Failure(code, status.message, ((DETAILS_KEY, status.SerializeToString()), *more))
+    trailing = ((DETAILS_KEY, status.SerializeToString()), *more)
+    is_repeated = code is grpc.StatusCode.UNAVAILABLE  # the one code of ours on which clients retry
+    return Failure(code, status.message, (*trailing, _DO_NOT_REPEAT) if is_repeated else trailing)

@@ -185,6 +185,25 @@ async def test_who_goes_back_to_a_build_without_exports_loses_no_customer(url: s
     assert await within(url, execute("SELECT * FROM export_member")) == []
 
 
+async def test_members_of_earlier_exports_are_found_by_a_later_build_and_by_an_earlier_one_again(
+    url: str,
+) -> None:
+    await within(url, lambda connection: command.upgrade(migration_config(connection), "0013"))
+    rows = sorted((f"s{n}", f"e{n % 3}", n % 2) for n in range(8))
+    for sid, export_id, number in rows:
+        row = (
+            f"INSERT INTO export_member (sid, export_id, number) VALUES ('{sid}', '{export_id}', {number})"
+        )
+        await within(url, execute(row))
+    before = await within(url, schema)
+    await upgrade(url)
+    read = "SELECT sid, export_id, number FROM export_member ORDER BY sid"
+    assert await within(url, execute(read)) == rows
+    await within(url, lambda connection: command.downgrade(migration_config(connection), "0013"))
+    assert await within(url, execute(read)) == rows
+    assert await within(url, schema) == before
+
+
 async def test_who_was_suspended_by_an_earlier_build_is_suspended_by_nobody_in_particular(url: str) -> None:
     """No provisioner finds its own id there, so that only a person lifts it."""
     await within(url, lambda connection: command.upgrade(migration_config(connection), "0011"))

@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,6 @@ from sqlalchemy.util import await_only
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import (
-    ConfiguredKey,
     IndexKey,
     KeptCheckpoint,
     ServerAccess,
@@ -39,7 +38,7 @@ from fujie.model.errors import LedgerError, StartError
 from fujie.model.page import Slice
 from fujie.model.principal import Principal
 from fujie.model.suppression import Suppression, SuppressionFilter, SuppressionScope
-from support.postgresql import database, ledger_url, server
+from support.postgresql import database, ledger_url, server, wait_until_alone
 from support.wire import Fault, Wire
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -88,84 +87,7 @@ def scalar(statement: str) -> Callable[[Connection], Any]:
     return lambda connection: connection.execute(sa.text(statement)).scalar_one()
 
 
-# A connection that is lost at any message.
-
-Act = Callable[[SQLLedger, str], Awaitable[Any]]
-
-
-async def record(ledger: SQLLedger, name: str) -> str:
-    sid = (await ledger.enrol([KEY], NOW)).sid
-    return (await ledger.record_consent(event(sid), name, "digest")).record_id
-
-
-async def record_only(ledger: SQLLedger, name: str) -> str:
-    identity = await ledger.find([KEY])
-    assert identity is not None
-    return (await ledger.record_consent(event(identity.sid), name, "digest")).record_id
-
-
-async def enrol(ledger: SQLLedger, name: str) -> str:
-    return (await ledger.enrol([StoreKey("crm", name), Phone("+8613800138000")], NOW)).sid
-
-
-async def employ(ledger: SQLLedger, name: str) -> Principal:
-    return await ledger.directory.upsert(Principal(name, roles=frozenset({"support"})), NOW)
-
-
-async def offboard(ledger: SQLLedger, name: str) -> Principal | None:
-    if await ledger.directory.get(name) is None:  # who was offboarded stays so
-        await ledger.directory.upsert(Principal(name), NOW)
-    return await ledger.directory.offboard(name, NOW)
-
-
-async def keep(ledger: SQLLedger, name: str) -> None:
-    await ledger.checkpoints.keep(KeptCheckpoint(name, "note", 7))
-
-
-async def check_keys(ledger: SQLLedger, name: str) -> None:
-    await ledger.check_keys([ConfiguredKey("seal", "s1", b"s" * 32)])
-
-
-async def contents(ledger: SQLLedger) -> dict[str, int]:
-    def counted(connection: Connection) -> dict[str, int]:
-        return {
-            name: connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one()
-            for name, table in metadata.tables.items()
-        }
-
-    return await ledger.database.write(counted)
-
-
-@pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.ANSWER_LOST])
-@pytest.mark.parametrize("act", [record, record_only, enrol, employ, offboard, keep, check_keys])
-async def test_a_repeat_ends_in_exactly_one_whatever_message_was_lost(
-    ledger: SQLLedger, far: SQLLedger, wire: Wire, act: Act, fault: Fault
-) -> None:
-    await ledger.enrol([KEY], NOW)
-    await act(far, "warm")  # statements are prepared
-    before = await contents(ledger)
-    await act(ledger, "undisturbed")
-    once = {name: count - before[name] for name, count in (await contents(ledger)).items()}
-    failures, at = 0, 0
-    while True:
-        before = await contents(ledger)
-        wire.arm(fault, at)
-        try:
-            first = await act(far, f"request-{at}")
-        except LedgerError:
-            first = None
-            failures += 1
-        is_over = wire.disarm()
-        again = await act(far, f"request-{at}")
-        assert first in (None, again)
-        after = await contents(ledger)
-        assert {name: count - before[name] for name, count in after.items()} == once, at
-        if is_over:
-            break
-        at += 1
-    assert at >= 3
-    if fault is Fault.REQUEST_LOST and act is not offboard:
-        assert failures == 1  # COMMIT alone leaves it open
+# A connection that is lost. Writes: test_lost_messages.py.
 
 
 @pytest.mark.parametrize("fault", [Fault.REQUEST_LOST, Fault.ANSWER_LOST])
@@ -378,12 +300,16 @@ async def test_an_error_that_work_swallows_is_not_taken_for_a_commit(ledger: SQL
     assert await ledger.database.write(scalar("SELECT value FROM change_counter")) == 0
 
 
-async def test_a_ledger_without_its_counter_is_not_written(ledger: SQLLedger) -> None:
+async def test_a_ledger_without_its_counter_is_not_written_and_not_believed(ledger: SQLLedger) -> None:
+    await ledger.directory.upsert(Principal("bob"), NOW)
     await ledger.database.transact(
         lambda connection: connection.execute(sa.text("DELETE FROM change_counter"))
     )
     with pytest.raises(LedgerError):
         await ledger.directory.upsert(Principal("alice"), NOW)
+    with pytest.raises(LedgerError) as lost:
+        await ledger.follow()
+    assert lost.value.code == "LEDGER_ROLLED_BACK"
 
 
 async def test_who_holds_the_turn_forever_stops_writes_and_no_reads(
@@ -655,11 +581,9 @@ async def test_reads_find_by_index_whether_they_were_planned_on_an_empty_ledger_
     for _ in range(3):
         await read(ledger)
         await read(later)
-    await ledger.close()  # a session tells what it has counted when it ends
+    await ledger.close()
     await later.close()
-    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-    while server().execute(others, database=database_of(url)):  # noqa: ASYNC110 - the server tells nobody
-        await asyncio.sleep(0.02)
+    wait_until_alone(url)
     scans = "SELECT relname, seq_tup_read FROM pg_stat_user_tables WHERE seq_tup_read > 1000"
     assert server().execute(scans, database=database_of(url)) == []
 

@@ -2,13 +2,15 @@
 
 import asyncio
 import os
+import resource
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -329,6 +331,32 @@ async def test_a_full_disk_refuses_the_write_and_keeps_the_rest(ledger: SQLLedge
     assert (await ledger.consent_events([sid], ""))[-1].type is ConsentEventType.WITHDRAWN
 
 
+async def test_a_disk_that_fills_up_at_the_commit_refuses_all_who_waited_for_it_and_nobody_later(
+    ledger: SQLLedger, path: Path
+) -> None:
+    sid = (await ledger.enrol([KEY], NOW)).sid
+    before = await ledger.consent_events([sid], "")
+
+    def together() -> Awaitable[list[Any]]:
+        writes = [ledger.record_consent(event(sid), "", "") for _ in range(3)]
+        return asyncio.gather(*writes, return_exceptions=True)
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("ledger.db-wal").stat().st_size, hard))
+    try:
+        refused = await together()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {type(each) for each in refused} == {LedgerError}
+    assert len(set(map(id, refused))) == 3
+    assert await ledger.consent_events([sid], "") == before
+    recorded = await together()
+    assert [each.record_id for each in await ledger.consent_events([sid], "")] == [
+        each.record_id for each in recorded
+    ]
+    assert change_seqs(path) == list(range(1, len(change_seqs(path)) + 1))
+
+
 @pytest.mark.parametrize(
     "damage",
     [
@@ -447,6 +475,15 @@ def test_a_ledger_that_is_not_one_file_is_refused(url: str) -> None:
         file_of(url)
     assert refused.value.code == "LEDGER_UNSUPPORTED"
     assert "secret" not in str(refused.value)
+
+
+async def test_nothing_is_said_to_be_overwritten_in_a_file_that_is_gone(
+    ledger: SQLLedger, path: Path
+) -> None:
+    os.unlink(path)
+    with pytest.raises(LedgerError, match="gone"):
+        await ledger.database.overwrite_deleted()
+    assert path.name not in os.listdir(path.parent)
 
 
 async def test_what_was_overwritten_lies_in_no_file_as_soon_as_nobody_reads(path: Path) -> None:

@@ -8,7 +8,17 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from fujie.app.cli import answers, build, consents, customers, lookups, principals, suppressions
+from fujie.app.cli import (
+    _COMMANDS,
+    _GROUPS,
+    answers,
+    build,
+    consents,
+    customers,
+    lookups,
+    principals,
+    suppressions,
+)
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.output import Format
 
@@ -120,3 +130,18 @@ def test_what_can_not_be_meant_is_a_usage_error(arguments: list[str]) -> None:
     result = CliRunner().invoke(build(), [*arguments, "--output", "json"])
     assert result.exit_code == 2
     assert "ARGUMENT_INVALID" in result.output
+
+
+def test_the_line_leaves_out_other_commands_and_changes_none() -> None:
+    """What is built for a line has its command just as what is built for all has it."""
+    whole = dict(commands(typer.main.get_command(build())))
+    for path, command in whole.items():
+        found = dict(commands(typer.main.get_command(build([*path.split(), "--help"]))))
+        assert names(found[path]) == names(command), path
+        assert {name.partition(" ")[0] for name in found} == {path.partition(" ")[0]}, path
+
+
+@pytest.mark.parametrize("line", [["--help"], ["lokup"], ["--version"], ["--", "lookup"], []])
+def test_a_line_that_names_no_command_is_shown_all_of_them(line: list[str]) -> None:
+    app: Any = typer.main.get_command(build(line))
+    assert {*app.commands} == {*_COMMANDS, *(name for name, _, _ in _GROUPS)}

@@ -19,6 +19,10 @@ from fujie.policy.archive import read
 from support.releases import BASE, bundle, grant, policies
 
 AT = ("--created", "2026-01-02T03:04:05Z")
+GUARD = (
+    b"apiVersion: fujie.dev/v1\nkind: Guard\nmetadata: {name: g}\n"
+    b"spec: {match: {actions: [lookup]}, validations: [{name: v, expression: request.strict}]}\n"
+)
 TEST = b"apiVersion: fujie.dev/v1\nkind: PolicyTest\nmetadata: {name: t}\nspec: {}\n"
 
 
@@ -121,6 +125,10 @@ def test_policies_with_mistakes_and_tests_among_them_make_no_bundle(site: Path, 
     line = ("build", site, "-o", out, "--revision", "1", *AT)
     (site / "grants.yaml").write_bytes(grant("a") + b"---\n" + TEST)
     assert policy(*line).codes == ["TEST_AMONG_POLICIES"]
+    (site / "grants.yaml").write_bytes(
+        GUARD.replace(b"Guard", b"PolicyTest")
+    )  # passed over, it would close nothing
+    assert set(policy(*line).codes) == {"UNKNOWN_KEY"}
     (site / "grants.yaml").write_bytes(b"kind: [\n")
     assert policy(*line).exit_code == 5
     (site / "grants.yaml").rename(site / "bad\u202ename.yaml")

@@ -157,7 +157,7 @@ SENT = MessageReply(
     Sent("0" * 32, MessageState.SUBMITTED, "anna", "marketing", Category.MARKETING, WHEN, WHEN, segments=2),
 )
 REVIEW = Reviewed(
-    (Finding("superlative", ("AdLaw-9",), Severity.DENY, "best"),), 2, ("mobile",), NO_GRANT.reasons
+    (Finding("superlative", ("AdLaw-9",), Severity.DENY, "best"),), 2, 45, ("mobile",), NO_GRANT.reasons
 )
 PROCESSOR = ProcessorReply(ALLOWED, Processor("p", "P", "a", date(2026, 1, 1), date(2027, 1, 1)))
 
