@@ -18,7 +18,8 @@ def main() -> None:
         try:
             build(sys.argv[1:])(prog_name="fujie")
         finally:
-            sys.stdout.flush()
+            if sys.stdout is not None:  # as Python has it where nobody opened one (`>&-`)
+                sys.stdout.flush()
     except KeyboardInterrupt:  # before the command line has begun to listen for it
         sys.exit(_INTERRUPTED)
     except OSError as error:

@@ -126,6 +126,16 @@ async def test_what_is_given_back_to_its_minute_is_there_again_and_no_more(ledge
     assert await taken(ledger, replace(two, amount=-2), of(ROWS, at=gone)) == [True, False]
 
 
+async def test_what_is_given_back_under_a_narrower_limit_than_others_take_by_is_there_again(
+    ledger: SQLLedger,
+) -> None:
+    """The policy was widened in between: that the counter holds more by now than the old limit is nothing against it."""
+    wide = replace(ROWS, at_most=9)
+    assert await taken(ledger, of(ROWS, amount=3), of(wide, amount=6), of(wide)) == [True, True, False]
+    assert await taken(ledger, of(ROWS, amount=-3)) == [True]
+    assert await taken(ledger, of(wide, amount=4), of(wide, amount=3)) == [False, True]
+
+
 async def test_what_is_only_told_is_never_taken_and_never_in_the_way(ledger: SQLLedger) -> None:
     for _ in range(9):
         assert await ledger.reserve(of(also_told=(ROWS, LOOKUPS, PEOPLE))) == frozenset()

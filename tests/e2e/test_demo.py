@@ -268,6 +268,8 @@ def test_explain_says_what_would_open_and_it_does(desk: Desk) -> None:
         assert any(all(cell in printed for cell in cells) for printed in said.stdout.splitlines()), line
     told = json.loads(desk.fujie(OFFICER, *explain, "--output", "json").stdout)
     (suggestion,) = told["suggestions"]
+    reads = [tuple(clause["reads"]) for rule in told["rules"] for clause in rule.get("clauses", ())]
+    assert reads == [tuple(sorted(each)) for each in reads], "two explanations are compared by their lines"
     assert [change["part"] for change in suggestion["changes"]] == ["ticket", "basis_evidence"]
     assert desk.fujie(SUPPORT, "lookup", *asked).returncode == 4
     assert (

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from flows.test_approvals import EYES, NOTHING, hire
+from fujie.decision.filter_text import parse_filter
 from fujie.decision.risk import Grade, Sign
 from fujie.decision.tokens import Tokeniser
 from fujie.flows import approval_preview
@@ -27,16 +28,21 @@ from fujie.model.approval import (
     PENDING_FOR,
     Approval,
     ApprovalState,
-    ExportTerms,
     Stage,
     id_of,
 )
+from fujie.model.consent import ConsentEventType
+from fujie.model.customer import Phone
 from fujie.model.errors import LedgerError
 from fujie.model.page import FIRST_PAGE
+from fujie.model.predicate import ANYTHING, Predicate
 from fujie.model.principal import Credential
+from fujie.model.request import LeaseAsk
 from fujie.model.vocabulary import State
+from fujie.ports.stores import Scan
 from support.exports import ME, POLICY, exported, lists, wanting
 from support.house import ADMIN, House, caller, opened_house
+from support.identities import consent_event
 
 OWN = b"""
 apiVersion: fujie.dev/v1
@@ -46,6 +52,8 @@ spec:
   match: {actions: [approval.read, approval.decide]}
   roles: [marketer]
 """
+MINE = ("marketer", "crm", "after_sales")
+OTHERS = [("marketer-2", *MINE[1:]), ("marketer", "shop", "after_sales"), ("marketer", "crm", "marketing")]
 FILTER = 'name != "Zoe 13800138000"'
 
 
@@ -125,13 +133,10 @@ async def test_every_number_is_told_as_a_ten_and_small_ones_are_not(desk: House)
 
 def test_filters_with_one_known_customer_more_each_tell_no_number() -> None:
     """Cut to tens alone, the filter at which the ten changes would tell. Each is a draw of its own, and always the same."""
-    key, asked = b"k" * 32, [terms_of(f'region = "east" OR customer_no = "C{n:05}"') for n in range(400)]
-    shifts = [shift_of(key, each) for each in asked]
-    assert shifts == [shift_of(key, each) for each in asked]
-    assert shifts != [shift_of(b"l" * 32, each) for each in asked], "nobody but us can draw"
-    assert shifts != [shift_of(key, replace(each, max_rows=201)) for each in asked], (
-        "else the shift shows by where one customer more makes ten"
-    )
+    key, asked = b"k" * 32, [read(f'region = "east" OR customer_no = "C{n:05}"') for n in range(400)]
+    shifts = [shift_of(key, MINE, each) for each in asked]
+    assert shifts == [shift_of(key, MINE, each) for each in asked]
+    assert shifts != [shift_of(b"l" * 32, MINE, each) for each in asked], "nobody but us can draw"
     guessed_right = 0
     for hidden in range(40):
         series = [said(hidden + known, shifts[known], 1_000) for known in range(10)]
@@ -146,8 +151,72 @@ def test_filters_with_one_known_customer_more_each_tell_no_number() -> None:
     assert guessed_right < 10, "where the ten changes says nothing"
 
 
-def terms_of(filter_: str) -> ExportTerms:
-    return ExportTerms(filter_, "csv", 200, 0, 0)
+def test_a_number_that_somebody_knows_tells_no_shift_of_another() -> None:
+    """As of everybody whom a store has, without a filter: who knows his own could else read where the tens of others end."""
+    keys = [bytes([n]) * 32 for n in range(20)]
+    of = {about: [shift_of(key, about, read("")) for key in keys] for about in (MINE, *OTHERS)}
+    assert len({tuple(shifts) for shifts in of.values()}) == 1 + len(OTHERS)
+
+
+def read(filter_: str) -> Predicate:
+    return parse_filter(filter_, {"region", "customer_no", "age"})
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        '  age>=30   AND region="east" ',
+        "region = east AND age >= 30",
+        '(age >= 30) AND (((region = "east")))',
+        'age >= 30 AND region = "east" AND age >= 30',
+        'NOT (age < 30 OR region != "east")',
+        '(region = "east" OR region = "east") AND age >= 30',
+    ],
+)
+def test_one_filter_is_one_draw_however_it_is_written(again: str) -> None:
+    """The mean of a number over many draws is the number itself: a blank more must not be a draw more."""
+    keys = [bytes([n]) * 32 for n in range(20)]
+    once = read('age >= 30 AND region = "east"')
+    assert [shift_of(key, MINE, read(again)) for key in keys] == [shift_of(key, MINE, once) for key in keys]
+    other = read('age >= 30 OR region = "east"')
+    assert [shift_of(key, MINE, other) for key in keys] != [shift_of(key, MINE, once) for key in keys]
+
+
+async def test_what_else_is_asked_for_tells_no_more_of_a_number(desk: House) -> None:
+    """More rows than there are, or other fields and formats: the same customers, the same number, however often."""
+    told = set()
+    for changes in (
+        *({"max_rows": 150 + n} for n in range(12)),
+        {"fields": ("phone", "name")},
+        {"lease": LeaseAsk(60, 1)},
+    ):
+        preview = await seen(desk, await asked_for(desk, FILTER, **changes))  # type: ignore[arg-type]  # by name
+        assert preview is not None
+        assert preview.found is not None
+        told.add((preview.found.rows, *preview.found.consents.values()))
+    assert len(told) == 1, "else their mean tells how many there are"
+
+
+async def test_one_row_more_or_less_tells_nothing_of_that_row(desk: House) -> None:
+    """Each number of rows ends with another customer: what a number does from one to the next would be told of him."""
+    now, everybody = (
+        desk.hands.now(),
+        desk.gate.stores["crm"].scan(Scan(frozenset(), frozenset(), ANYTHING), 5.0),
+    )
+    async with everybody as batches:
+        people = [row async for batch in batches for row in batch]
+    for person in people[::2]:
+        sid = (await desk.ledger.enrol((person.key, Phone(person.phone)), now)).sid
+        event = consent_event(sid, ConsentEventType.GIVEN, now - timedelta(days=1), now)
+        await desk.ledger.record_consent(replace(event, purpose="after_sales"), "", "")
+    told: dict[int, set[object]] = {}
+    for most in range(30, 50):
+        preview = await seen(desk, await asked_for(desk, "", most))
+        assert preview is not None
+        assert preview.found is not None
+        assert preview.found.consents[State.GIVEN] > 0
+        told.setdefault(most // 10, set()).add((preview.found.rows, *preview.found.consents.values()))
+    assert [len(each) for each in told.values()] == [1, 1]
 
 
 async def test_nobody_but_who_may_decide_gets_a_preview(desk: House) -> None:

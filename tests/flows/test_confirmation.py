@@ -105,6 +105,21 @@ async def test_repeats_and_further_stops_are_not_confirmed_again(
     assert provider.times[ABROAD.e164] <= 1, "stops at one moment are confirmed once, or not at all"
 
 
+async def test_digits_of_two_numbers_by_which_nobody_is_known_are_closed_and_get_no_answer(
+    at: House, provider: CountingProvider
+) -> None:
+    """Half of the time it would go to somebody on another continent who never wrote to us."""
+    mainland, foreign = Phone("+8613235551234"), Phone("+13235551234")
+    said = Reply("counting", "r-1", mainland, "TD", at.hands.now(), SIGNATURE, foreign)
+    await receive(at.gate, "counting", Called(replies=[said]))
+    assert at.gate.sending is not None
+    await asyncio.gather(*at.gate.sending.under_way)
+    assert provider.got == []
+    identity = await at.ledger.find((mainland,))
+    assert identity is not None
+    assert await at.ledger.suppressions(identity.sids)
+
+
 @pytest.mark.parametrize("text", ["别再给我发了", "please stop it", "start", "谢谢", ""])
 async def test_nothing_but_a_plain_stop_is_answered(
     at: House, provider: CountingProvider, text: str

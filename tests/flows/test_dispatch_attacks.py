@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from fujie.flows.approvals import approve
 from fujie.flows.consent import NOW
 from fujie.flows.dispatch import dispatch
@@ -13,10 +15,11 @@ from fujie.flows.reply import ApprovalReply, MessageReply, Refusal, SuppressionR
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.campaign import CampaignState, Lease
 from fujie.model.customer import StoreKey
+from fujie.model.errors import LedgerError
 from fujie.model.message import Category, Draft, MessageState
 from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
-from fujie.ports.providers import Called, Receipt
+from fujie.ports.providers import Acceptance, Called, Receipt, Submission
 from support.house import House, caller
 from support.sending import (
     BY_DAY,
@@ -277,3 +280,50 @@ async def test_a_broken_row_is_refused_and_keeps_nobody_beside_it_from_being_sen
     assert at.gate.sending is not None
     await work_off(replace(at.gate, sending=replace(at.gate.sending, outbox=Broken())))  # type: ignore[arg-type]  # as above
     assert await states(at.gate, campaign) == {"SUBMITTED": 3, "REFUSED": 1}
+
+
+async def test_a_used_up_limit_says_nothing_of_whom_nothing_would_be_sent_to_anyway(house: House) -> None:
+    provider = CountingProvider()
+    at = sending(house, provider, policy=POLICY + LIMITED % b"{distinct_customers_per_day: 2}")
+    full = await campaign_to(at.gate, await adults(at, 2))
+    await work_off(at.gate)
+    assert await states(at.gate, full) == {"SUBMITTED": 2}
+    said: list[dict[str, int]] = []
+    for has_room in (True, False):
+        provider.room = lambda count, has_room=has_room: has_room  # type: ignore[misc]  # a default binds it
+        for stranger in keys(2, 150):
+            alone = await campaign_to(at.gate, [stranger])
+            await work_off(at.gate)
+            said.append(await reasons(at.gate, alone))
+    assert said == [{"LIMIT_EXCEEDED": 1}] * 4
+
+
+async def test_one_opt_out_of_a_provider_that_can_not_be_written_takes_no_other_with_it(
+    house: House,
+) -> None:
+    provider = CountingProvider()
+    provider.says = lambda message: Submission(Acceptance.REFUSED, code="BLACK", is_opted_out=True)
+    at = sending(house, provider)
+    people = await adults(at, 3)
+    campaign = await campaign_to(at.gate, people)
+    inner, left = at.ledger, ["once"]
+
+    class Stumbling:
+        def __getattr__(self, name: str) -> object:
+            return getattr(inner, name)
+
+        async def add_suppression(self, *args: object) -> object:
+            if left:
+                raise LedgerError(left.pop())
+            return await inner.add_suppression(*args)  # type: ignore[arg-type]  # passed on as they came
+
+    gate = replace(at.gate, ledger=Stumbling())  # type: ignore[arg-type]  # the rest is real
+    with pytest.raises(LedgerError):
+        await work_off(gate)
+    assert await states(at.gate, campaign) == {"FAILED": 3}
+    closed = [
+        identity
+        for each in people
+        if (identity := await inner.find((each,))) and await inner.suppressions(identity.sids)
+    ]
+    assert len(closed) == 2

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import resource
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -176,3 +178,43 @@ def test_what_came_of_an_export_that_broke_is_kept_apart(tmp_path: Path) -> None
     assert partial.read_bytes() == b"some"
     assert Kept(tmp_path / "other.csv", force=False).abandon() is None
     assert [each.name for each in tmp_path.iterdir()] == ["out.csv.partial"]
+
+
+@contextmanager
+def full_at(size: int) -> Iterator[None]:
+    """No file grows beyond `size` bytes, as on a disk that is full there."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("rows", [1, 64])
+def test_a_full_disk_is_told_in_words_and_leaves_nothing_that_looks_whole(
+    tmp_path: Path, rows: int
+) -> None:
+    """Whether it is noticed while rows come or at the end, and also while what came is put aside."""
+    kept = Kept(tmp_path / "out", force=False)
+
+    def written() -> None:
+        for _ in range(rows):
+            kept.write(b"x" * 4_095 + b"\n")
+        kept.commit()
+
+    with full_at(64):
+        with pytest.raises(BadFile) as told:
+            written()
+        partial = kept.abandon() if rows > 1 else None
+    assert (told.value.code, str(told.value)) == ("FILE_UNWRITABLE", f"{tmp_path / 'out'}: File too large")
+    assert [each for each in tmp_path.iterdir() if each != partial] == []
+
+
+# The library's own file complains once more when it is collected.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_full_disk_is_told_of_a_sheet_too(tmp_path: Path) -> None:
+    """Its rows lie in a file of the library's until all are there."""
+    sheet, row = Sheet(Kept(tmp_path / "out", force=False), ["a"]), orjson.dumps({"a": "x" * 4_096}) + b"\n"
+    with full_at(64), pytest.raises(BadFile, match="out: File too large"):
+        sheet.write(row * 64)

@@ -4,9 +4,10 @@ import asyncio
 import io
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from fujie.adapters.ledger.export_tables import export_chunk
 from fujie.audit.container import open_part, parts, read_header
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import LogUnavailable, SealBroken
+from fujie.audit.unfinished import unfinished
 from fujie.flows import opening
 from fujie.flows.approvals import approve
 from fujie.flows.directory import upsert_principal
@@ -25,6 +27,7 @@ from fujie.flows.reply import ExportReply, ExportsReply, KeysReply, PrincipalRep
 from fujie.flows.tracing import TraceQuery, trace_customer
 from fujie.model.approval import id_of
 from fujie.model.customer import Phone, StoreKey
+from fujie.model.errors import LedgerError
 from fujie.model.export import Closing, Export, ExportFilter, ExportState, Format
 from fujie.model.page import Slice
 from fujie.model.principal import Credential, Principal
@@ -253,6 +256,111 @@ async def test_who_loses_a_race_for_a_file_loses_none_of_his_rows(small_chunks: 
     for _ in range(4):
         await keys(limited.gate, again)
     assert await code(limited.gate, again) == "LIMIT_EXCEEDED", "nor is more given back than was taken"
+
+
+async def one_file_an_hour(house: House, rest: bytes = LARGE) -> tuple[House, Export]:
+    """Return the house where an hour has room for the rows of one opening, and a leased file that opens ten times."""
+    export, _ = await made(house, wanting(lease=LeaseAsk(36_000, 10)))
+    kept = await house.gate.exports.export(export.id)
+    assert kept is not None
+    hour = b"  limits: {rows_per_hour: %d}\n  fields: {customer_no" % kept.rows
+    return lists(house, POLICY.replace(b"  fields: {customer_no", hour), rest), export
+
+
+async def test_who_stops_waiting_for_a_file_loses_none_of_his_rows_and_the_log_tells_its_end(
+    small_chunks: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by his deadline, on a slow day: else the file would open for nobody for an hour, and look like the victim of a crash."""
+    limited, export = await one_file_an_hour(small_chunks)
+    began = asyncio.Event()
+
+    async def slow(*_: object) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limited.ledger.exports, "open_lease", slow)
+        opening_it = asyncio.ensure_future(opened(limited.gate, export))
+        await began.wait()
+        assert await code(limited.gate, export) == "LIMIT_EXCEEDED"
+        opening_it.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening_it
+    assert [(each.kind, each.facts["export.keys"]) for each in limited.entries[-1:]] == [
+        (EntryKind.OUTCOME, 0)
+    ]
+    assert unfinished(limited.log.leaves) == ()
+    await keys(limited.gate, export)
+
+
+@pytest.mark.parametrize("got", [0, 1])
+async def test_an_opening_that_is_cancelled_twice_leaves_an_outcome_all_the_same(
+    small_chunks: House, monkeypatch: pytest.MonkeyPatch, got: int
+) -> None:
+    """The second time while the outcome is on its way to the disk, before the first keys and behind them."""
+    export, _ = await made(small_chunks)
+    began, reached, goes_on, written = (asyncio.Event() for _ in range(4))
+
+    class Slow(RecordingLog):
+        async def append(self, leaf: bytes) -> int:
+            is_end = b'"outcome"' in leaf
+            if is_end:
+                reached.set()
+                await goes_on.wait()
+            index = await small_chunks.log.append(leaf)
+            if is_end:
+                written.set()
+            return index
+
+    async def slow(*_: object) -> None:
+        began.set()
+        await asyncio.Event().wait()
+
+    async def running() -> None:
+        async with aclosing(cast("Any", open_export(gate, ME, WHY, export.id))) as replies:
+            async for _ in replies:
+                began.set()
+                await asyncio.Event().wait()
+
+    gate = replace(small_chunks.gate, log=Slow(small_chunks.log))
+    if not got:
+        monkeypatch.setattr(small_chunks.ledger.exports, "open_lease", slow)
+    task = asyncio.ensure_future(running())
+    await began.wait()
+    task.cancel()
+    await reached.wait()
+    task.cancel()
+    await asyncio.wait({task})
+    goes_on.set()
+    await asyncio.wait_for(written.wait(), 20)
+    end = small_chunks.entries[-1]
+    assert (end.kind, bool(end.facts["export.keys"])) == (EntryKind.OUTCOME, bool(got))
+
+
+FOUR_EYES = b"""
+apiVersion: fujie.dev/v1
+kind: Params
+metadata: {name: large-lists}
+spec: {guards: {exports-need-four-eyes: {one_approval_from: 1, two_approvals_from: 60000, never_from: 70000}}}
+"""
+
+
+async def test_an_approval_that_can_not_be_used_up_costs_no_rows(
+    small_chunks: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited, export = await one_file_an_hour(small_chunks, FOUR_EYES)
+    asked = await opened(limited.gate, export, COLLEAGUE)
+    assert isinstance(asked, Refusal)
+    await approve(limited.gate, OFFICER, NOTHING, id_of(asked.approval))
+    why = replace(WHY, approval=asked.approval)
+
+    async def away(*_: object) -> None:
+        raise LedgerError("away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(limited.ledger, "end_approval", away)
+        assert await code(limited.gate, export, COLLEAGUE, why) == "LEDGER_UNAVAILABLE"
+    assert isinstance(await opened(limited.gate, export, COLLEAGUE, why), dict)
 
 
 async def test_a_file_that_took_hours_has_no_more_rows_than_an_hour_opens(small_chunks: House) -> None:

@@ -62,7 +62,7 @@ class Remembering:
 
 
 def _details(number: str, context: str) -> object:
-    others = [{"OutId": "c-another", "SendStatus": 2, "ErrCode": "X"}]
+    others = [{"OutId": "c-another", "SendStatus": 2, "ErrCode": "X"}, {"OutId": [], "SendStatus": {}}]
     mine = {"OutId": context, "SendStatus": 3, "PhoneNum": number}
     return {"Code": "OK", "SmsSendDetailDTOs": {"SmsSendDetailDTO": [*others, mine]}}
 
@@ -75,7 +75,8 @@ def _statuses(number: str, context: str) -> object:
         "SessionContext": context,
     }
     other = {**mine, "SerialNo": "2019:0", "ReportStatus": "FAIL", "SessionContext": "c-another"}
-    return {"Response": {"PullSmsSendStatusSet": [other, mine], "RequestId": "R"}}
+    odd = {**mine, "SerialNo": [], "SessionContext": {}}
+    return {"Response": {"PullSmsSendStatusSet": [other, odd, mine], "RequestId": "R"}}
 
 
 REPORTS: dict[str, Callable[[str, str], object]] = {"aliyun": _details, "tencent": _statuses}

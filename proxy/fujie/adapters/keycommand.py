@@ -7,6 +7,8 @@ do, so that no SDK of theirs is needed here. What comes back is believed by nobo
 
 import base64
 import binascii
+import os
+import select
 import shlex
 import subprocess
 import tempfile
@@ -19,11 +21,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from fujie.model.errors import StartError
 
 SIGN_S = 120.0
-"""How long a command may take: somebody may have to touch a token."""
+"""How long a command may take, and write nothing: somebody may have to touch a token."""
 
 _MESSAGE = "{}"
 _SIGNATURE_BYTES = 64
 _MAX_PEM_BYTES = 4096
+_MOST_SAID = 4096
+"""Bytes of output: a signature in base64 takes 88, however it is broken into lines."""
 
 
 def read_public_key(path: Path) -> bytes:
@@ -58,16 +62,43 @@ def sign_by(command: str, message: bytes) -> bytes:
     with tempfile.TemporaryDirectory(prefix="fujie-sign-") as folder:
         file = Path(folder, "message")
         file.write_bytes(message)
-        line = [word.replace(_MESSAGE, str(file)) for word in words]
         try:
-            done = subprocess.run(line, input=message, stdout=subprocess.PIPE, timeout=SIGN_S, check=False)  # noqa: S603 - the operator's own command
+            code, said = _run([word.replace(_MESSAGE, str(file)) for word in words], file)
         except OSError as error:
-            raise _failed(f"{words[0]}: {error.strerror}") from None
+            raise _failed(f"{_shown(words[0])}: {error.strerror}") from None
         except subprocess.TimeoutExpired:
-            raise _failed(f"{words[0]} took longer than {SIGN_S:.0f} s") from None
-    if done.returncode != 0:
-        raise _failed(f"{words[0]} ended with exit code {done.returncode}")
-    return _signature(done.stdout)
+            raise _failed(f"{_shown(words[0])} took longer than {SIGN_S:.0f} s") from None
+    if code != 0:
+        raise _failed(f"{_shown(words[0])} ended with exit code {code}")
+    return _signature(said)
+
+
+def _run(line: list[str], message: Path) -> tuple[int, bytes]:
+    """Return the exit code of a command and what it wrote, of which nothing is read behind what a signature may take.
+
+    What it started and left behind may hold its output open for ever: so nobody waits for that end once its time is over.
+    """
+    said = b""
+    with message.open("rb") as given:
+        process = subprocess.Popen(line, stdin=given, stdout=subprocess.PIPE)  # noqa: S603 - the operator's own command
+    with process:
+        assert process.stdout is not None
+        try:
+            while len(said) <= _MOST_SAID and select.select([process.stdout], [], [], SIGN_S)[0]:
+                some = os.read(process.stdout.fileno(), _MOST_SAID)
+                if not some:
+                    return process.wait(SIGN_S), said
+                said += some
+        finally:
+            process.kill()
+    if len(said) <= _MOST_SAID:
+        raise subprocess.TimeoutExpired(line, SIGN_S)
+    return 0, said
+
+
+def _shown(word: str) -> str:
+    """Return the name of a command; not what stands before one where a shell would set a variable: that may be a PIN."""
+    return "VARIABLE=..., which only a shell understands" if "=" in word else word
 
 
 def _signature(said: bytes) -> bytes:

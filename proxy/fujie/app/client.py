@@ -37,7 +37,8 @@ READS: Final = {
     "fujie.v1.ApprovalService": ("GetApproval", "ListApprovals"),
     "fujie.v1.PolicyService": ("Explain", "GetBundle"),
 }
-"""Methods that change nothing but counts and the log, so that a call whose answer was lost may be made again."""
+"""Methods that change nothing but counts and the log, so that a call whose answer was lost may be made again. A look-up that rests on
+an approval uses it up, answered or not: the second one asks for another, as a person would who tries again."""
 
 SERVICE_CONFIG: Final = json.dumps(
     {

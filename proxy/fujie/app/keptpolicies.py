@@ -32,13 +32,15 @@ class KeptPolicies:
         self._folder = audit_dir / _FOLDER
 
     def keep(self, digest: str, files: Files) -> None:
-        """Keep the files that compiled to `digest`. Blocks; never raises: what can not be kept is said, and stops no policy."""
+        """Keep the files that compiled to `digest`, unless they are there, as they are. Blocks; never raises: what can not be kept
+        is said, and stops no policy."""
         path = self._folder / _name(digest)
         try:
-            if path.exists():
+            archive = _archive(digest, files)
+            if _files(path) == archive.files:
                 return
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            _write(path, gzip.compress(_archive(digest, files).encoded, mtime=0))
+            _write(path, gzip.compress(archive.encoded, mtime=0))
         except (OSError, ArchiveInvalid) as error:
             log_event("policies_not_kept", logging.WARNING, digest=digest, error=type(error).__name__)
 
@@ -46,8 +48,11 @@ class KeptPolicies:
 def kept_beside(log: Path, digests: Collection[str]) -> Iterator[tuple[str, Files]]:
     """Yield those of the bundles `digests` that are kept beside a log; `log` is `audit.dir`, or one log in it.
 
-    What was altered, or what this version reads otherwise, is passed over.
+    What was altered, or what this version reads otherwise, is passed over. No policies at all are what decides once a signed
+    bundle has ended; they are at hand everywhere.
     """
+    if (closed := compiled({}).digest) in digests:
+        yield closed, {}
     places = [above / _FOLDER for above in (log, *log.resolve().parents[:2])]
     for digest in sorted(filter(_is_digest, digests)):
         for path in (place / _name(digest) for place in places):
@@ -85,6 +90,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _files(path: Path) -> Files | None:
     try:
+        if not path.is_file():  # who opens a pipe waits for its other end
+            return None
         with gzip.open(path) as file:
             return read(file.read(MAX_BYTES + 1)).files
     except (OSError, EOFError, zlib.error, ArchiveInvalid):

@@ -41,6 +41,7 @@ from fujie.app.leaving import Leaving
 from fujie.app.logs import log_event, loop_trouble
 from fujie.app.notifying import notifying_of
 from fujie.app.policies import announce, follow
+from fujie.app.priority import loop_first
 from fujie.app.problems import CannotStart, Collector
 from fujie.app.readiness import Readiness
 from fujie.app.scimroutes import opened_by
@@ -151,6 +152,7 @@ class Worker:
             # What is loaded stays: the collector need not look through engine, policies and modules again.
             gc.collect()
             gc.freeze()
+            loop_first()
             log_event("worker_ready", pid=os.getpid(), entries=gate.log.size)
             self._line.send("ready", entries=gate.log.size)
             code = await self._until_ended({orders, *tasks}, readiness, grpc)

@@ -77,7 +77,8 @@ _MISSPELT = (
 )
 """As they are typed in a hurry, and what is said in anger."""
 _CURT = (
-    *("不要", "不要了", "不需要", "不用", "不用了", "不感兴趣", "不感興趣", "没兴趣", "沒興趣", "滚", "滾"),
+    *("不要", "不要了", "不需要", "不用", "不用了", "不感兴趣", "不感興趣", "没兴趣", "沒興趣"),
+    *("滚", "滾", "拒", "否", "不"),
     *("NO", "NOPE", "NOTHANKS", "NOTHANKYOU"),
 )
 """Each, alone, says no to whatever came; within another text it may say no to anything."""
@@ -133,11 +134,16 @@ def meaning_of(text: str) -> Meaning:
         return Meaning.MAYBE_STOP
     if not _LATIN.isdisjoint(_words(text)) or any(phrase in folded for phrase in _PHRASES):
         return Meaning.MAYBE_STOP
-    if folded in _NO or _REPEATED.fullmatch(folded) or _CODE_FIRST.fullmatch(_upper(text)):
+    if folded in _NO or _REPEATED.fullmatch(folded) or _CODE_FIRST.fullmatch(_upper(text)) or _begins(text):
         return Meaning.MAYBE_STOP
     if _REFUSES.search(folded):
         return Meaning.MAYBE_STOP
     return Meaning.OTHER
+
+
+def _begins(text: str) -> bool:
+    """Tell whether the first line is a refusal: below it stands what a phone puts under every message."""
+    return any(fold(line) in STOP_WORDS for line in text.strip().splitlines()[:1])
 
 
 def _words(text: str) -> list[str]:

@@ -42,7 +42,7 @@ _CHINESE_ENDINGS: Final = re.compile(
 )
 
 _DOT = (
-    r"[\[({<【〔][ ]?(?:[.。点點]|dot)[ ]?[\])}>】〕]"
+    r"[ ]?[\[({<【〔][ ]?(?:[.。点點]|dot)[ ]?[\])}>】〕][ ]?"
     rf"|(?<=[0-9a-z])(?:[ ]?[点點][ ]?| (?:dot|[.。]) )(?=(?:{'|'.join(sorted(_SURE))})(?![0-9a-z]))"
 )
 """A dot in brackets anywhere; one that is spelled out (evil dot com, evil点com) where what follows leaves no doubt."""
@@ -57,6 +57,7 @@ _START = re.compile(
     rf"://(?P<authority>(?:[{_OF_HOST}.。@:]|{_BESIDE_A_DOT})*)|(?P<run>(?:[{_OF_HOST}.。@]|{_BESIDE_A_DOT})+)"
 )
 _REST = re.compile(r"(?::[0-9]{0,5})?[/?#\\][!-&*+\-./0-:=?@a-z\\^_~%]*")
+_UNSEEN = re.compile("[\u00ad\u200b\u200c\u200d\u2060]")
 _ENDING = re.compile(r"xn--[a-z0-9-]{1,59}|[^\W\d_]{2,63}")
 _DOTS = re.compile(r"\.{2,}")
 
@@ -123,7 +124,7 @@ def _is_host(host: str) -> bool:
         return False
     if _is_address(host):
         return True
-    ending = labels[-1].strip("\u00ad\u200b\u200c\u200d\u2060")
+    ending = _UNSEEN.sub("", labels[-1])
     if len(labels) == 2 and labels[0].isdecimal() and ending not in _SURE:
         return False
     return bool(_ENDING.fullmatch(ending)) and ending not in _OF_FILES and not _is_chinese(ending)

@@ -2,8 +2,9 @@
 
 Rows are found and judged as the export would: as the requester, as if this approval were given, by the same filter over the
 same masked rows. So a value that the requester may not see moves no number here, and what a number tells, it tells
-of values that he will see. Numbers are told as one of the two tens around them; which one is drawn for each filter, the same
-whenever it is asked for. Limits are not looked at: they may make the export shorter.
+of values that he will see. Numbers are told as one of the two tens around them; which one is drawn for each filter of his, the
+same whenever it is asked for and however it is written. Limits are not looked at: they may make the export shorter. Of the number of
+rows that was asked for only whole tens are looked at: where a number ends in another row each time, it would tell of each.
 
 Looking ends after `LOOK_S` seconds or `MOST_LOOKED` rows; then the numbers are of the part that was seen, and say so.
 """
@@ -27,13 +28,13 @@ from fujie.flows.export_rows import Matter, judge_rows, shown_rows
 from fujie.flows.gate import Case, Gate
 from fujie.flows.reply import ApprovalPreview, Found, History
 from fujie.flows.reserve import Meter
-from fujie.model.approval import WAITING, Approval, ExportTerms
+from fujie.model.approval import WAITING, Approval
 from fujie.model.customer import StoreKey
 from fujie.model.errors import FujieError
 from fujie.model.export import ExportFilter
 from fujie.model.facts import APPROVED, EXHAUSTED, USAGE, Facts
 from fujie.model.page import MOST_ON_A_PAGE, Slice
-from fujie.model.predicate import AllOf, Predicate
+from fujie.model.predicate import AllOf, Comparison, Predicate
 from fujie.model.principal import Principal
 from fujie.model.record import Fetched
 from fujie.model.request import Request
@@ -67,12 +68,22 @@ def told(count: int, shift: int, most: int) -> int:
     return min(up - up % SMALLEST, most - most % SMALLEST)
 
 
-def shift_of(key: bytes, terms: ExportTerms) -> int:
+def shift_of(key: bytes, about: tuple[str, ...], wanted: Predicate) -> int:
     """Return how the numbers of an export are shifted before they are cut to tens: else ten filters, each with one known
-    customer more, would tell by where the ten changes how many there are, and two such numbers who. Another filter, also of
-    the same customers, or another number of rows is another draw; the same request always the same."""
-    said = canonical({"filter": terms.filter, "rows": terms.max_rows})
+    customer more, would tell by where the ten changes how many there are, and two such numbers who. Another filter is another
+    draw, and so is the same one of somebody else, of another store or purpose (`about`): numbers that one person knows must not
+    tell the shift of another's. The same one is always the same, whatever else is asked for and in whatever order or spelling:
+    the mean of many draws of one number is that number."""
+    said = canonical({"about": about, "filter": _said(wanted)})
     return int.from_bytes(hmac.digest(key, _SHIFT + said, "sha256")[:8]) % SMALLEST
+
+
+def _said(wanted: Predicate) -> str:
+    """Return a filter in one spelling: its parts in one order, each once."""
+    if isinstance(wanted, Comparison):
+        return repr((wanted.column.name, wanted.operator.value, wanted.constant))
+    parts = sorted(set(map(_said, wanted.parts)))
+    return parts[0] if len(parts) == 1 else f"{type(wanted).__name__}({', '.join(parts)})"
 
 
 async def preview_of(case: Case, approval: Approval) -> ApprovalPreview:
@@ -129,7 +140,7 @@ class _Looking:
 
 async def _found(case: Case, approval: Approval, asked: Asked, requester: Principal) -> Found | None:
     """Return what the export would find now; None when that can not be told: another policy, no store, no filter."""
-    gate, looking = case.gate, _Looking(asked.terms.max_rows)
+    gate, looking = case.gate, _Looking(asked.terms.max_rows // SMALLEST * SMALLEST)
     store = gate.stores.get(asked.request.store)
     if store is None or requester.employment is not State.ACTIVE:
         return None
@@ -148,7 +159,8 @@ async def _found(case: Case, approval: Approval, asked: Asked, requester: Princi
                     break
     except FujieError:
         return None
-    shift = shift_of(gate.tokeniser.key, asked.terms)
+    about = (approval.requester, approval.store, approval.purpose)
+    shift = shift_of(gate.tokeniser.key, about, predicate)
     rows = told(looking.rows, shift, looking.most)
     return Found(
         rows=rows,

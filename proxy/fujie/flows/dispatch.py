@@ -162,8 +162,8 @@ class _Chunk:
             return len(self.wanted)
         allowed = sum(each.is_allowed for each in judgement.judged)
         has_room = bool(allowed) and await room_for(matter, allowed)
-        if has_room:  # what stays here while a provider is away uses up no limit
-            judgement = await taken(matter, judgement)  # 4: before 3, since it may refuse more
+        # 4: before 3, since it may refuse more. What stays here while a provider is away uses up no limit.
+        judgement = await taken(matter, judgement, of_allowed=has_room)
         await self._refused(matter, judgement)  # 3
         facts: dict[str, Known] = {CAMPAIGN: campaign.id, PROVIDER: matter.route.provider.name}
         released = await Release(matter, judgement, self.lease, facts, has_room=has_room).run()  # 5 to 7

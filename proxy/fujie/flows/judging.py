@@ -9,7 +9,7 @@
 An opt-out is obeyed whatever the policy says (promise 5), and who is not there, or has no number, gets nothing.
 """
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, tzinfo
@@ -193,23 +193,24 @@ async def judge_many(
     return Judgement(marker, case.now, tuple(judged))
 
 
-async def taken(matter: Matter, judgement: Judgement) -> Judgement:
-    """Take what the decisions take from the limits; whom there is no room for is refused by that."""
+async def taken(matter: Matter, judgement: Judgement, *, of_allowed: bool = True) -> Judgement:
+    """Take what the decisions take from the limits; whom there is no room for is refused by that. Not `of_allowed`: nothing is taken,
+    for nobody is sent to now, and who is refused is told of a limit that is used up all the same, and not why else."""
     if not matter.meter.is_needed:
         return judgement
     judged = list(judgement.judged)
     meters = [
         copy(matter.meter) for _ in judged
     ]  # what is used up for one customer need not be for another
-    left: Collection[int] = range(len(judged))
+    left = [n for n, each in enumerate(judged) if of_allowed or not each.is_allowed]
     while left:
         asked = [meters[n].taking(judged[n].decision, sid_of(judged[n])) for n in left]
         lacking = await matter.case.gate.ledger.reserve_many(asked)
-        again = set[int]()
+        again = list[int]()
         for n, reservation, without in zip(left, asked, lacking, strict=True):
             if (facts := meters[n].anew(reservation, without, judged[n].facts)) is not None:
                 judged[n] = decided(matter, judged[n], facts)
-                again.add(n)
+                again.append(n)
         left = again
     return replace(judgement, judged=tuple(judged))
 

@@ -13,8 +13,9 @@
 6. The outcome entry, however it ended: how many keys left.
 """
 
-from collections.abc import AsyncIterator
-from contextlib import suppress
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 
 from fujie.audit.entry import EntryKind
@@ -34,7 +35,7 @@ from fujie.flows.reserve import Meter
 from fujie.model.approval import ApprovalState
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
-from fujie.model.errors import FujieError, LedgerError, RequestError
+from fujie.model.errors import LedgerError, RequestError
 from fujie.model.export import Export, Opening
 from fujie.model.facts import APPROVED, USAGE, Facts, Known
 from fujie.model.principal import Credential, Principal
@@ -89,9 +90,9 @@ async def open_export(
             yield reply
     except BaseException:  # also a reader who went away
         with suppress(AuditError):
-            await _ended(found[0], left)
+            await asyncio.shield(_ended(found[0], left))
         raise
-    await _ended(found[0], left)
+    await asyncio.shield(_ended(found[0], left))
 
 
 async def _keys(opened: _Opened, first: KeysReply | Refusal) -> AsyncIterator[KeysReply | Refusal]:
@@ -104,9 +105,13 @@ async def _keys(opened: _Opened, first: KeysReply | Refusal) -> AsyncIterator[Ke
 
 
 async def _ended(opened: _Opened, left: int) -> None:
-    facts: dict[str, Known] = {**_facts(opened.export), "export.keys": left}
-    await record(opened.case, EntryKind.OUTCOME, opened.decision, Subject(facts=facts))  # 6
+    await _told_left(opened.case, opened.export, opened.decision, left)
     opened.case.watch.stop()
+
+
+async def _told_left(case: Case, export: Export, decision: Decision, left: int) -> None:
+    facts: dict[str, Known] = {**_facts(export), "export.keys": left}
+    await record(case, EntryKind.OUTCOME, _told(decision), Subject(facts=facts))  # 6
 
 
 def _reply(opened: _Opened, start: int) -> KeysReply:
@@ -125,22 +130,18 @@ async def _opened(case: Case, export_id: str) -> _Opened | Refusal:
     if export is None or export.lease is None:
         return await _unseen(case, principal)  # 1
     case = replace(case, request=_request(case, export))
-    decision, approval, meter = await _decided(case, principal, export)  # 2
-    if decision.primary == "NO_GRANT" and export.requester != case.asker:
-        return await _unseen(case, principal)
-    subject = Subject(facts=_facts(export) | ({APPROVAL_ID: approval} if approval else {}))
-    if decision.effect is not Effect.ALLOW:
-        name = f"approvals/{approval}" if approval else ""
-        return replace(await refused(case, _told(decision), subject), approval=name)
-    try:
+    async with AsyncExitStack() as unopened:
+        decision, approval = await _decided(case, principal, export, unopened)  # 2
+        if decision.primary == "NO_GRANT" and export.requester != case.asker:
+            return await _unseen(case, principal)
+        subject = Subject(facts=_facts(export) | ({APPROVAL_ID: approval} if approval else {}))
+        if decision.effect is not Effect.ALLOW:
+            name = f"approvals/{approval}" if approval else ""
+            return replace(await refused(case, _told(decision), subject), approval=name)
         opened = await _taken(case, export, decision, subject)
-    except (FujieError, AuditError):
-        with suppress(LedgerError):
-            await meter.give_back()
-        raise
-    if isinstance(opened, Refusal):
-        await meter.give_back()
-    return opened
+        if isinstance(opened, _Opened):
+            unopened.pop_all()
+        return opened
 
 
 async def _taken(case: Case, export: Export, decision: Decision, subject: Subject) -> _Opened | Refusal:
@@ -150,10 +151,24 @@ async def _taken(case: Case, export: Export, decision: Decision, subject: Subjec
         RequestError: it was taken by others meanwhile, or the export closed.
 
     """
+    try:
+        summary = await record(case, EntryKind.ADMISSION, _told(decision), subject)  # 3
+        if (closed := await gone(case)) is not None:
+            return await refused(case, closed, subject)
+        after, wrapped = await _wrapped(case, export)
+        lost = sum(key is None for key in wrapped.values())
+        told: dict[str, Known] = {**_facts(export), "export.chunks": len(wrapped), "export.lost": lost}
+        await record(case, EntryKind.RELEASE, _told(decision), Subject(facts=told))  # 5
+    except asyncio.CancelledError:  # any other error is told as a refusal, which ends it in the log too
+        with suppress(AuditError):
+            await asyncio.shield(_told_left(case, export, decision, 0))
+        raise
+    return _Opened(case, _told(decision), summary, after, tuple(wrapped.items()))
+
+
+async def _wrapped(case: Case, export: Export) -> tuple[Export, Mapping[int, bytes | None]]:
+    """Take one opening; return the export and the keys of its chunks."""
     gate = case.gate
-    summary = await record(case, EntryKind.ADMISSION, _told(decision), subject)  # 3
-    if (closed := await gone(case)) is not None:
-        return await refused(case, closed, subject)
     requester = await gate.directory.get(export.requester)  # 4
     if requester is None or requester.employment is State.OFFBOARDED:
         raise RequestError(code="EXPORT_CLOSED", field="name")
@@ -163,15 +178,19 @@ async def _taken(case: Case, export: Export, decision: Decision, subject: Subjec
         after is None or after.rows != export.rows
     ):  # it was on its way: what was decided was of fewer customers
         raise RequestError("more rows came meanwhile; open it anew", field="name")
-    lost = sum(key is None for key in wrapped.values())
-    told: dict[str, Known] = {**_facts(export), "export.chunks": len(wrapped), "export.lost": lost}
-    await record(case, EntryKind.RELEASE, _told(decision), Subject(facts=told))  # 5
-    return _Opened(case, _told(decision), summary, after, tuple(wrapped.items()))
+    return after, wrapped
 
 
-async def _decided(case: Case, principal: Principal, export: Export) -> tuple[Decision, str, Meter]:
-    """Decide on the whole file; return the id of the approval that was used up, or that is missing, beside it, and what took
-    its rows."""
+async def _given_back(meter: Meter) -> None:
+    with suppress(LedgerError):  # they stay taken; what is told is why nothing was opened
+        await meter.give_back()
+
+
+async def _decided(
+    case: Case, principal: Principal, export: Export, unopened: AsyncExitStack
+) -> tuple[Decision, str]:
+    """Decide on the whole file; return the id of the approval that was used up, or that is missing, beside it. `unopened` gives
+    back the rows that were taken."""
     gate, request = case.gate, case.request
     plan = case.decider.plan(request, principal.roles)
     derived = derive(plan.bundle, request, Raw(principal), case.now, gate.zone)
@@ -180,6 +199,7 @@ async def _decided(case: Case, principal: Principal, export: Export) -> tuple[De
     plan = admission(plan, request, principal.roles)
     facts = Facts({**derived.values, **NOT_YET, APPROVED: await _agreed(case, export)})
     meter = Meter(case, plan, principal.id, StoreKey(export.store, ""))
+    unopened.push_async_callback(_given_back, meter)
     if case.asker == export.requester:  # whether that stood out was decided when the rows left
         facts = Facts({**facts.values, **dict.fromkeys(USAGE, State.WITHIN)})
     else:
@@ -197,12 +217,12 @@ async def _decided(case: Case, principal: Principal, export: Export) -> tuple[De
             if again is not None:  # somebody else used it up
                 await meter.give_back()
     if agreement is None:
-        return decision, "", meter
+        return decision, ""
     if decision.effect is Effect.APPROVAL_REQUIRED:
         export.lease_at(case.now)  # nobody is asked to agree to what can not be opened anyway
         asked = await ask_approval(case, decision, None, export.id, max(1, export.rows))
-        return decision, asked.id, meter
-    return decision, agreement.used, meter
+        return decision, asked.id
+    return decision, agreement.used
 
 
 async def _agreed(case: Case, export: Export) -> tuple[str, ...]:

@@ -1,11 +1,14 @@
 """What providers tell us, by callback or when asked: what became of messages, and what customers answered."""
 
 from dataclasses import replace
+from functools import partial
 
+from fujie.audit.errors import AuditError
 from fujie.flows.gate import Gate
 from fujie.flows.replies import block, hear
 from fujie.flows.settlement import have_outcome
 from fujie.model.customer import Phone
+from fujie.model.errors import FujieError, LedgerError
 from fujie.ports.messaging import Incoming, Outbox
 from fujie.ports.providers import Called, Receipt
 
@@ -16,19 +19,30 @@ _EARLY_S = 4.0
 async def receive(gate: Gate, provider_name: str, called: Called) -> None:
     """Take in what one call of a provider said: replies first, since a refusal must hold before anything else.
 
-    Harmless when repeated, late, or out of order. A receipt of no message of ours is counted and changes nothing.
+    Harmless when repeated, late, or out of order. A receipt of no message of ours is counted and changes nothing. What can not
+    be taken does not take with it what comes behind, which would be repeated with it, and never heard.
 
     Raises:
-        LedgerError, AuditError: something was not written. The rest may not have been looked at: the provider must
-            hear an error, and repeats.
+        LedgerError: something was not written. The rest was not looked at: the provider must hear an error, and repeats.
+        AuditError: the same, of something; the rest was looked at.
 
     """
-    for reply in called.replies:
-        gate.metrics.received(provider_name, await hear(gate, reply))
-    for receipt in called.receipts:
-        gate.metrics.received(provider_name, await _take(gate, provider_name, receipt))
+    acts = [
+        *(partial(hear, gate, reply) for reply in called.replies),
+        *(partial(_take, gate, provider_name, receipt) for receipt in called.receipts),
+    ]
+    trouble: FujieError | AuditError | None = None
+    for act in acts:
+        try:
+            gate.metrics.received(provider_name, await act())
+        except LedgerError:
+            raise
+        except (FujieError, AuditError) as error:  # whatever one of them brings, the next may be a refusal
+            trouble = trouble or error
     for _ in range(called.skipped):
         gate.metrics.received(provider_name, "skipped")
+    if trouble is not None:
+        raise trouble
 
 
 async def blocked(gate: Gate, provider_name: str, phone: Phone, intent_id: str, code: str) -> None:

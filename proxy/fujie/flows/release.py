@@ -174,11 +174,20 @@ class Release:
         for said in submissions:
             gate.metrics.submitted(self.matter.route.provider.name, said.acceptance.value)
         await self._asked([each for each in messages if each.id in of_intent], done)
-        for each in mine:
-            said = of_intent[each.intent_id]
+        await self._blocked([(each, of_intent[each.intent_id]) for each in mine])
+
+    async def _blocked(self, told: Sequence[tuple[Outgoing, Submission]]) -> None:
+        """Take over who opted out at the provider; one that can not be written leaves nobody behind it out."""
+        trouble: Exception | None = None
+        for each, said in told:
             if said.is_opted_out:
                 name = self.matter.route.provider.name
-                await blocked(gate, name, each.phone, each.intent_id, said.code)
+                try:
+                    await blocked(self._case.gate, name, each.phone, each.intent_id, said.code)
+                except (LedgerError, AuditError) as error:
+                    trouble = trouble or error
+        if trouble is not None:
+            raise trouble
 
     async def _asked(self, messages: Sequence[Judged], done: Released) -> None:
         """Record what those that are out ask consent for. What is not recorded here is found and recorded later

@@ -16,6 +16,7 @@ import asyncio
 import hmac
 from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.decision.keywords import Meaning, meaning_of
@@ -39,6 +40,9 @@ AGAIN = "again"
 
 MOST_TEXT = 2_000
 """Characters of a reply that are kept for review: thirty segments."""
+
+_EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
+"""Before it nobody said anything here: a provider that has no time writes the year 1 or 9999, which no zone can have."""
 
 _PURPOSE = b"fujie.dev/reply/v1"
 _CLOSING = frozenset({Meaning.STOP, Meaning.MAYBE_STOP})
@@ -66,9 +70,12 @@ async def hear(gate: Gate, reply: Reply) -> str:
     if meaning is Meaning.OTHER:
         return meaning.value
     assert gate.sending is not None
-    reply_id = keyed(gate, reply.provider, reply.reply_id)
-    meant = await _meant(gate, reply)
-    whose, is_certain = meant[0], len(meant) == 1
+    # With the number: what a provider calls the id of a reply may be that of what was replied to, or begin anew every day.
+    reply_id = keyed(gate, reply.provider, f"{reply.reply_id} {reply.phone.e164}")
+    reply = replace(reply, at=min(max(reply.at, _EARLIEST), gate.clock.now()))
+    known = await _known_as(gate, reply)
+    meant, is_certain = known or (reply,), len(known) == 1
+    whose = meant[0]
     is_consent = await confirm(gate, whose, reply_id) if meaning is Meaning.START and is_certain else None
     if is_consent is not None:
         return meaning.value if is_consent else AGAIN
@@ -86,13 +93,13 @@ async def hear(gate: Gate, reply: Reply) -> str:
     return meaning.value if is_new else AGAIN
 
 
-async def _meant(gate: Gate, reply: Reply) -> Sequence[Reply]:
-    """Return the reply as that of each number that its digits can mean and that somebody is known by; where nobody is, as that
-    of the likelier one. Of a store that can not be asked it may be either."""
+async def _known_as(gate: Gate, reply: Reply) -> Sequence[Reply]:
+    """Return the reply as that of each number that its digits can mean and that somebody is known by: none where nobody is, and
+    no answer to it then, which might go to a stranger. Of a store that can not be asked it may be either."""
     if reply.also is None:
         return (reply,)
     both = (reply, replace(reply, phone=reply.also))
-    return [each for each in both if await _is_known(gate, each.phone)] or both[:1]
+    return [each for each in both if await _is_known(gate, each.phone)]
 
 
 async def _is_known(gate: Gate, phone: Phone) -> bool:

@@ -8,13 +8,14 @@ import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from functools import lru_cache
+from itertools import islice, pairwise
 
 from fujie.model.facts import FactType, Kind
 from fujie.model.vocabulary import State
 
 FUNCTIONS = (
-    "all", "contains", "endsWith", "exists", "exists_one", "filter", "has", "int", "map", "matches", "size", "startsWith", "string",
+    "all", "contains", "endsWith", "exists", "exists_one", "filter", "int", "map", "matches", "size", "startsWith", "string",
 )  # fmt: skip
 """What a text in an expression is most likely to mean; the engine has a few more."""
 
@@ -44,25 +45,39 @@ _FOREIGN = {
     "length": "write `size(list)`",
     "has": "a list is asked for a text by `in`: `'x' in list`",
     "any": "write `list.exists(x, ...)`",
+    "size": "write `size(list)`",
+    "all": "write `list.all(x, ...)`",
+    "exists": "write `list.exists(x, ...)`",
+    "exists_one": "write `list.exists_one(x, ...)`",
+    "filter": "write `list.filter(x, ...)`",
+    "map": "write `list.map(x, ...)`",
+    "TRUE": "write `true`",
+    "FALSE": "write `false`",
+    "AND": "write `&&` for and",
+    "OR": "write `||` for or",
+    "NOT": "write `!` for not, as in `!customer.minor`",
     "lowerAscii": "texts are compared as they are; `.matches('(?i)^east$')` takes both cases",
     "lower": "texts are compared as they are; `.matches('(?i)^east$')` takes both cases",
     "upper": "texts are compared as they are; `.matches('(?i)^east$')` takes both cases",
 }  # fmt: skip
 """Words and signs of other languages, with what CEL has instead."""
 
-_TYPES = {"int": "a number", "string": "a text", "bool": "a truth value", "double": "a decimal number", "null_type": "null"}  # fmt: skip
+_TYPES = {"int": "a number", "string": "a text", "bool": "a truth value", "double": "a decimal number", "null_type": "null", "list(string)": "a list of texts"}  # fmt: skip
 _COMPARING = frozenset({"==", "!=", "<", "<=", ">", ">="})
+_EQUALITY = frozenset({"==", "!="})
 _HINTS = {
     (True, frozenset({"int", "string"})): ": numbers stand without quotes, texts in them",
     (True, frozenset({"bool", "string"})): ": true and false stand without quotes",
     (True, frozenset({"int", "double"})): ": write it without a decimal point",
-    (True, frozenset({"bool", "int"})): ": write `1 < x && x < 5`",
     (False, frozenset({"bool", "int", "string"})): ": both sides of `:` are of one type",
 }
 """What helps, by whether the operator compares, and the types that it was given."""
 
 _LONGEST = 200
 """Code points of a name, or of what stands before a place, that are looked at; and how many names are compared with one."""
+
+_NEAREST = 3
+"""Names that share the most letters with one, and are compared with it as texts: that takes 50 times as long."""
 
 _LONG = re.compile(rf"\w{{{_LONGEST + 1},}}")
 
@@ -105,15 +120,31 @@ def close_to(word: str, known: Iterable[str]) -> str:
     """Return `; did you mean ...?` for the known word that is most like it; empty where none is."""
     if len(word) > _LONGEST:
         return ""
-    near = difflib.get_close_matches(word, list(islice(known, _LONGEST)), n=1, cutoff=0.7)
+    wanted = _parts(word)
+    alike = sorted(islice(known, _LONGEST), key=lambda name: _overlap(wanted, _parts(name)))[-_NEAREST:]
+    near = difflib.get_close_matches(word, [name for name in alike if name != word], n=1, cutoff=0.7)
     return f"; did you mean `{near[0]}`?" if near else ""
+
+
+@lru_cache(4096)
+def _parts(name: str) -> frozenset[str]:
+    """Return the letters of a name, and its pairs of letters."""
+    return frozenset(name).union(map("".join, pairwise(name)))
+
+
+def _overlap(one: frozenset[str], other: frozenset[str]) -> float:
+    return len(one & other) / max(1, len(one) + len(other))
 
 
 def _token(found: re.Match[str], spot: Spot) -> str:
     """Nothing of CEL begins so."""
     sign = found[1][:1]
     if sign in _QUOTES:
-        return "a quote is opened here and not closed"
+        return (
+            "a quote is opened here and not closed, or holds a `\\` that is not written twice"
+            if "\\" in found[1]
+            else ("a quote is opened here and not closed")
+        )
     if not sign.isascii():
         return f"`{sign}` is no sign of CEL: write quotes, brackets and commas as `'`, `(`, `,`"
     if sign == "=" and spot.before.endswith("=="):
@@ -150,7 +181,7 @@ def _unknown_name(found: re.Match[str], spot: Spot) -> str:
     if rest:
         return f"there is no fact `{name}`{close_to(name, spot.facts)}"
     if paths := sorted(path for path in spot.facts if path.endswith(f".{name}")):
-        return f"`{name}` is not known; did you mean `{paths[0]}`?"
+        return f"`{name}` is not known; did you mean {' or '.join(f'`{path}`' for path in paths)}?"
     return f"`{name}` is not known; a text stands in quotes: '{name}'"
 
 
@@ -179,7 +210,14 @@ def _overload(found: re.Match[str], spot: Spot) -> str:
         return "`in` looks for a text in a list: `'x' in list`; in a text, `.contains('x')` does"
     if sign in ("&&", "||", "!"):
         types = [each for each in types if each != "bool"]
-    given = " and ".join(_TYPES.get(each, each) for each in types)
+    if sign in _COMPARING and set(types) == {"bool", "int"}:
+        of = (
+            "a truth value is compared with `true` or `false`"
+            if sign in _EQUALITY
+            else "write `1 < x && x < 5`"
+        )
+        return f"`{sign}` can not be used on a truth value and a number: {of}"
+    given = " and ".join(map(_type, types))
     return f"`{sign}` can not be used on {given}{_HINTS.get((sign in _COMPARING, frozenset(types)), '')}"
 
 
@@ -196,15 +234,27 @@ def _selected(found: re.Match[str], spot: Spot) -> str:
     name = re.match(r"\.?(\w+)", spot.behind)
     if name and name[1] in _FOREIGN:
         return _FOREIGN[name[1]]
-    return f"{_TYPES.get(found[1], found[1])} has no parts: a fact is `root.name`, and nothing behind it"
+    return f"{_type(found[1])} has no parts: a fact is `root.name`, and nothing behind it"
+
+
+def _type(name: str) -> str:
+    """Return a type in words; that of a root is the root, which somebody took for a fact."""
+    root = name.removeprefix("type(").removesuffix(")")
+    return _TYPES.get(name) or (
+        f"`{root.lower()}` as a whole" if root.istitle() and root.isalpha() else name
+    )
 
 
 _Rule = Callable[[re.Match[str], Spot], str]
 _RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = (
     (re.compile(r"token recognition error at: '(.+)'", re.DOTALL), _token),
-    (re.compile(r"(?:mismatched|extraneous) input '([^']*)'"), _unexpected),
+    (re.compile(r"(?:mismatched|extraneous) input '(.+?)' expecting", re.DOTALL), _unexpected),
     (re.compile(r"missing '[^']+' at '([^']*)'"), _unexpected),
     (re.compile(r"no viable alternative at input '(\.\.)"), _unexpected),
+    (
+        re.compile(r"no viable alternative at input '\.'"),
+        lambda _found, _spot: "a name is missing behind the `.`",
+    ),
     (re.compile(r"reserved identifier: (\w+)"), _unexpected),
     (re.compile(r"undeclared reference to '([^']+)'"), _unknown_name),
     (re.compile(r"undefined field '([^']+)' not found in struct '(\w+)'"), _unknown_fact),

@@ -19,6 +19,10 @@ _SCRIPTS = ("CYRILLIC", "GREEK", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU", "DESE
 """Scripts with letters that look like Latin ones (Unicode Technical Standard 39, confusables)."""
 
 
+_LIKE_NONE = frozenset("ΓΔΘΛΞΠΣΦΨΩβδζθλμξπσφψ")
+"""Greek letters that look like no letter of ASCII: units (μg, Ω), sums, groups."""
+
+
 def lookalikes(subject: Subject) -> Marks:
     """Find words in rules, roles, stores and params with letters that look like others, or blanks at an end."""
     for written in subject.rules():
@@ -67,6 +71,11 @@ def _odd(text: str) -> str:
 
 
 def _looks_latin(sign: str) -> bool:
+    if sign in _LIKE_NONE or unicodedata.category(sign) in (
+        "No",
+        "So",
+    ):  # ①, m², ㎡: nobody takes them for letters
+        return False
     folded = unicodedata.normalize("NFKC", sign)
     return (folded.isascii() and folded.isalnum()) or unicodedata.name(sign, "").startswith(_SCRIPTS)
 

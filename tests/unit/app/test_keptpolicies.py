@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -33,6 +34,12 @@ def test_what_was_kept_is_found_by_its_digest_from_the_directory_and_from_each_l
     for place in (log, log / "prod-a", log / "prod-a" / "w0"):
         assert dict(kept_beside(place, {DIGEST, OTHER})) == {DIGEST: FILES}
     assert dict(kept_beside(log, {OTHER})) == {}
+
+
+def test_what_decides_once_a_bundle_has_ended_is_at_hand_where_nothing_is_kept(tmp_path: Path) -> None:
+    """A gate whose bundle ended refuses by no policies at all: with them missing no log of it would ever be proven again."""
+    closed = compiled({}).digest
+    assert dict(kept_beside(tmp_path, {closed, DIGEST})) == {closed: {}}
 
 
 def test_a_digest_of_an_entry_becomes_no_path(log: Path, tmp_path: Path) -> None:
@@ -72,6 +79,46 @@ def test_what_was_altered_is_passed_over(log: Path, spoil: Callable[[bytes], byt
     file = file_of(log)
     file.write_bytes(spoil(file.read_bytes()))
     assert dict(kept_beside(log, {DIGEST})) == {}
+
+
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT.keys())
+def test_what_was_altered_is_whole_again_once_the_bundle_is_in_force_anew(
+    log: Path, spoil: Callable[[bytes], bytes]
+) -> None:
+    """The server has it, and its decisions name it: else nobody could replay them."""
+    file = file_of(log)
+    file.write_bytes(spoil(file.read_bytes()))
+    KeptPolicies(log).keep(DIGEST, FILES)
+    assert dict(kept_beside(log, {DIGEST})) == {DIGEST: FILES}
+
+
+def test_what_is_whole_is_not_written_again(log: Path) -> None:
+    before = file_of(log).stat()
+    KeptPolicies(log).keep(DIGEST, FILES)
+    assert (file_of(log).stat().st_ino, file_of(log).stat().st_mtime_ns) == (
+        before.st_ino,
+        before.st_mtime_ns,
+    )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "link to nothing", "link to a pipe", "link to itself"])
+def test_what_is_no_file_holds_nobody_up_and_gives_way(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "policies").mkdir()
+    place = tmp_path / "policies" / f"{DIGEST.removeprefix('sha256:')}.fujie.gz"
+    os.mkfifo(tmp_path / "pipe")
+    match kind:
+        case "pipe":
+            os.mkfifo(place)
+        case "link to nothing":
+            place.symlink_to(tmp_path / "away")
+        case "link to a pipe":
+            place.symlink_to(tmp_path / "pipe")
+        case _:
+            place.symlink_to(place)
+    assert dict(kept_beside(tmp_path, {DIGEST})) == {}
+    KeptPolicies(tmp_path).keep(DIGEST, FILES)
+    assert dict(kept_beside(tmp_path, {DIGEST})) == {DIGEST: FILES}
+    assert not place.is_symlink()
 
 
 def test_a_whole_bundle_of_another_digest_under_this_name_is_passed_over(tmp_path: Path) -> None:

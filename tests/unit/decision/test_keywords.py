@@ -71,7 +71,8 @@ def test_words_are_in_their_folded_form_and_mean_one_thing() -> None:
         ("RR", Meaning.MAYBE_STOP), ("t t t", Meaning.MAYBE_STOP), ("tdtd!", Meaning.MAYBE_STOP), ("退！退！退！", Meaning.MAYBE_STOP),
         ("R，谢谢", Meaning.MAYBE_STOP), ("ｔｄ 你们太烦了", Meaning.MAYBE_STOP), ("N。不来了", Meaning.MAYBE_STOP),
         ("不需要", Meaning.MAYBE_STOP), ("不用了。", Meaning.MAYBE_STOP), ("NO", Meaning.MAYBE_STOP), ("no, thanks", Meaning.MAYBE_STOP),
-        ("别烦我了", Meaning.MAYBE_STOP), ("取關", Meaning.MAYBE_STOP),
+        ("别烦我了", Meaning.MAYBE_STOP), ("取關", Meaning.MAYBE_STOP), ("拒", Meaning.MAYBE_STOP), ("不。", Meaning.MAYBE_STOP),
+        ("R\n\nSent from my phone", Meaning.MAYBE_STOP), ("\r\nT\r\n-- \nMr Wang", Meaning.MAYBE_STOP),
         ("YES", Meaning.OTHER), ("weekend", Meaning.OTHER), ("Mr T is here", Meaning.OTHER),
         ("码是0000对吗", Meaning.OTHER), ("", Meaning.OTHER), ("谢谢", Meaning.OTHER),
     ],
@@ -84,7 +85,7 @@ def test_what_people_write(text: str, meaning: Meaning) -> None:
     "text",
     [
         "请再发一次短信", "有别的颜色吗，发一下图", "特别想收到你们的消息", "不要发票，谢谢", "还没收到货", "分别发给我", "别人的快递，联系一下",
-        "T恤还有吗", "N95口罩有货吗", "N 95 有吗", "R级会员是什么", "T is here", "不用谢", "不要紧，慢慢来", "no problem", "not now", "TNT",
+        "T恤还有吗", "N95口罩有货吗", "N 95 有吗", "R级会员是什么", "你好\nR", "T is here", "不用谢", "不要紧，慢慢来", "no problem", "not now", "TNT",
         "退款了吗", "推荐一下", "麻烦发货快点", "请发到公司", "怎么退款", "退货地址是哪里", "不要辣", "Can you send it again?", "not received yet", "See you at 5",
     ],
 )  # fmt: skip

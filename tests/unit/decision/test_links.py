@@ -42,7 +42,7 @@ def test_links_to_our_domains_are_listed(text: str) -> None:
      "http://evil.com\\@example.com", "http://example.com\\@evil.com", "http://evil.com/@example.com", "http://evil.com#@example.com", "http://evil.com?@example.com",
      "evil。com", "www。evil。vip", "evil[.]com", "evil(dot)com", "evil【.】com", "http://evil。vip",
      "evil dot com", "EVIL DOT COM", "evil点com", "evil 點 cn", "163点com", "evil . com", "www.evil点com", "http://node.js", "evil.html.com",
-     "evil.js/x.com",
+     "evil.js/x.com", "evil (dot) com", "evil [.] com/x", "evil.c\u00adom", "evil.co\u200bm/x",
      "1.2.3.4", "１．２．３．４/a", "http://3232235777/", "http://0x7f.1/", "http://[::1]/", "http://", "http:///evil",
      "xn--xample-9uf.com", "еxample.com", "exámple.com", "exa\u0301mple.com", "exam\u200bple.com", "examp\u00adle.com", "http://examp\u202ele.com", "example.com\u2060.evil.com",
      "example.com假.com", "例子.中国", "假.example.evil.com", "和/或.evil.com", "weixin://dl/business", "javascript://x", "ftp://evil.com", "example.com,evil.com",

@@ -35,6 +35,8 @@ SMUGGLED = {
     "a full-width letter": "customer.owner != 'ｅast'",
     "a letter of mathematics": "customer.owner != '𝐞ast'",
     "a digit of mathematics": "customer.owner != 'shop𝟏'",
+    "a Roman number of one sign": "customer.owner != 'Ⅱ级'",
+    "a Greek letter that is one of ASCII to the eye": "customer.owner != 'ορen'",
     "a Cherokee letter": "customer.owner != 'ᎪB'",
     "a blank behind": "customer.owner != 'east '",
     "a blank before": "customer.owner != ' east'",
@@ -63,6 +65,8 @@ def test_a_word_that_is_not_what_it_looks_like_is_told_at_its_rule(expression: s
         "customer.owner.contains(' ')",
         "customer.owner.matches('^ ?east$')",
         "customer.owner == 'x' // 「备注」 says why",
+        "customer.owner in ['①类', '90㎡以上', 'm²', '№5', '㏄']",
+        "customer.owner in ['5μg', 'β组', 'Δ', 'Ω', 'π']",
     ],
 )
 def test_a_word_that_is_what_it_looks_like_is_not(expression: str) -> None:

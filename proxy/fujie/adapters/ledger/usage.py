@@ -185,6 +185,8 @@ class Tally:
         if charge.limit in PER_CUSTOMER:
             on = counted_on(charge.limit, reservation.day)
             return (key, on, reservation.sid) in self._known or counts.get(on, 0) < charge.at_most
+        if reservation.amount < 0:  # back it goes, also where others have taken by a wider limit since
+            return True
         used = sum(in_window(counts, bucket_of(charge.limit, reservation.now)).values())
         return used + reservation.amount <= charge.at_most
 

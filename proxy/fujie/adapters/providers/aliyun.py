@@ -165,14 +165,15 @@ class Aliyun:
         answer = await self._exchange.ask(self._ask("QuerySendDetails", {}, form))
         if isinstance(answer, Submission) or answer.fields().get("Code") != "OK":
             return None
-        ours = {sent.intent_id, CAMPAIGN + sent.campaign_id}
+        ours = {sent.intent_id, CAMPAIGN + sent.campaign_id} - {CAMPAIGN}
         for each in map(
             mapping, listed(mapping(answer.fields().get("SmsSendDetailDTOs")).get("SmsSendDetailDTO"))
         ):
             state = _STATES.get(_whole(each.get("SendStatus")))
-            if each.get("OutId") in ours and state is not None:
+            out_id = id_of(each.get("OutId"))
+            if out_id in ours and state is not None:
                 code = code_of(each["ErrCode"]) if each.get("ErrCode") else ""
-                return self._receipt(state, str(each["OutId"]), phone, code)
+                return self._receipt(state, out_id, phone, code)
         return None
 
     async def poll(self) -> Called:

@@ -7,6 +7,7 @@ go through the one normaliser. What does not fit is left out, never passed on.
 import hmac
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -35,6 +36,8 @@ _CODE = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _NUMBER_LIKE = re.compile(r"[0-9]{7}")
 _ID = re.compile(r"[A-Za-z0-9_.:^-]{1,128}")
 _MAINLAND = re.compile(r"1[3-9][0-9]{9}")
+_BETWEEN_DIGITS = re.compile(r"[\s().-]+")
+_LONGEST_NUMBER = 32
 _MOST_FORM_FIELDS = 200
 _LONGEST_TEXT = 4_000
 """Far more than a message of many parts; what is longer is no reply of a person."""
@@ -53,29 +56,35 @@ def id_of(value: object) -> str:
 
 
 def text_of(value: object) -> str | None:
-    """Return a text that a person may have written; None for anything else. Half an emoji becomes a question mark."""
+    """Return a text that a person may have written; None for anything else. Half an emoji becomes a question mark; a NUL, which
+    neither the log nor PostgreSQL takes, is left out."""
     if not isinstance(value, str) or len(value) > _LONGEST_TEXT:
         return None
-    return value.encode("utf-8", "replace").decode()
+    return value.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def phone_of(value: object) -> Phone | None:
     """Return a number as providers write it: E.164 with or without its plus, or a mainland number alone. Eleven digits
     that a Chinese mobile has are one, though they may be a foreign number without its plus: see `other_reading`. Those that no
-    Chinese mobile has (`14155552671`) are the foreign number."""
-    text = str(value) if isinstance(value, str | int) else ""
-    if text[:1].isdigit() and not text.startswith("00") and not _MAINLAND.fullmatch(text):
-        text = f"+{text}"
-    for form in (text, f"+{text}") if _MAINLAND.fullmatch(text) else (text,):
+    Chinese mobile has (`14155552671`) are the foreign number; what is none with a plus (`013800000001`) is read as it is."""
+    text = _number_in(value)
+    is_foreign = text[:1].isdigit() and not text.startswith("00") and not _MAINLAND.fullmatch(text)
+    for form in (f"+{text}", text) if is_foreign else (text, f"+{text}"):
         with suppress(NotAPhoneNumber):
-            return Phone(normalise(form[:32]))
+            return Phone(normalise(form))
     return None
+
+
+def _number_in(value: object) -> str:
+    """Return a number without what is written between digits or around them: whose refusal it is must not hang on a blank."""
+    text = str(value) if isinstance(value, str | int) else ""
+    return _BETWEEN_DIGITS.sub("", unicodedata.normalize("NFKC", text[:_LONGEST_NUMBER]))
 
 
 def other_reading(value: object) -> Phone | None:
     """Return the foreign number that the digits of a mainland one are too where their plus was left out (`13235551234` may be of
     Los Angeles); None where no plan of numbers has it."""
-    text = str(value) if isinstance(value, str | int) else ""
+    text = _number_in(value)
     other = phone_of(f"+{text}") if _MAINLAND.fullmatch(text) else None
     return None if other == phone_of(value) else other
 

@@ -139,7 +139,7 @@ class Tencent:
         answer = await self._response("PullSmsSendStatusByPhoneNumber", asked)
         ours = {sent.intent_id, sent.provider_message_id, CAMPAIGN + sent.campaign_id} - {"", CAMPAIGN}
         for each in map(mapping, listed(answer.get("PullSmsSendStatusSet"))):
-            if {each.get("SerialNo"), each.get("SessionContext")} & ours:
+            if {id_of(each.get("SerialNo")), id_of(each.get("SessionContext"))} & ours:
                 return self._report(each, _PULLED, phone)
         return None
 

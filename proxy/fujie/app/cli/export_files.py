@@ -9,8 +9,8 @@ import os
 import re
 import secrets
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -35,7 +35,7 @@ class Sink(Protocol):
         ...
 
     def abandon(self) -> Path | None:
-        """No more comes: return where what came is kept, None for nowhere."""
+        """No more comes: return where what came is kept, None for nowhere, as on a full disk."""
         ...
 
 
@@ -70,7 +70,8 @@ class Kept:
 
     def write(self, data: bytes) -> None:
         """See `Sink.write`."""
-        self.file.write(data)
+        with self.writing():
+            self.file.write(data)
 
     def commit(self) -> None:
         """See `Sink.commit`."""
@@ -83,14 +84,22 @@ class Kept:
             self._hidden.unlink(missing_ok=True)
             return None
         partial = self._path.with_name(f"{self._path.name}.partial")
-        self._place(partial, force=True)
-        return partial
+        with suppress(BadFile):
+            self._place(partial, force=True)
+            return partial
+        return None
 
-    def _opened(self) -> BinaryIO:
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Say of which file it is that something could not be written."""
         try:
-            return os.fdopen(os.open(self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+            yield
         except OSError as error:
             raise BadFile("FILE_UNWRITABLE", f"{self._path}: {error.strerror}") from None
+
+    def _opened(self) -> BinaryIO:
+        with self.writing():
+            return os.fdopen(os.open(self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
     def _place(self, path: Path, *, force: bool) -> None:
         try:
@@ -143,7 +152,8 @@ class Sheet:
             self._rows += 1
             if self._rows > _MOST_IN_SHEET:
                 raise BadFile("SHEET_FULL", f"a sheet has {_MOST_IN_SHEET} rows at most; choose csv")
-            self._sheet.append([self._value(said.get(name)) for name in self._columns])
+            with self._kept.writing():  # into a file of the library's, until all is there
+                self._sheet.append([self._value(said.get(name)) for name in self._columns])
 
     def commit(self) -> None:
         """See `Sink.commit`."""
@@ -152,12 +162,14 @@ class Sheet:
 
     def abandon(self) -> Path | None:
         """See `Sink.abandon`."""
-        if self._rows:
-            self._save()
+        with suppress(BadFile):
+            if self._rows:
+                self._save()
         return self._kept.abandon()
 
     def _save(self) -> None:
-        self._book.save(self._kept.file)
+        with self._kept.writing():
+            self._book.save(self._kept.file)
 
     def _value(self, value: object) -> Any:
         if not isinstance(value, str):

@@ -68,6 +68,8 @@ def open_(
                 sink.abandon()
                 raise
     except OSError as error:
+        if error.filename is None:  # standard output, of which the program's end tells
+            raise
         fail(Exit.NOT_FOUND, f"{file}: {error.strerror}", code="UNREADABLE", output=server.output)
     except ContainerInvalid as error:
         words = f"{file}: {error}. Get it once more from whoever gave it. | 文件已损坏或不是限期文件，请重新获取。"

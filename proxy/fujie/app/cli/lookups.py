@@ -64,7 +64,11 @@ def lookup(
         )
     values = json_format.MessageToDict(reply.customer)
     treatments = {name: t.withheld_reason or t.step for name, t in sorted(reply.treatments.items())}
-    told = {"customer": values, "treatments": treatments, "decision": plain(reply.decision)}
+    told = {
+        "customer": dict(sorted(values.items())),
+        "treatments": treatments,
+        "decision": plain(reply.decision),
+    }
     rows = [(name, _text(values.get(name, "")), step) for name, step in treatments.items()]
     show(server.output, told, ("field", "value", "step"), rows)
     _warn(reply.decision.warnings, server.output)
@@ -99,13 +103,20 @@ def explain(
     with server.stubs() as stubs:
         reply = stubs.policy.Explain(policy_v1.ExplainRequest(lookup=ask, principal=principal))
     if server.output is Format.JSON:
-        show_json(plain(reply))
+        show_json(_in_order(plain(reply)))
         return
     effect = types_v1.Effect.Name(reply.effect).removeprefix("EFFECT_")
     codes = ", ".join(reason.code for reason in reply.reasons)
     rules = [rule for rule in reply.rules if every or _matters(rule)]
     show(server.output, None, (effect, codes, ""), _trace_rows(rules))
     print_suggestions(reply)
+
+
+def _in_order(told: dict[str, Any]) -> dict[str, Any]:
+    """Sort what protobuf gives in an order of its own: two explanations are compared by their lines."""
+    for clause in (clause for rule in told.get("rules", ()) for clause in rule.get("clauses", ())):
+        clause["reads"] = dict(sorted(clause.get("reads", {}).items()))
+    return told | {"treatments": dict(sorted(told.get("treatments", {}).items()))}
 
 
 def _matters(rule: Any) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from enum import IntEnum, StrEnum
 from typing import Annotated, Any, NoReturn
+from unicodedata import category
 
 import typer
 from rich.console import Console
@@ -40,6 +41,9 @@ class Format(StrEnum):
 Output = Annotated[Format, typer.Option("--output", help="table for people, json for programs.")]
 
 
+_STEERS = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode's categories of control, format, surrogates and separators of lines."""
+
 _PIPED_WIDTH = 10_000
 """A line for a program is never folded: rich would take 80 columns for what is not a terminal."""
 
@@ -63,7 +67,7 @@ def show(
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
     console().print(table)
 
 
@@ -77,16 +81,26 @@ def show_fields(output: Format, fields: Mapping[str, Any]) -> None:
         console().print(Text.assemble((f"{name:<{width}}", "bold"), f"  {cell(value)}"))
 
 
+def visible(text: str) -> str:
+    """Return a text for a terminal: what gives it orders, turns the direction of writing, or can not be seen, as its number. A
+    customer, or whoever asks for an approval, may have written it. Lines and tabs stay, and signs that Python does not know yet,
+    as rare names have them."""
+    return "".join(
+        f"\\u{{{ord(each):x}}}" if category(each) in _STEERS and each not in "\n\t" else each
+        for each in text
+    )
+
+
 def cell(value: Any) -> str:
     """Return a value of JSON as people read it in a line or in the cell of a table; nothing for an empty one: that a list is
     empty may mean that it is not told."""
     match value:
         case str():
-            return value
+            return visible(value)
         case list() | tuple():
             return ", ".join(map(cell, value))
         case Mapping():
-            return ", ".join(f"{name} {cell(each)}" for name, each in value.items())
+            return ", ".join(f"{visible(name)} {cell(each)}" for name, each in value.items())
         case _:
             return _json(value)
 
@@ -126,9 +140,9 @@ def fail(
         typer.echo(_json({"code": code, "message": message, "details": dict(details or {})}), err=True)
     else:
         lead = (f"{code}: ", "bold red") if code else ("", "")
-        console(stderr=True).print(Text.assemble(lead, message))
+        console(stderr=True).print(Text.assemble(lead, visible(message)))
         for name, value in (details or {}).items():
-            console(stderr=True).print(Text(f"  {name}: {value}"))
+            console(stderr=True).print(Text(visible(f"  {name}: {value}")))
     raise typer.Exit(int(exit_code))
 
 

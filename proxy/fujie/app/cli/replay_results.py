@@ -76,8 +76,8 @@ _TABLES = (
     _Table("flips", Verdict.FLIPS, "flips: another effect under the candidate", _MOVED),
     _Table("changes", Verdict.CHANGES, "the same effect, by other reasons or with other steps", _MOVED),
     _Table("undecidable", Verdict.UNDECIDABLE, "not decided: the record lacks what the candidate reads", _LACKING),
-    _Table("unproven", Verdict.UNPROVEN, "not repeated: what they read can not be read now (--config opens what is SEALED)", _LACKING),
-    _Table("outside", Verdict.OUTSIDE, "not decided by policy", {"before": lambda row: row.before}),
+    _Table("unproven", Verdict.UNPROVEN, "not repeated: what they read can not be read now (SEALED: --config opens it)", _LACKING),
+    _Table("outside", Verdict.OUTSIDE, "no policy decided, or the entry holds none of the facts of it", {"before": lambda row: row.before}),
     _Table(
         "unknown_bundles", Verdict.UNKNOWN_BUNDLE, "made by bundles that are not at hand: name them with --recorded",
         {"bundle": lambda row: row.bundle},

@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -148,6 +150,35 @@ def test_a_command_that_never_ends_is_ended(
     monkeypatch.setattr(keycommand, "SIGN_S", 0.2)
     code, said = policy("sign", unsigned, "--signer", "sleep 600", "--public-key", token.public)
     assert (code, said["problems"][0]["code"]) == (5, "SIGNER_FAILED")
+
+
+def test_a_command_is_ended_though_what_it_started_goes_on(
+    token: Token, unsigned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An agent that stays in the background has the output open: to wait for its end would be to wait for the agent's."""
+    monkeypatch.setattr(keycommand, "SIGN_S", 0.2)
+    pid = tmp_path / "pid"
+    command = f"sh -c 'sleep 300 & echo $! > {pid}; wait'"
+    try:
+        code, said = policy("sign", unsigned, "--signer", command, "--public-key", token.public)
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert (code, said["problems"][0]["code"]) == (5, "SIGNER_FAILED")
+
+
+def test_a_command_that_writes_without_end_is_not_listened_to(token: Token, unsigned: Path) -> None:
+    """It would be two minutes of a gigabyte a second, all of it kept."""
+    code, said = policy("sign", unsigned, "--signer", "yes", "--public-key", token.public)
+    assert (code, said["problems"][0]["code"]) == (5, "SIGNER_FAILED")
+    assert "no Ed25519 signature" in said["problems"][0]["message"]
+
+
+def test_a_pin_before_the_command_is_not_repeated(token: Token, unsigned: Path) -> None:
+    """What a shell would take for a variable is a word here, and messages end up in the logs of builds."""
+    given = ("--signer", "PIN=271828 sign-it {}", "--public-key", token.public)
+    code, said = policy("sign", unsigned, *given)
+    assert (code, said["problems"][0]["code"]) == (5, "SIGNER_FAILED")
+    assert "271828" not in json.dumps(said)
 
 
 @pytest.mark.parametrize("given", [(), ("--signer", "x"), ("--public-key", "x"), ("--key", "x", "--signer", "y"),
