@@ -3,7 +3,8 @@
 - `server`: LookupCustomer through the real server (base policies, SQLite store, durable entry; the ledger in
   SQLite and in PostgreSQL) against a bare grpc.aio echo of the same sizes and Cerbos CheckResources with the
   nearest equal policy; each alone on core 0, the load on core 1, all in turn; then the stages of a look-up.
-- `workers`: one worker and two, on both cores, which the load shares.
+- `workers`: one worker and two, on both cores, which the load shares; and one confined to one core, which is what two on
+  two scale from.
 - `curve`: from a thousand customers to a million, from one caller to 200.
 - `parts`: `decide`, `derive`, append, in this process.
 - `screen`: ScreenRecipients over 100,000 customers against Cerbos in batches of 50, and an oracle (`screening`).
@@ -23,7 +24,7 @@ import re
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
@@ -103,25 +104,34 @@ def server(scratch: Path, options: argparse.Namespace) -> None:
 
 
 def workers(scratch: Path, options: argparse.Namespace) -> None:
-    """Both cores for the server; the load takes its share of them, so the CPU that a call takes is told as well."""
+    """One worker and two on both cores, and one on one core; the load takes its share of both, so what CPU a call takes, in
+    the server and in the load, is told as well.
+
+    One worker on both cores uses more than one of them (its log and gRPC have threads of their own): against it two show
+    what a second worker adds to a host. Against the one on one core they show what a second core with its worker adds.
+    """
     load, bodies = Load(scratch), servers.asks(_some(10_000))
+    shapes = {
+        "1 worker, both cores": Shape(workers=1, cores="0,1"),
+        "2 workers, both cores": Shape(workers=2, cores="0,1"),
+        "1 worker, one core": Shape(workers=1, cores="0"),
+    }
     with ExitStack() as running:
         asked, sites = [], []
-        for count in (1, 2):
-            shape = Shape(workers=count, cores="0,1")
-            site = running.enter_context(servers.fujie(scratch / f"w{count}", shape))
-            calls = _calls(site, bodies, scratch / f"calls{count}", 1)
-            asked.append((f"{count} worker{'s' * (count > 1)}", site.grpc, calls))
+        for number, (name, shape) in enumerate(shapes.items()):
+            site = running.enter_context(servers.fujie(scratch / f"w{number}", shape))
+            asked.append((name, site.grpc, _calls(site, bodies, scratch / f"calls{number}", 1)))
             sites.append(site)
         _enrol(load, asked)
-        _in_turn(load, asked, options, cores="0,1", connections=16)
-        print("| | µs of CPU a call, all threads of the server |\n|---|---|")
+        _, two, one = _in_turn(load, asked, options, cores="0,1", connections=16).values()
+        print(f"2 workers on both cores to 1 on one core: {_ratio(two, one)}\n")
+        print("| | µs of CPU a call, all threads of the server | of the load |\n|---|---|---|")
         for (name, address, calls), site in zip(asked, sites, strict=True):
             before = servers.cpu_seconds(site.config)
-            load.run(address, calls, options.requests, "0,1", 16)
-            print(
-                f"| {name} | {(servers.cpu_seconds(site.config) - before) / options.requests * 1e6:.0f} |"
-            )
+            of_load = load.run(address, calls, options.requests, "0,1", 16).cpu_s
+            of_server = servers.cpu_seconds(site.config) - before
+            each = (used / options.requests * 1e6 for used in (of_server, of_load))
+            print(f"| {name} | {' | '.join(f'{used:.0f}' for used in each)} |")
 
 
 def curve(scratch: Path, options: argparse.Namespace) -> None:
@@ -151,8 +161,8 @@ _Asked = list[tuple[str, str, Calls]]
 
 def _in_turn(
     load: Load, asked: _Asked, options: argparse.Namespace, cores: str = "1", connections: int = CONNECTIONS
-) -> None:
-    """Run every server once a round; print rates, and each one's ratio to the first of its round."""
+) -> dict[str, list[float]]:
+    """Run every server once a round; print rates, and each one's ratio to the first of its round; return the rates."""
     rates: dict[str, list[float]] = {name: [] for name, _, _ in asked}
     waits: dict[str, list[float]] = {name: [] for name, _, _ in asked}
     for _, address, calls in asked:
@@ -166,13 +176,18 @@ def _in_turn(
     print(f"{connections} connections x {STREAMS} streams, {options.rounds} rounds of {options.requests}\n")
     print("| | calls/s, median | min | max | p99 ms | ratio (rounds) |\n|---|---|---|---|---|---|")
     for name, values in rates.items():
-        ratios = [value / one for value, one in zip(values, first, strict=True)]
         print(
             f"| {name} | {statistics.median(values):,.0f} | {min(values):,.0f} | {max(values):,.0f} "
-            f"| {statistics.median(waits[name]):.0f} "
-            f"| {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}) |"
+            f"| {statistics.median(waits[name]):.0f} | {_ratio(values, first)} |"
         )
     print()
+    return rates
+
+
+def _ratio(values: Sequence[float], to: Sequence[float]) -> str:
+    """Return the ratio of two servers, round by round: the median, and from where to where it went."""
+    ratios = [value / one for value, one in zip(values, to, strict=True)]
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
 
 
 def _calls(site: Site, bodies: list[bytes], scratch: Path, callers: int) -> Calls:

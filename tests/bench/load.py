@@ -1,6 +1,7 @@
 """The load: our small Go client, built once, on a core of its own unless told otherwise."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,14 @@ LOAD_CORES = "1"
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """What one round came to: calls a second, latencies in µs, and how many calls ended with which code."""
+    """What one round came to: calls a second, latencies in µs, how many calls ended with which code, and the CPU that the
+    load itself took, in seconds."""
 
     rate: float
     p50_us: float
     p99_us: float
     codes: dict[str, int]
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,11 @@ class Load:
             "-bodies", str(calls.bodies), "-tokens", str(calls.tokens), "-n", str(count),
             "-c", str(connections), "-m", str(STREAMS),
         ]  # fmt: skip
+        before = os.times()
         output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-        rate = Rate(**json.loads(output))
+        after = os.times()
+        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+        rate = Rate(**json.loads(output), cpu_s=cpu_s)
         if rate.codes != {"OK": count}:
             raise SystemExit(f"not every call of {calls.path} ended well: {rate.codes}")
         return rate

@@ -256,7 +256,10 @@ async def test_of_ids_that_a_collation_takes_for_one_exactly_the_asked_is_found(
         assert await fetch(store, key(stranger)) == []
 
 
-ENCODED = {"EUC_CN": ("客1", "欧阳", ["é1", "😀", "ß"]), "LATIN1": ("é1", "José", ["客1", "€", "😀"])}
+ENCODED = {
+    "EUC_CN": ("客・1", "欧阳", ["é1", "😀", "ß", "镕基", "阿·力"]),
+    "LATIN1": ("é1", "José", ["客1", "€", "😀"]),
+}
 """An id and a name that a database of this encoding holds, and ids that it can not hold."""
 
 

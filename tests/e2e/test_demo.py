@@ -280,6 +280,14 @@ def test_explain_says_what_would_open_and_it_does(desk: Desk) -> None:
     assert "allowed" not in allowed.stdout
 
 
+def test_a_refusal_for_programs_has_the_names_of_the_proto_files_as_every_answer_has(desk: Desk) -> None:
+    asked = ("lookup", "C00001", "--store", "crm", "--fields", "name", "--purpose", "after_sales")
+    refused = desk.fujie(SUPPORT, *asked, "--output", "json")
+    told = json.loads(refused.stderr)
+    assert (refused.returncode, told["code"]) == (4, "CONSENT_MISSING")
+    assert {"notice_id", "notice_version"} <= told["details"]["prompt"].keys()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [

@@ -185,7 +185,13 @@ class Worker:
                     counts.add(number, people, plain["decision_id"])
             else:
                 tally.others += 1
-        except (ValueError, KeyError, TypeError, EntryInvalid):
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            EntryInvalid,
+        ):  # whatever shape another build gave it
             tally.unreadable += 1
 
     def close(self) -> None:

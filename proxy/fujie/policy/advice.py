@@ -260,5 +260,9 @@ _RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = (
     (re.compile(r"undefined field '([^']+)' not found in struct '(\w+)'"), _unknown_fact),
     (re.compile(r"no matching overload for '([^']+)' applied to '\((.*)\)'"), _overload),
     (re.compile(r"expression of type '(.+?)' cannot be the operand of a select"), _selected),
+    (
+        re.compile(r"recursion (?:limit|depth)"),
+        lambda _found, _spot: "nested too deep: give parts of it names in `variables`",
+    ),
     (re.compile(r"invalid int literal"), lambda _found, _spot: "a number of 64 bits is meant"),
 )

@@ -324,7 +324,9 @@ def _engine_problems(said: str, text: str, types: Mapping[str, FactType]) -> tup
         for line, column, each in found
         if "'*error*'" not in each  # of another that is told
     )
-    return tuple(problems) or (Problem(1, 1, "EXPRESSION_INVALID", _first_line(said)),)
+    return tuple(problems) or (
+        Problem(1, 1, "EXPRESSION_INVALID", advise(_first_line(said), Spot(text, 0, types))),
+    )
 
 
 def _is_text(text: str) -> bool:

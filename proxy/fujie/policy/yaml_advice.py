@@ -7,6 +7,7 @@ _SYNTAX = (
     ("did not find expected ',' or", "a `,` or the closing bracket is missing, or a text with `,`, `[`, `{` or `: ` is not in quotes"),
     ("did not find expected whitespace or line break", "a text that begins with `!` stands in quotes"),
     ("did not find expected alphabetic or numeric", "a text that begins with `&` or `*` stands in quotes"),
+    ("did not find expected node content", "a value is missing here, or a bracket above is not closed"),
     ("could not find expected ':'", "a `:` is missing behind the key"),
     ("found unexpected end of stream", "a quote or bracket is not closed"),
     ("found unexpected document indicator", "a quote is not closed"),

@@ -154,6 +154,7 @@ SAID = {
     "a line too far in": ("a:\n  b: c\n   d: e", "mind the indentation"),
     "a list too far out": ("a:\n  - b\n  c: d", "mind the indentation"),
     "a bracket that is not closed": ("a: [b, c\nd: e", "closing bracket is missing"),
+    "a list that is not closed": ("a: [b, # c", "a bracket above is not closed"),
     "a quote that is not closed": ("a: 'b", "a quote or bracket is not closed"),
     "an escape that YAML has not": ('a: "\\d+"', "a backslash is written twice"),
     "a key without a colon": ("a: b\nkind", "a `:` is missing"),

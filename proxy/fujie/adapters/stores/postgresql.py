@@ -50,9 +50,10 @@ _LOST = (
 
 _LARGEST = 2**63 - 1
 
-_CODECS = {"LATIN1": "latin-1", "WIN1252": "cp1252", "EUC_CN": "gbk"}
-"""Which texts a database of another encoding than UTF-8 holds: a server fails that is asked for others. (GBK holds some more
-than EUC_CN and none less.) Of encodings that are not here nothing is known, and the server's failure stands."""
+_CODECS = {"LATIN1": "latin-1", "WIN1252": "cp1252", "EUC_CN": "gb2312"}
+"""Which texts a database of another encoding than UTF-8 holds: a server fails that is asked for others. (Asked sign by sign, it
+takes what Python's codec takes; GBK has 14,347 more and lacks the middle dot of names, U+30FB.) Of encodings that are not here
+nothing is known, and the server's failure stands."""
 
 _AS_THEY_ARE = frozenset(
     f"pg_catalog.{name}"

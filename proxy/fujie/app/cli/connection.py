@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from fujie.app.cli.messages import plain
 from fujie.app.cli.output import Exit, Format, Output, fail
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
@@ -166,8 +167,6 @@ class Server:
 
 def _refused(detail: "RefusalDetail", output: Format) -> None:
     """End with what the refusal says: as lines for people, as the message's own shape for programs."""
-    from google.protobuf import json_format
-
     from fujie.app.cli.suggestions import opening
 
     exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
@@ -180,7 +179,7 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
     if detail.fields:
         details["fields"] = list(detail.fields) if output is Format.JSON else ", ".join(detail.fields)
     if output is Format.JSON:
-        details["reasons"] = [json_format.MessageToDict(reason) for reason in reasons]
+        details["reasons"] = [plain(reason) for reason in reasons]
     for reason in reasons if output is Format.TABLE else ():
         where = f"{reason.guard}/{reason.validation} " if reason.guard else ""
         said = (reason.message.en, reason.message.zh, reason.remedy.en, reason.remedy.zh)
@@ -188,7 +187,7 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
     if detail.detail and detail.detail.HasField("prompt"):
         prompt = detail.detail.prompt
         if output is Format.JSON:
-            details["prompt"] = json_format.MessageToDict(prompt)
+            details["prompt"] = plain(prompt)
         else:
             details[f"notice {prompt.notice_id}@{prompt.notice_version}"] = (
                 f"{prompt.text.zh} | {prompt.text.en}"
@@ -202,7 +201,7 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
             )
     if detail.explanation is not None:
         if output is Format.JSON:
-            details["explanation"] = json_format.MessageToDict(detail.explanation)
+            details["explanation"] = plain(detail.explanation)
         else:
             details["would open it"] = (
                 "; ".join(opening(detail.explanation)) or "nothing that the asker has in hand"

@@ -20,7 +20,7 @@ def audit_unfinished(
     that run at this moment are among them. Only signed entries are read; those of a crash are signed at the next start.
     """
     from fujie.adapters.logfiles import left_unfinished
-    from fujie.audit.errors import AuditError
+    from fujie.audit.errors import AuditError, EntryInvalid
 
     reports, places = verified_logs(directory, vkey or (), output)
     try:
@@ -29,6 +29,13 @@ def audit_unfinished(
             for report in reports
             for each in left_unfinished(places[report.origin], report.signed_size, newest=None)
         ]
+    except EntryInvalid as error:
+        fail(
+            Exit.FINDINGS,
+            f"of another build, which this one can not read: {error}",
+            code=error.code,
+            output=output,
+        )
     except AuditError as error:
         fail(Exit.FINDINGS, f"the log changed while it was read: {error}", code=error.code, output=output)
     plain = [

@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 import fujie.app.cli
 from fujie.__main__ import main
 from fujie.app.cli import build, leased_files
-from fujie.app.cli.output import Exit, Format, cell, fail, show, show_fieldsfrom fujie.audit.container import Header, Place, seal_part
+from fujie.app.cli.output import Exit, Format, cell, fail, show, show_fields
+from fujie.audit.container import Header, Place, seal_part
 from fujie.v1 import export_service_pb2
 
 FUJIE = [sys.executable, "-m", "fujie"]
@@ -142,7 +143,10 @@ def test_a_leased_file_that_nobody_takes_is_not_the_one_that_can_not_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk under `fujie open FILE > rows.csv` is full: FILE is as it was, and an opening is spent."""
-    header, key = Header("exports/" + "0" * 32, "2026-11-20T02:00:00Z", {"name": "reveal"}, "csv"), b"k" * 32
+    header, key = (
+        Header("exports/" + "0" * 32, "2026-11-20T02:00:00Z", {"name": "reveal"}, "csv"),
+        b"k" * 32,
+    )
     parts = [
         seal_part(b"name\nA\n", Place(0, 1), header.digest, key, b"n" * 12),
         seal_part(b"# end\n", Place(1, 0, is_end=True), header.digest, key, b"m" * 12),
