@@ -127,7 +127,8 @@ def test_a_log_that_can_not_be_written_closes_the_gate_of_its_process_for_good(
             assert {"LOG_UNAVAILABLE"} == {read_refusal(call).reason for call in calls}
             assert target.server.wait_for("log_failed")["error"] == error
         # The fault is over; a process whose log failed once is not believed again, a new one takes its place.
-        assert target.server.wait_for("not_serving")["state"] == "log"
+        target.server.wait_for("not_serving")
+        assert target.server.events("not_serving")[0]["state"] == "log"  # before it drains
         target.server.wait_for("worker_ready", count=2)
         assert target.server.metric("fujie_log_failures_total") == 1
         refused = target.server.metric("fujie_decisions_total", reason="LOG_UNAVAILABLE", effect="DENY")

@@ -28,7 +28,7 @@ from support.bundles import FACTS, RULES, compiled, values
 BASE = Path(__file__).parents[3] / "policies" / "base"
 # Made once and here: it raises the recursion limit, which hypothesis guards in a test.
 _THEIRS = SecondOpinion()
-_LITERAL = re.compile(r"'([^']*)'")
+_LITERAL = re.compile(r"""(?:'([^']*)'|"([^"]*)")""")
 _NUMBER = re.compile(r"\b\d+\b")
 _TEXT = st.text(
     st.characters(codec="utf-8", exclude_characters="\0"), max_size=8
@@ -62,7 +62,7 @@ def ours(engine: Engine, texts: tuple[str, ...], facts: Facts) -> list[bool | st
 def values_of(
     path: str, fact: FactType, literals: list[str], numbers: list[int]
 ) -> st.SearchStrategy[FactValue]:
-    """Strings come half from the literals of the expressions, or comparisons would never be true; numbers too."""
+    """Strings come half from the literals of the expressions that read them, or comparisons would never be true; numbers too."""
     text = st.sampled_from(literals) | _TEXT
     if path == "time.hour":
         return st.integers(-1, 24)
@@ -80,13 +80,18 @@ def values_of(
 
 
 def any_facts() -> st.SearchStrategy[Facts]:
-    literals = sorted({text for expression in expressions() for text in _LITERAL.findall(expression)})
+    literals = {path: _literals_beside(path) for path in bundle().facts}
     numbers = sorted(
         {int(digits) + by for text in expressions() for digits in _NUMBER.findall(text) for by in (-1, 0)}
     )
     types = bundle().facts
-    drawn = {path: values_of(path, types[path], literals, numbers) for path in types}
+    drawn = {path: values_of(path, types[path], literals[path], numbers) for path in types}
     return st.fixed_dictionaries(drawn).map(Facts)
+
+
+def _literals_beside(path: str) -> list[str]:
+    quoted = {found for text in expressions() if path in text for found in _LITERAL.findall(text)}
+    return sorted({single or double for single, double in quoted} | {""})
 
 
 def test_both_engines_agree_on_every_shipped_expression() -> None:
