@@ -1,7 +1,6 @@
 """`fujie serve` as a process: what it refuses to start on, what it says while it runs, how it ends."""
 
 import json
-import os
 import re
 import shutil
 import signal
@@ -10,7 +9,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -27,7 +26,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from e2e.server import ADMIN, INSTANCE, POLICY, STATIC_TOKEN, Server, Site, lookup
 from fujie.app.client import connect, read_refusal
-from fujie.app.priority import BEHIND
 from support.postgresql import ledger_url
 
 ORIGIN = f"{INSTANCE}/w0"
@@ -111,16 +109,6 @@ def test_a_served_lookup_is_masked_counted_and_evidenced(site: Site, served: Ser
     assert [(log["origin"], log["signed"], log["findings"]) for log in verified["logs"]] == [
         (ORIGIN, 3, [])
     ]
-
-
-def test_grpc_runs_behind_the_event_loop(served: Server) -> None:
-    ask(served)
-    loop, nicer = served.wait_for("worker_ready")["pid"], []
-    for thread in Path(f"/proc/{loop}/task").iterdir():
-        with suppress(OSError):  # gRPC ended it
-            if (thread / "comm").read_text() == "event_engine\n":
-                nicer.append(os.getpriority(os.PRIO_PROCESS, int(thread.name)))
-    assert set(nicer) == {os.getpriority(os.PRIO_PROCESS, loop) + BEHIND}
 
 
 def test_the_ledger_keeps_every_checkpoint_and_an_idle_log_is_not_stale(site: Site, served: Server) -> None:

@@ -165,6 +165,28 @@ def test_no_second_server_gets_among_them(site: Site, served: Server) -> None:
     assert [problem["code"] for problem in other.refusal()] == ["LISTEN_FAILED"]
 
 
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="there is one CPU")
+def test_where_there_is_a_cpu_for_each_worker_it_stays_there_with_every_thread(site: Site) -> None:
+    all_cpus = os.sched_getaffinity(0)
+    cpus = sorted(all_cpus)[:2]
+    os.sched_setaffinity(0, cpus)
+    try:
+        with site.running() as server:
+            server.add_principal("agent", "support")
+            workers = [int(ready["pid"]) for ready in server.events("worker_ready")]
+            found = [set(map(_cpus_of, os.listdir(f"/proc/{pid}/task"))) - {()} for pid in workers]
+    finally:
+        os.sched_setaffinity(0, all_cpus)
+    assert sorted(map(sorted, found)) == [[(cpus[0],)], [(cpus[1],)]]
+
+
+def _cpus_of(thread: str) -> tuple[int, ...]:
+    try:
+        return tuple(sorted(os.sched_getaffinity(int(thread))))
+    except ProcessLookupError:  # gRPC ended it
+        return ()
+
+
 async def test_sighup_reaches_every_worker(site: Site) -> None:
     site.values["policy"]["reload_seconds"] = 3600
     site.write()

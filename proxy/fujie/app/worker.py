@@ -34,6 +34,7 @@ from fujie.app import logs
 from fujie.app.approving import Approving
 from fujie.app.callbacks import read_lines
 from fujie.app.control import Control
+from fujie.app.cpus import own_cpu
 from fujie.app.disclosing import Disclosing, OwnLog
 from fujie.app.dispatching import Dispatching
 from fujie.app.expiring import Expiring
@@ -41,7 +42,6 @@ from fujie.app.leaving import Leaving
 from fujie.app.logs import log_event, loop_trouble
 from fujie.app.notifying import notifying_of
 from fujie.app.policies import announce, follow
-from fujie.app.priority import loop_first
 from fujie.app.problems import CannotStart, Collector
 from fujie.app.readiness import Readiness
 from fujie.app.scimroutes import opened_by
@@ -98,8 +98,10 @@ async def _serve(end: socket.socket) -> int:
         return TASK_DIED
     slot = int(order["slot"])
     logs.install(f"w{slot}")
+    settings = Settings.model_validate(order["settings"])
+    own_cpu(slot, settings.server.workers)  # before any thread begins
     try:
-        return await Worker(slot, Settings.model_validate(order["settings"]), line).serve(order["change"])
+        return await Worker(slot, settings, line).serve(order["change"])
     except CannotStart as refusal:
         line.send("refused", problems=[asdict(problem) for problem in refusal.problems])
         return REFUSED
@@ -152,7 +154,6 @@ class Worker:
             # What is loaded stays: the collector need not look through engine, policies and modules again.
             gc.collect()
             gc.freeze()
-            loop_first()
             log_event("worker_ready", pid=os.getpid(), entries=gate.log.size)
             self._line.send("ready", entries=gate.log.size)
             code = await self._until_ended({orders, *tasks}, readiness, grpc)
