@@ -21,7 +21,7 @@ from fujie.model.principal import Principal
 from fujie.model.processor import Processor
 from fujie.model.suppression import Confirmation, SuppressionScope
 from fujie.model.vocabulary import State
-from fujie.ports.messaging import Incoming, KeptReply
+from fujie.ports.messaging import Heard, Incoming, KeptReply
 from fujie.ports.providers import Receipt
 from support.identities import IDENTIFIERS, because, consent_event, opt_out
 from support.outboxes import (
@@ -789,6 +789,28 @@ async def test_a_reply_is_kept_once_and_listed_in_order_of_arrival(ledger: SQLLe
     assert (await ledger.outbox.replies(Slice(), with_reviewed=True)).rows[-1] == seen
     with pytest.raises(RequestError, match="PAGE_TOKEN_INVALID"):
         await ledger.outbox.replies(Slice("x"))
+
+
+async def test_what_was_heard_is_kept_with_an_outcome_or_alone_until_it_is_forgotten(
+    ledger: SQLLedger,
+) -> None:
+    outbox = ledger.outbox
+    await running(ledger, await customers(ledger, 2))
+    lease = await leased(ledger)
+    await claimed(ledger, lease)
+    first, second = (each.intent_id for each in lease.intents)
+    beside, alone = Heard("h1", "outbox", b"\0a", NOW), Heard("h2", "outbox", b"\0b", LATER)
+    await outbox.settle(lease.holder, [Settled(first, FAILED, "BLACK")], NOW, beside)
+    await outbox.keep_heard(alone)
+    assert list(await outbox.heard(LATER, 9)) == [beside]
+    assert list(await outbox.heard(LATER + timedelta(seconds=1), 9)) == [beside, alone]
+    assert len(await outbox.heard(LATER + timedelta(seconds=1), 1)) == 1
+    with pytest.raises(LedgerError):  # both or none: its id is taken
+        await outbox.settle(lease.holder, [Settled(second, FAILED, "BLACK")], NOW, beside)
+    assert await outbox.still_claimed(frozenset({second}))
+    for each in (beside, alone, alone):
+        await outbox.forget_heard(each.heard_id)
+    assert list(await outbox.heard(LATER + timedelta(seconds=1), 9)) == []
 
 
 async def test_a_closed_ledger_fails_every_method_as_its_port_says(ledger: SQLLedger) -> None:

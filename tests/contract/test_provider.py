@@ -8,10 +8,11 @@ import json
 import logging
 import re
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.clock import SystemClock
-from fujie.adapters.providers import aliyun, http_template, tencent, twilio
+from fujie.adapters.providers import aliyun, exchange, http_template, tencent, twilio
 from fujie.adapters.providers.exchange import MOST_BYTES, Answer, Exchange, believed
 from fujie.adapters.providers.fields import code_of
 from fujie.decision.keywords import Meaning, meaning_of
@@ -758,12 +759,69 @@ async def test_tencent_is_asked_by_number_and_told_by_our_id_and_pulled() -> Non
         stand_in.shape.pulled["PullSmsReplyStatusSet"] = [reply]
         blocked = {**report, "SerialNo": "2019:9", "ReportStatus": "FAIL", "Description": "号码在黑名单"}
         stand_in.shape.pulled["PullSmsSendStatusSet"].append(blocked)
+        asked = len(stand_in.seen)
+        called = await provider.poll()
+        # What was pulled is nowhere else: it is not held while the next answer is waited for.
+        assert len(stand_in.seen) == asked + 1
+        assert [(each.text, each.signature) for each in called.replies] == [("TD", "某某")]
+        assert called.receipts == []
+        stand_in.shape.pulled["PullSmsReplyStatusSet"] = []
         called = await provider.poll()
         assert [(each.provider_message_id, each.is_opted_out, each.code) for each in called.receipts] == [
             ("2019:1", False, ""),
             ("2019:9", True, "OTHER"),
         ]
-        assert [(each.text, each.signature) for each in called.replies] == [("TD", "某某")]
+
+
+@pytest.mark.parametrize("code", ["isv.BUSINESS_LIMIT_CONTROL", "isv.MOBILE_NUMBER_ILLEGAL"])
+async def test_what_aliyun_refuses_for_one_number_of_many_is_in_doubt_for_all_and_sent_once(
+    code: str,
+) -> None:
+    async with facing(CASES["aliyun"]) as (stand_in, provider):
+        stand_in.codes = {PHONES[1]: code}
+        said = await provider.submit(outgoing(*PHONES))
+        assert [(each.acceptance, each.code) for each in said] == [(U, code)] * 3
+        assert {each.provider_message_id for each in said} == {f"c-{CAMPAIGN}"}
+        assert sorted(stand_in.numbers) == sorted(PHONES)
+        (alone,) = await provider.submit(outgoing(PHONES[1]))
+        assert (alone.acceptance, alone.code) == (R, code)
+
+
+async def test_no_more_calls_are_under_way_than_were_agreed_and_what_had_no_place_never_left() -> None:
+    async with standing_in(TwilioShape()) as stand_in:
+        stand_in.how = HANG
+        narrow = Exchange(SHORT, 2)
+        provider = twilio.Twilio(PLACE, SENDER, narrow, CLOCK, (stand_in.endpoint, PUBLIC))
+        assert provider.most == 2
+        said = await provider.submit(outgoing(*PHONES, *PHONES[:2]))
+        assert Counter((each.acceptance, each.code) for each in said) == {(U, "TIMEOUT"): 2, (T, "BUSY"): 3}
+        assert len(stand_in.seen) == 2
+        await provider.close()
+
+
+@pytest.mark.parametrize("jumps", ["monotonic", "wall"])
+async def test_a_process_that_was_stopped_while_it_connected_sends_nothing_when_it_goes_on(
+    jumps: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then its message counts as abandoned, and whoever opted out was told that nothing is on its way."""
+
+    class Stopped(SystemClock):
+        reads = 0
+
+        def is_later(self) -> bool:
+            self.reads += 1
+            return self.reads > 2
+
+        def now(self) -> datetime:
+            return super().now() + timedelta(hours=self.is_later() and jumps == "wall")
+
+        def monotonic(self) -> float:
+            return CLOCK.monotonic() + 3600.0 * (self.is_later() and jumps == "monotonic")
+
+    monkeypatch.setattr(exchange, "SystemClock", Stopped, raising=False)
+    async with facing(CASES["twilio"]) as (stand_in, provider):
+        assert outcomes(await provider.submit(outgoing(PHONES[0]))) == [T]
+        assert stand_in.seen == []
 
 
 async def test_twilio_is_asked_by_its_id_alone() -> None:

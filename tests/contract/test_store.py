@@ -259,8 +259,11 @@ async def test_of_ids_that_a_collation_takes_for_one_exactly_the_asked_is_found(
 ENCODED = {
     "EUC_CN": ("客・1", "欧阳", ["é1", "😀", "ß", "镕基", "阿·力"]),
     "LATIN1": ("é1", "José", ["客1", "€", "😀"]),
+    "KOI8R": ("ключ1", "Анна", ["客1", "é1", "😀"]),
+    "SQL_ASCII": ("客1", "José", ["é1", "😀"]),
 }
-"""An id and a name that a database of this encoding holds, and ids that it can not hold."""
+"""An id and a name that a database of this encoding holds, and ids that it can not hold, or (SQL_ASCII, which holds any bytes)
+does not."""
 
 
 @pytest.fixture

@@ -266,6 +266,17 @@ async def test_rows_are_taken_in_order_as_one_by_one_until_one_has_no_room(ledge
         assert await ledger.reserve_rows(rows_of(*charged, who=f"rows-{number}")) == first_without
 
 
+async def test_rows_with_room_for_all_count_a_customer_once_on_each_limit(ledger: SQLLedger) -> None:
+    """Whoever stands in a part twice, in rows of other charges, or in the same part once more."""
+    month, day = replace(MONTHLY, at_most=5), replace(PEOPLE, at_most=5)
+    charged: list[Charged] = [((month,), "s2"), ((month, day), "s1"), ((month,), "s2"), ((day,), "s3")]
+    for _ in range(2):
+        assert await ledger.reserve_rows(rows_of(*charged)) == len(charged)
+    for charge in (month, day):
+        others: list[Charged] = [((charge,), f"{charge.limit}-{n}") for n in range(4)]
+        assert await ledger.reserve_rows(rows_of(*others)) == 3  # two of five were counted
+
+
 async def test_rows_of_many_who_take_at_once_never_pass_the_limit(ledger: SQLLedger, reopen: Open) -> None:
     wide = Charge("grant:w", Limit.ROWS_PER_HOUR, 100)
     other = await reopen()

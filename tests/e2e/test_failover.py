@@ -112,6 +112,7 @@ def test_a_server_whose_ledger_went_back_stays_closed_until_people_restart_it(
         standby.promote()
         until_it_says(server, "LEDGER_ROLLED_BACK")
         until_it_is_not_ready(server)
+        server.wait_for("ledger_rolled_back")
         assert not server.events("worker_lost")
         os.kill(server.worker(), signal.SIGKILL)  # none that takes its place believes what it finds
         refused = server.wait_for("cannot_start", count=2)

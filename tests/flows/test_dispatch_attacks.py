@@ -9,6 +9,7 @@ import pytest
 from fujie.flows.approvals import approve
 from fujie.flows.consent import NOW
 from fujie.flows.dispatch import dispatch
+from fujie.flows.hearing import LEFT_S, take_left
 from fujie.flows.messaging import send_message
 from fujie.flows.receipts import receive
 from fujie.flows.reply import ApprovalReply, MessageReply, Refusal, SuppressionReply
@@ -205,6 +206,23 @@ async def test_a_provider_that_is_away_uses_up_no_limit(house: House) -> None:
     assert await states(at.gate, campaign) == {"SUBMITTED": 4}
 
 
+async def test_what_goes_back_unsent_is_counted_once_when_it_is_sent(house: House) -> None:
+    provider = CountingProvider(most=2)
+    rooms = iter([True, False])
+    provider.room = lambda count: next(rooms, True)
+    at = sending(house, provider, policy=POLICY + LIMITED % b"{rows_per_hour: 4}")
+    campaign = await campaign_to(at.gate, await adults(house, 6))
+    for sent in (2, 4, 4):
+        lease = await at.ledger.outbox.lease("h", at.hands.now(), 30.0, 4)
+        if lease is not None:
+            await dispatch(at.gate, lease)
+        assert len(provider.got) == sent  # and never more than the limit
+    assert await states(at.gate, campaign) == {"SUBMITTED": 4, "PLANNED": 2}
+    at.hands.time += timedelta(minutes=62)
+    await work_off(at.gate)
+    assert await states(at.gate, campaign) == {"SUBMITTED": 6}
+
+
 async def test_a_limit_that_no_time_opens_refuses(house: House) -> None:
     at = sending(
         house, CountingProvider(), policy=POLICY + LIMITED % b"{rows_per_request: 3, rows_per_hour: 1}"
@@ -327,3 +345,9 @@ async def test_one_opt_out_of_a_provider_that_can_not_be_written_takes_no_other_
         if (identity := await inner.find((each,))) and await inner.suppressions(identity.sids)
     ]
     assert len(closed) == 2
+    at.hands.time += timedelta(seconds=LEFT_S + 1)
+    assert await take_left(at.gate) == 1  # nor is it lost itself
+    for each in people:
+        identity = await inner.find((each,))
+        assert identity is not None
+        assert len(await inner.suppressions(identity.sids)) == 1

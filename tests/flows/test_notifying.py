@@ -107,7 +107,8 @@ async def test_what_is_told_is_signed_once_taken_and_never_told_again(
 async def test_whoever_does_not_take_it_hears_it_again_later_under_the_same_id(
     house: House, receiver: Receiver, kind: str
 ) -> None:
-    async with receiving() as elsewhere, sender(house, receiver, 0.2) as sending:
+    timeout_s = 0.5 if kind == "silence" else 5.0
+    async with receiving() as elsewhere, sender(house, receiver, timeout_s) as sending:
         answers = {
             "silence": None,
             "redirect": REDIRECT % elsewhere.url.encode(),

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from fujie.adapters.ledger import upgrade
+from fujie.adapters.ledger import IndexKey, ServerAccess, SQLLedger, open_ledger, upgrade
+from fujie.adapters.ledger.server import URL_ALONE
+from support.identities import IDENTIFIERS
 from support.postgresql import apart
 from support.scratch import memory
 
@@ -32,3 +34,8 @@ def sqlite_url() -> Iterator[str]:
     """Lend an empty ledger in memory, where there is room."""
     with tempfile.TemporaryDirectory(dir=memory()) as directory:
         yield ledger_file(Path(directory) / "ledger.db")
+
+
+async def opened(url: str, access: ServerAccess = URL_ALONE) -> SQLLedger:
+    """Open the ledger at `url` as a server does; the key of its index is always the same."""
+    return await open_ledger(url, IndexKey("i1", b"i" * 32), IDENTIFIERS, str.encode, access)

@@ -7,16 +7,18 @@ ever ends by an error: it is logged by its code, and tried again after a pause.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from fujie.app.logs import log_event
 from fujie.audit.errors import AuditError
 from fujie.flows.dispatch import MOST, Dispatched, dispatch
 from fujie.flows.double_opt_in import record_left
 from fujie.flows.gate import Gate, Sending
-from fujie.flows.receipts import receive
+from fujie.flows.hearing import keep, take, take_left
 from fujie.flows.resolution import resolve
 from fujie.flows.settlement import LATE_S
 from fujie.model.errors import FujieError, LedgerError
+from fujie.ports.messaging import Heard
 from fujie.ports.providers import Called, Provider
 
 LANES = 2
@@ -36,6 +38,9 @@ _SETTLING_S = 2.0
 _SKEW_S = 5.0
 """How far the clocks of two hosts may be apart: who sweeps too soon would confirm an opt-out before its message went."""
 
+_MOST_PULLS = 10
+"""Answers of one provider that are fetched without a rest, as long as each brings something."""
+
 _LONGEST_PAUSE_S = 10.0
 
 END_S = 5.0
@@ -54,8 +59,10 @@ class Dispatching:
         """Work, until cancelled; then finish what is under way."""
         tasks = {asyncio.create_task(self._send(), name="dispatch") for _ in range(LANES)}
         tasks.add(asyncio.create_task(self._again("sweep", self._sweep, SWEEP_S)))
+        tasks.add(asyncio.create_task(self._again("heard", partial(take_left, self._gate), SWEEP_S)))
         for provider in self._sending.providers.values():
-            tasks.add(asyncio.create_task(self._again("poll", _polling(self._gate, provider), POLL_S)))
+            polling = _Polling(self._gate, self._sending, provider)
+            tasks.add(asyncio.create_task(self._again("poll", polling, POLL_S)))
             tasks.add(
                 asyncio.create_task(self._again("resolve", _resolving(self._gate, provider), RESOLVE_S))
             )
@@ -128,19 +135,43 @@ class Dispatching:
         await record_left(self._gate)
 
 
-def _polling(gate: Gate, provider: Provider) -> Callable[[], Awaitable[object]]:
-    left: list[Called] = []
+class _Polling:
+    """Fetches what a provider has to tell, which it does not tell again: what could not even be kept is kept here, and comes
+    first."""
 
-    async def poll() -> None:
-        # What a provider told it does not tell again: a "stop" that could not be written down is kept, and comes first.
-        called = left.pop() if left else await provider.poll()
-        try:
-            await receive(gate, provider.name, called)
-        except (LedgerError, AuditError):
-            left.append(called)
-            raise
+    def __init__(self, gate: Gate, sending: Sending, provider: Provider) -> None:
+        self._gate = gate
+        self._sending = sending
+        self._provider = provider
+        self._told: Called | None = None
+        self._heard: Heard | None = None
 
-    return poll
+    async def __call__(self) -> None:
+        for _ in range(_MOST_PULLS):
+            if self._heard is None:
+                # A worker that is told to end lets it be kept first.
+                fetching = asyncio.create_task(self._fetch())
+                self._sending.under_way.add(fetching)
+                fetching.add_done_callback(self._sending.under_way.discard)
+                await asyncio.shield(fetching)
+            if self._heard is None:
+                return
+            try:
+                await take(self._gate, self._heard)
+            except (LedgerError, AuditError):
+                raise
+            except FujieError:  # it stays in the ledger, and does not keep what comes behind it
+                self._heard = None
+                raise
+            self._heard = None
+
+    async def _fetch(self) -> None:
+        if self._told is None:
+            self._told = await self._provider.poll()
+            for _ in range(self._told.skipped):
+                self._gate.metrics.received(self._provider.name, "skipped")
+        self._heard = await keep(self._gate, self._provider.name, self._told)
+        self._told = None
 
 
 def _resolving(gate: Gate, provider: Provider) -> Callable[[], Awaitable[object]]:

@@ -124,7 +124,10 @@ class ProviderSettings(Section):
         default=50.0, gt=0, le=10_000, description="Messages per second of each worker."
     )
     concurrency: int = Field(
-        default=4, ge=1, le=64, description="Submissions at the same time, of each worker."
+        default=4,
+        ge=1,
+        le=64,
+        description="Calls at the same time, of each worker; of smpp, submissions of a window each.",
     )
     timeout_seconds: float = Field(
         default=4.0,

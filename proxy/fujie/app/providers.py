@@ -42,7 +42,9 @@ def open_providers(
     for name, (each, secret) in opened.items():
         provider = found.take(_provider, name, each, secret, clock, callback_urls.get(name, ""))
         if provider is not None:
-            providers[name] = Paced(provider, each.rate_per_second, each.concurrency, clock)
+            # Where each message is a call of its own, the calls of one submission take places too.
+            calls = provider.most if each.kind in {"twilio", "http"} else 1
+            providers[name] = Paced(provider, each.rate_per_second, each.concurrency // calls, clock)
     found.finish()
     return MappingProxyType(providers)
 
@@ -52,7 +54,7 @@ def _provider(name: str, each: ProviderSettings, secret: str, clock: Clock, call
         return _smpp(name, each, secret, clock)
     if each.kind == "outbox":
         return FileOutbox(name, each.file or Path(), clock)
-    place, exchange = (name, each.processor), Exchange(each.timeout_seconds)
+    place, exchange = (name, each.processor), Exchange(each.timeout_seconds, each.concurrency)
     account = each.account or ""
     match each.kind:
         case "aliyun":

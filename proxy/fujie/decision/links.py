@@ -47,6 +47,16 @@ _DOT = (
 )
 """A dot in brackets anywhere; one that is spelled out (evil dot com, evil点com) where what follows leaves no doubt."""
 _SPELLED_DOT = re.compile(_DOT)
+_SPELLED_SHORT = re.compile(
+    "(?<![0-9a-z])(?:"
+    + "|".join(
+        r"(?:[ ]?[点點][ ]?| (?:dot|[.。]) )".join(map(re.escape, each.split(".")))
+        for each in sorted(SHORTENERS)
+    )
+    + ")(?![0-9a-z])"
+)
+"""A known shortener with its dot spelled out (bit点ly, bit dot ly), whatever it ends with."""
+_SHORT_DOT = re.compile("[ ]?[点點][ ]?| (?:dot|[.。]) ")
 # Letters of scripts that are written with blanks, and what can not be seen, which a host must not hold and hides in.
 _OF_HOST = (
     r"0-9a-z_\-\u00ad\u00c0-\u1fff\u200b-\u200f\u202a-\u202e\u2060-\u206f\u2c00-\u2dff\ua640-\uabff\ufb00-\ufdff"
@@ -68,6 +78,7 @@ def links(text: str) -> tuple[str, ...]:
     Linear in the text; never raises.
     """
     plain = _SPELLED_DOT.sub(".", normalize("NFKC", normalize("NFKC", text).lower()))
+    plain = _SPELLED_SHORT.sub(lambda match: _SHORT_DOT.sub(".", match[0]), plain)
     found = [(match.start(), "") for match in _CHINESE_ENDINGS.finditer(plain)]
     place = 0
     while match := _START.search(plain, place):

@@ -1,10 +1,12 @@
 """Words of lexicons in a text, all of them in one pass, however they are dressed up (`decision.folding`).
 
-A word that is denied is found through any mark between its characters. One that is only warned about ends where a clause
+A word of Chinese characters is found through one or two Latin letters between them too (d贷k款), in a second pass where a text
+has such; not through digits, of which ordinary texts have many there (第3一). A word that is denied is found through any mark between its characters. One that is only warned about ends where a clause
 does, as 环保，本店 holds 保本. A word of Latin letters must stand by itself (best, not bestow), and blanks within it count
 only where it is spelled out (b e s t) or has them itself.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +18,9 @@ from fujie.policy.bundle import Lexicon, Severity
 
 _JOINS: Final = frozenset(" .-·_/'&\t\n\r")
 """What may stand within a word without being part of it; a word with another mark (c++) is searched as it is."""
+
+
+_STRAY: Final = re.compile(r"(?<=[^\x00-\x7f])[a-z]{1,2}(?=[^\x00-\x7f])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +70,15 @@ class Words:
         """Return each word that the text uses once, in the order of the places where they end. Linear in the text."""
         found = {
             Finding(each.lexicon.category, each.lexicon.articles, each.lexicon.severity, each.word): None
-            for each in [*self._in_compact(folded), *self._in_plain(folded)]
+            for each in [*self._in_compact(folded), *self._in_plain(folded), *self._between_letters(folded)]
         }
         return tuple(found)
+
+    def _between_letters(self, folded: Folded) -> Iterator[_Entry]:
+        bare = _without_strays(folded)
+        return (
+            (each for each in self._in_compact(bare) if not _HAS_ASCII(each.compact)) if bare else iter(())
+        )
 
     def _in_compact(self, folded: Folded) -> Iterator[_Entry]:
         hits: list[tuple[_Entry, int, int]] = []
@@ -90,6 +101,28 @@ class Words:
 
     def _in_plain(self, folded: Folded) -> Iterator[_Entry]:
         return (entry for form, entry in self._marked if not entry.is_exception and form in folded.plain)
+
+
+_HAS_ASCII: Final = re.compile(r"[\x00-\x7f]").search
+
+
+def _without_strays(folded: Folded) -> Folded | None:
+    """Return the text without one or two Latin letters wherever they stand between characters of another script; None where none do."""
+    strays = [each.span() for each in _STRAY.finditer(folded.compact)]
+    if not strays:
+        return None
+    left = list[int]()
+    at = 0
+    for start, end in strays:
+        left += range(at, start)
+        at = end
+    left += range(at, len(folded.compact))
+    return Folded(
+        folded.plain,
+        "".join([folded.compact[each] for each in left]),
+        [folded.places[each] for each in left],
+        [folded.clauses[each] for each in left],
+    )
 
 
 def _entry(lexicon: Lexicon, word: str, *, is_exception: bool) -> tuple[_Entry, str]:

@@ -12,6 +12,7 @@ which ends by itself; what was claimed under it ends as UNKNOWN (`Outbox.sweep`)
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,6 +25,7 @@ from fujie.flows.judging import (
     Judgement,
     Matter,
     decided,
+    give_back,
     judge_many,
     next_opening,
     opened_matter,
@@ -37,7 +39,7 @@ from fujie.flows.wording import Wording, worded
 from fujie.model.campaign import Campaign, Lease
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
-from fujie.model.errors import RequestError
+from fujie.model.errors import LedgerError, RequestError
 from fujie.model.facts import EXHAUSTED, Facts, Known
 from fujie.model.limit import BUCKET_S, WINDOW_BUCKETS, Limit
 from fujie.model.message import CHANNEL, Intent, MessageState, Settled
@@ -167,6 +169,8 @@ class _Chunk:
         await self._refused(matter, judgement)  # 3
         facts: dict[str, Known] = {CAMPAIGN: campaign.id, PROVIDER: matter.route.provider.name}
         released = await Release(matter, judgement, self.lease, facts, has_room=has_room).run()  # 5 to 7
+        with suppress(LedgerError):  # what stays taken is too much, never too little
+            await give_back(matter, judgement, released.unsent)
         return released.put_back
 
     async def close(self, decision: Decision, until: datetime | None = None) -> None:

@@ -52,6 +52,16 @@ class KeptReply:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
+class Heard:
+    """What a provider said and does not say again: sealed, from before it is acted on until all of it is done."""
+
+    heard_id: str
+    provider: str
+    sealed: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Asked:
     """A claimed message that asks for consent (`Claim.asks`), and that is not recorded yet. `may_be_out`: a provider has
     it, or may have it."""
@@ -153,8 +163,10 @@ class Outbox(Protocol):
         """
         ...
 
-    async def settle(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
-        """Write what became of intents that `holder` leased or claimed; others are left alone. What is CLAIMED ends
+    async def settle(
+        self, holder: str, settled: Sequence[Settled], now: datetime, heard: Heard | None = None
+    ) -> None:
+        """Write, and keep `heard` in the same transaction, what became of intents that `holder` leased or claimed; others are left alone. What is CLAIMED ends
         as SUBMITTED, FAILED or UNKNOWN, or goes back to PLANNED; what is leased becomes REFUSED or FAILED, or PLANNED
         again; what `sweep` made UNKNOWN may still be SUBMITTED or FAILED. Back in PLANNED with a `not_before`, or given
         back unclaimed, the lease is over; without one it is kept, and `claim` may be tried again under it. Of a campaign
@@ -201,6 +213,18 @@ class Outbox(Protocol):
 
     async def asked(self, intent_ids: Sequence[str]) -> None:
         """Forget what at most 1,000 messages ask for: it is recorded, or nobody was asked."""
+        ...
+
+    async def keep_heard(self, heard: Heard) -> None:
+        """Keep what a provider said until `forget_heard`. Durable on return."""
+        ...
+
+    async def heard(self, before: datetime, most: int) -> Sequence[Heard]:
+        """Return what was kept before `before`, the oldest first: who kept it died, or could not finish."""
+        ...
+
+    async def forget_heard(self, heard_id: str) -> None:
+        """Forget what was kept, if it is there."""
         ...
 
     async def keep_reply(self, reply: KeptReply) -> bool:

@@ -25,6 +25,10 @@ class Outgoing:
     campaign_id: str = ""
 
 
+BUSY = "BUSY"
+"""Code of what was not submitted (RETRY), since as many calls as may be are under way: the provider heard nothing of it."""
+
+
 class Acceptance(StrEnum):
     """What a provider said to a message.
 

@@ -14,8 +14,8 @@ from fujie.model.record import Fetched
 class Scan:
     """What is read of many customers: `fields` and `attributes` that the store maps, of the rows that may pass `where`, behind
     the customer id `after` (empty: from the start), `size` rows at a time, for `reader`: nobody has more than half of the scans
-    that a store runs at a time. Who waits for his turn gets it in order, and waits for `patience_s` at most where that is longer
-    than opening may take."""
+    that a store runs at a time, and the last free one is for who has none. Who waits for his turn gets it in order, and waits for
+    `patience_s` at most where that is longer than opening may take."""
 
     fields: frozenset[str]
     attributes: frozenset[str]

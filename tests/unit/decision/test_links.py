@@ -20,6 +20,7 @@ def state(text: str) -> State:
     "text",
     ["", "您好，验证码 123456，请勿告知他人。", "3.5折起，12.30前，v2.0，No.1", "谢谢。中国移动", "1.APP登录 2.VIP专享", "下载APP。VIP会员尊享",
      "好的...ok", "24/7.Call", "Mr. Wang, 5 p.m. e.g. x", "和/或", "2026.11.21", "1:30", "a.b", "价格￥3.50/件", "感谢您。.", "…", "@张三",
+     "habit点ly", "bit 的 ly", "IS点GDP", "it is dot matrix",
      "Node.js培训", "附件清单.pdf", "ready.html", "上午9点开始", "3点common room", "10点 见", "the dot command", "a dot b", "Hi. Me too"],
 )  # fmt: skip
 def test_what_is_no_link_is_none(text: str) -> None:
@@ -64,6 +65,9 @@ def test_links_elsewhere_are_not(text: str) -> None:
         "a.t.cn",
         "t。cn/x",
         "bit。ly/x",
+        "戳bit点ly/x",
+        "bit dot ly",
+        "登录is 点 gd看",
     ],
 )
 def test_a_shortener_is_worse_than_anything_else(text: str) -> None:

@@ -78,7 +78,7 @@ def test_texts_of_other_characters_hold_no_word(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     ["本店绿色环保，本店欢迎您", "国家电网级联设备", "bestow asbestos be st. louis", "c+ c plus", "满100元减10", "piano 1 hour", "2100%x", "risky freedom",
-     "第市第二，一起来", "保\n本", "市第一医院就诊提醒", "a100%"],
+     "第市第二，一起来", "第3一", "最abc佳", "保A，本", "保\n本", "市第一医院就诊提醒", "a100%"],
 )  # fmt: skip
 def test_what_only_looks_like_a_word_is_none(text: str) -> None:
     assert found(text) == []
@@ -88,6 +88,8 @@ def test_what_only_looks_like_a_word_is_none(text: str) -> None:
     ("text", "words"),
     [
         ("全城最佳口碑，销量第一！", ["最佳", "第一"]),
+        ("最x佳，保kk本", ["最佳", "保本"]),  # letters between, which no Chinese word has
+        ("第a一医院", ["第一"]),
         ("最，佳", ["最佳"]),  # who is denied a word gets nowhere with a comma
         ("100％正品", ["100%"]),
         ("We are No. 1, no 1, №1, No．1!", ["no.1"]),

@@ -44,6 +44,62 @@ def test_every_word_is_found_and_every_exception_is_not(lexicon: Lexicon) -> Non
         assert alone.find(fold(f"您好{text}。")) == ()
 
 
+LETTERED = (
+    "您预约的B超检查在门诊楼A座3层，请空腹前来。",
+    "您的U盘订单已发货，预计明天送达。",
+    "本店T恤第2件半价，欢迎选购。拒收请回复R",
+    "会员K歌之夜本周五晚8点开始，请提前到场。",
+    "您的X光片结果已出，请到1楼自助机打印。",
+    "尊敬的VIP会员，您的积分将于月底到期。",
+    "C位席已为您预留，请于7点前入场。",
+    "您的5G套餐已升级，当月流量为30G。",
+    "您好，A区停车位已满，请停B区。",
+    "快递已放入E栈柜，取件码123456。",
+    "请到D口出站，换乘2号线。",
+    "您乘坐的G102次列车8点02分开车，检票口B12。",
+    "您尾号1234的卡于3月5日支出100元。",
+    "您的车辆京A12345年检将到期，请及时办理。",
+    "Q币充值成功，余额50元。",
+    "您的PS课程今晚开课，请点开App上课。",
+    "维生素C片已到货，请到店领取。",
+    "您的A4纸订单已出库，承运商为顺丰。",
+    "升A班的同学请于周一报到。",
+    "中心E座电梯检修，请走F座。",
+    "唯品会员A级专场明天10点开始。",
+    "第A组比赛在1号馆举行。",
+    "请家长带好户口本A4复印件一份。",
+    "您的O型血检测报告已出。",
+    "下午3点见，地点在2号楼。",
+    "会议于9点开始，请准时参加。",
+    "活动今晚8点ok了吗，请回复。",
+    "明早7点go，集合地点不变。",
+    "优惠券已到账，满200减30，详见example.com",
+    "请在App中点我的查看订单。",
+    "您的订单含3点5折商品一件，已发货。",
+    "营业时间8点am到10点pm，欢迎光临。",
+    "您已预约3点id登记，请携带证件。",
+    "请点to do列表查看任务。",
+    "产品a点b区取货。",
+    "您的H5页面已发布，请查看。",
+    "您的V3版本合同已生成，请签署。",
+    "Your table for 2 is booked at 7 pm. See you soon.",
+    "Reply YES to confirm. It is dot matrix day.",
+    "Your bit is done, dot the i and sign.",
+    "请贷方J先生核对款项。",
+    "本月还款日为15日，请留意余额。",
+    "体检套餐A含胸片，套餐B含CT检查。",
+    "小B同学您好，您的作业已批改。",
+    "您的e通卡余额不足20元，请及时充值。",
+    "T台秀门票已出票，座位K排8号。",
+    "您的IC卡已制作完成，请到柜台领取。",
+    "D型血袋预约成功，感谢您的爱心。",
+    "您的IP属地已变更，如非本人请修改密码。",
+    "新书《第N次》已到店，请到柜台取书。",
+    "您的L码外套已补货，点此进入小程序查看。",
+)
+"""Ordinary messages, written for this: letters between Chinese characters, and hours that look like a dot spelled out."""
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -58,6 +114,7 @@ def test_every_word_is_found_and_every_exception_is_not(lexicon: Lexicon) -> Non
         "Your order has shipped and should arrive on Friday.",
         "Your code is 482913. Do not share it.",
         "Members save 10% this weekend. Reply STOP to opt out.",
+        *LETTERED,
     ],
 )
 def test_ordinary_messages_hold_none_of_them(text: str) -> None:
@@ -69,6 +126,8 @@ def test_ordinary_messages_hold_none_of_them(text: str) -> None:
     [
         ("國傢級品质，最 佳选择", {"superlatives"}),
         ("全城销量第①，全网最低价", {"superlatives_practice"}),
+        ("醉佳之选", {"superlatives_practice"}),
+        ("低息d贷k款", {"barred_sectors"}),
         ("保·本理财，稳赚不赔", {"finance_guarantees"}),
         ("祖传秘方，根*治鼻炎，无副作用", {"medical_guarantees"}),
         ("名师押题，包过班火热报名", {"education_guarantees"}),

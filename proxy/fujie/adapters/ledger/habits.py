@@ -21,8 +21,8 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger.database import Database, Query
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.subjects import IndexKey
-from fujie.adapters.ledger.tables import usage_count, usage_trace
 from fujie.adapters.ledger.usage import Tally, counter_key, read_counts, store, tally_of
+from fujie.adapters.ledger.usage_tables import usage_count, usage_trace
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.errors import LedgerError
 from fujie.model.limit import in_window

@@ -17,7 +17,7 @@ from fujie.model.errors import StartError
 if TYPE_CHECKING:
     from alembic.config import Config
 
-HEAD: Final = "0015"
+HEAD: Final = "0017"
 """The newest of `migrations`. A ledger that has it is told by one SELECT: Alembic is not even imported."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"

@@ -8,6 +8,7 @@ from fujie.adapters.ledger.campaigns import Campaigns
 from fujie.adapters.ledger.claims import Claims
 from fujie.adapters.ledger.database import Database
 from fujie.adapters.ledger.enrolment import Enrolment
+from fujie.adapters.ledger.heard import Hearing
 from fujie.adapters.ledger.leases import Leases
 from fujie.adapters.ledger.messages import Messages
 from fujie.adapters.ledger.outcomes import Outcomes
@@ -19,7 +20,7 @@ from fujie.model.campaign import Campaign, CampaignState, Lease
 from fujie.model.customer import CustomerRef, Identity, Phone
 from fujie.model.message import Claim, Claimed, Message, Planned, ReplyOutcome, Settled
 from fujie.model.page import Page, Slice
-from fujie.ports.messaging import Asked, Incoming, KeptReply, ProviderLink
+from fujie.ports.messaging import Asked, Heard, Incoming, KeptReply, ProviderLink
 from fujie.ports.providers import Receipt, Unresolved
 from fujie.ports.recollection import People, Recollection, Survey
 
@@ -37,6 +38,7 @@ class SQLOutbox:
         self._outcomes = Outcomes(database, index)
         self._messages = Messages(database, index)
         self._replies = Replies(database)
+        self._hearing = Hearing(database)
 
     async def enrol_many(self, refs: Sequence[CustomerRef], now: datetime) -> Sequence[Identity]:
         """See `ports.messaging.Outbox.enrol_many`."""
@@ -105,9 +107,11 @@ class SQLOutbox:
         """See `ports.messaging.Outbox.claim`."""
         return await self._claims.claim(lease, claims, marker, requester, now)
 
-    async def settle(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
+    async def settle(
+        self, holder: str, settled: Sequence[Settled], now: datetime, heard: Heard | None = None
+    ) -> None:
         """See `ports.messaging.Outbox.settle`."""
-        await self._outcomes.settle(holder, settled, now)
+        await self._outcomes.settle(holder, settled, now, heard)
 
     async def sweep(self, now: datetime, seconds: float) -> int:
         """See `ports.messaging.Outbox.sweep`; ends cancellations too."""
@@ -151,6 +155,18 @@ class SQLOutbox:
     async def asked(self, intent_ids: Sequence[str]) -> None:
         """See `ports.messaging.Outbox.asked`."""
         await self._messages.asked(intent_ids)
+
+    async def keep_heard(self, heard: Heard) -> None:
+        """See `ports.messaging.Outbox.keep_heard`."""
+        await self._hearing.keep_heard(heard)
+
+    async def heard(self, before: datetime, most: int) -> Sequence[Heard]:
+        """See `ports.messaging.Outbox.heard`."""
+        return await self._hearing.heard(before, most)
+
+    async def forget_heard(self, heard_id: str) -> None:
+        """See `ports.messaging.Outbox.forget_heard`."""
+        await self._hearing.forget_heard(heard_id)
 
     async def keep_reply(self, reply: KeptReply) -> bool:
         """See `ports.messaging.Outbox.keep_reply`."""

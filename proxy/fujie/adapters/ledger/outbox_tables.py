@@ -153,6 +153,17 @@ IS_WAITING = reply.c.reviewed_at.is_(None)
 sa.Index("ix_reply_waiting", reply.c.change_seq, **_where(IS_WAITING))
 sa.Index("ix_reply_id", reply.c.reply_id)
 
+heard = sa.Table(
+    "heard",
+    metadata,
+    sa.Column("heard_id", sa.Text, primary_key=True),
+    text("provider"),
+    sa.Column("sealed", sa.LargeBinary, nullable=False),
+    instant("received_at"),
+)
+"""What a provider said once, from when it is read until all of it is written where it belongs; sealed under the `seal` key,
+since it is of many customers. Followed by nobody: no `change_seq`."""
+
 processor = sa.Table(
     "processor",
     metadata,

@@ -15,12 +15,13 @@ from sqlalchemy import Connection
 
 from fujie.adapters.ledger.aliases import IndexKey, alias_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size, update_many
+from fujie.adapters.ledger.heard import store_heard
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.messages import MOST_IDS, parts
 from fujie.adapters.ledger.outbox_tables import IS_CLAIMED, IS_PLANNED, campaign, message
 from fujie.adapters.ledger.tallies import Moves
 from fujie.model.message import SETTLED, MessageState, Settled
-from fujie.ports.messaging import Incoming
+from fujie.ports.messaging import Heard, Incoming
 from fujie.ports.providers import Receipt
 
 _S = MessageState
@@ -181,7 +182,9 @@ class Outcomes:
         self._database = database
         self._index = index
 
-    async def settle(self, holder: str, settled: Sequence[Settled], now: datetime) -> None:
+    async def settle(
+        self, holder: str, settled: Sequence[Settled], now: datetime, heard: Heard | None = None
+    ) -> None:
         """See `ports.messaging.Outbox.settle`."""
         wanted = {each.intent_id: each for each in settled}
         if not wanted:
@@ -194,6 +197,8 @@ class Outcomes:
                     if known.holder == holder:
                         _settle(outcomes, known, wanted[known.intent_id])
             outcomes.store(connection)
+            if heard is not None:
+                store_heard(connection, heard)
 
         await self._database.write(work)
 

@@ -40,30 +40,33 @@ _NOBODY: Final = (None,) * 11
 _PEOPLE = """
 WITH people AS MATERIALIZED (
     SELECT asked.place AS place, asked.number AS number, own_key.sid AS sid,
-        own_number.sid <> own_key.sid OR subject.is_linked AS is_odd{key}
+        own_number.sid <> own_key.sid OR coalesce(subject.is_linked, FALSE) AS is_odd{key}
     FROM (
         SELECT n AS place, substr(:of_keys, n * 32 + 1, 32) AS of_key, substr(:numbers, n * 32 + 1, 32) AS number
         FROM ({places}) AS given
     ) AS asked
     {in_order} JOIN alias AS own_key ON own_key.digest = asked.of_key AND own_key.valid_to IS NULL
     {in_order} JOIN alias AS own_number ON own_number.digest = asked.number AND own_number.valid_to IS NULL
-    {in_order} JOIN subject ON subject.sid = own_key.sid
+    {subject}
 )
 SELECT place, 0, people.sid, is_odd, e.type, e.channel, e.explicit, e.separate, e.event_time, e.valid_until,
     e.change_seq{own_key}
 FROM people LEFT JOIN consent_event AS e ON e.sid = people.sid{purpose}
 UNION ALL
 SELECT place, 1, u.brand, NULL, u.purpose, u.channel, NULL, NULL, u.event_time, u.received_at, NULL{no_key}
-FROM people LEFT JOIN suppression AS u ON u.sid = people.sid
+FROM people {in_order} JOIN suppression AS u ON u.sid = people.sid
 LEFT JOIN suppression_lift AS l ON l.suppression_id = u.suppression_id
 WHERE coalesce(u.sid, '') <> '' AND l.suppression_id IS NULL
 """
 _MESSAGES = """
 UNION ALL
 SELECT place, 2, m.intent_id, m.asks IS NOT NULL, m.content, m.category, NULL, NULL, m.claimed_at, NULL, NULL{no_key}
-FROM people LEFT JOIN message AS m ON m.{whom} AND m.claimed_at >= :since AND m.state <> 'FAILED'
+FROM people {in_order} JOIN message AS m ON m.{whom} AND m.claimed_at >= :since AND m.state <> 'FAILED'
 WHERE coalesce(m.sid, '') <> ''
 """
+_SUBJECT = "{in_order} JOIN subject ON subject.sid = own_key.sid"
+_LINKED_SUBJECT = "LEFT JOIN subject ON subject.sid = own_key.sid AND subject.is_linked"
+"""Without the key, the few who are linked are enough: they have an index of their own."""
 _WHOM = ("address = people.number", "sid = people.sid")
 
 
@@ -82,6 +85,7 @@ def telling(shape: Shape) -> Query[_Row]:
     text = _PEOPLE + ("".join([_MESSAGES.replace("{whom}", each) for each in _WHOM]) if shape.sent else "")
     words = {
         "{purpose}": " AND e.purpose = :purpose" if shape.of_purpose else "",
+        "{subject}": _SUBJECT if shape.keys else _LINKED_SUBJECT,
         "{key}": ", subject.wrapped_key AS wrapped_key" if shape.keys else "",
         "{own_key}": ", people.wrapped_key" if shape.keys else "",
         "{no_key}": ", NULL" if shape.keys else "",

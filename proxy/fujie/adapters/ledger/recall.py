@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fujie.adapters.ledger.aliases import NUMBER, Link
+from fujie.adapters.ledger.aliases import NUMBER
 from fujie.adapters.ledger.consents import BEARING_COLUMNS, bare_of
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.subjects import Subjects
@@ -22,12 +22,14 @@ from fujie.model.customer import CustomerRef, Identity
 _LINK_COLUMNS = (alias.c.digest, alias.c.sid, alias.c.kind, subject.c.wrapped_key, subject.c.is_linked)
 _AFTER_LINK = len(_LINK_COLUMNS)
 
-_Found = tuple[Link, BareEvent | None]
+_Found = tuple[bytes, str, bool, bytes | None, BareEvent | None]
+"""A digest and the sid that it is current for, whether that is not all there is to know, the wrapped key of the sid, and an
+event of it."""
 
 
 def _found(row: Sequence[Any]) -> _Found:
-    link = Link(row[0], row[1], row[2], row[3], bool(row[4]))
-    return link, None if row[_AFTER_LINK] is None else bare_of(row[_AFTER_LINK:])
+    event = None if row[_AFTER_LINK] is None else bare_of(row[_AFTER_LINK:])
+    return row[0], row[1], row[2] == NUMBER or bool(row[4]), row[3], event
 
 
 @lru_cache(maxsize=32)
@@ -64,13 +66,14 @@ class Recall:
         rows = await self._database.rows(
             _known(padded_size(len(digests))), {**members(digests), "purpose": purpose}
         )
-        links = {link for link, _ in rows}
-        if len(links) != len(digests) or {link.digest for link in links} != set(digests):
+        missing = set(digests)
+        for digest, sid, is_more, _, _ in rows:
+            if is_more or sid != rows[0][1]:
+                return None
+            missing.discard(digest)
+        if missing:
             return None
-        first, sid = rows[0][0], rows[0][0].sid
-        if any(link.sid != sid or link.kind == NUMBER or link.is_linked for link in links):
-            return None
+        first, sid, _, wrapped_key, _ = rows[0]
         # Each alias brings the events of its sid: those of the first are all, since there is one sid.
-        return Identity(sid, wrapped_key=first.wrapped_key), [
-            event for link, event in rows if event and link == first
-        ]
+        events = [event for digest, _, _, _, event in rows if event is not None and digest == first]
+        return Identity(sid, wrapped_key=wrapped_key), events

@@ -40,6 +40,9 @@ subject = sa.Table(
 more counts for the subject than its aliases lead to: another was merged into it, or a number that it has or
 had spoke for itself. Most are not, and cost no second read."""
 
+_IS_LINKED = sa.text("is_linked")
+sa.Index("ix_subject_linked", subject.c.sid, sqlite_where=_IS_LINKED, postgresql_where=_IS_LINKED)
+
 alias = sa.Table(
     "alias",
     metadata,
@@ -163,7 +166,20 @@ consent_event = sa.Table(
 `entry_origin` and `entry_index` tell where the entry lies that admitted the event; NULL for rows of earlier builds.
 """
 
-sa.Index(None, consent_event.c.sid, consent_event.c.purpose, consent_event.c.event_time)
+sa.Index(
+    "ix_consent_event_bearing",
+    consent_event.c.sid,
+    consent_event.c.purpose,
+    consent_event.c.event_time,
+    consent_event.c.change_seq,
+    consent_event.c.type,
+    consent_event.c.channel,
+    consent_event.c.explicit,
+    consent_event.c.separate,
+    consent_event.c.valid_until,
+)
+"""All that bears on the state of consent: a row has 28 columns, and decisions on many customers would read a page for each."""
+
 _ENDS = consent_event.c.valid_until.is_not(None)
 _GIVEN = consent_event.c.type == sa.literal_column("'given'")
 sa.Index(
@@ -352,47 +368,3 @@ checkpoint = sa.Table(
     change_seq(),
 )
 """The last signed tree head per log: an older or forked log is noticed at the next start."""
-
-usage_count = sa.Table(
-    "usage_count",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    text("counts"),
-)
-"""One counter of one principal: `key` says whose and of what, `counts` how much in which period (see `usage`).
-
-This and the next two tables change with nearly every look-up and are followed by nobody: no
-`change_seq`, whose counter would make every writer of the company take turns.
-"""
-
-usage_customer = sa.Table(
-    "usage_customer",
-    metadata,
-    sa.Column("key", sa.Text, primary_key=True),
-    sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("sid", sa.Text, primary_key=True),
-)
-"""Customers that a counter of distinct ones has counted on a day (days since 0001-01-01); kept for two days."""
-
-IS_COUNTED_ON_A_DAY = usage_customer.c.day > sa.literal_column("0")
-"""True of every row. A look for one customer does not imply it, so that the index by day never serves for that: PostgreSQL would
-prefer it to the key as long as it takes the table for small, and read everybody of the day."""
-
-sa.Index(
-    "ix_usage_customer_day",
-    usage_customer.c.day,
-    sqlite_where=IS_COUNTED_ON_A_DAY,
-    postgresql_where=IS_COUNTED_ON_A_DAY,
-)
-
-usage_trace = sa.Table(
-    "usage_trace",
-    metadata,
-    sa.Column("principal", sa.Text, primary_key=True),
-    sa.Column("digest", sa.LargeBinary, primary_key=True),
-    sa.Column("is_asked", sa.Boolean, primary_key=True),
-    instant("seen_at"),
-)
-"""Keyed digests of the references that a principal asked for within the hour, and of their neighbours."""
-
-sa.Index(None, usage_trace.c.seen_at)

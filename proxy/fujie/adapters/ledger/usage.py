@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 
 from fujie.adapters.ledger.database import Database, Query, members, one_of, padded_size
 from fujie.adapters.ledger.given import Told, given_rows, run_given
-from fujie.adapters.ledger.tables import IS_COUNTED_ON_A_DAY, usage_count, usage_customer
+from fujie.adapters.ledger.usage_tables import IS_COUNTED_ON_A_DAY, usage_count, usage_customer
 from fujie.model.errors import LedgerError
 from fujie.model.limit import PER_CUSTOMER, Charge, Reservation, Rows, bucket_of, counted_on, in_window
 

@@ -7,9 +7,11 @@ connection, in PostgreSQL perhaps while the table is small, and then read all th
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final
+from itertools import compress
+from operator import itemgetter
+from typing import Any, Final
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, CursorResult
 
 from fujie.adapters.ledger.given import with_given
 from fujie.adapters.ledger.usage import of_charge, store, tally_of
@@ -17,31 +19,33 @@ from fujie.model.limit import PER_CUSTOMER, Charge, Rows, bucket_of, counted_on
 
 _COUNT: Final = """
 INSERT INTO usage_customer (key, day, sid) SELECT CAST(:key AS text), CAST(:day AS integer), given.value FROM {given}
-WHERE true ON CONFLICT DO NOTHING RETURNING sid
+WHERE true ON CONFLICT DO NOTHING
 """
+_COUNT_AND_TELL: Final = f"{_COUNT} RETURNING sid"
 
 _Charged = Sequence[tuple[tuple[Charge, ...], str]]
+
+_charges: Any = itemgetter(0)
+_sid: Any = itemgetter(1)
 
 
 def take_rows(rows: Rows, connection: Connection) -> int:
     """Take the rows in order until one has no room; return how many were taken."""
-    # Rows share few kinds of charges; to hash one for each row would cost more than all else here.
-    every = {charge for charges in _kinds(rows.charged).values() for charge in charges}
+    every = set(_amounts(rows.charged))
     keys = {charge: of_charge(charge, rows.principal) for charge in every}
     tally = tally_of(connection, keys.values())
     left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
     days = {charge: counted_on(charge.limit, rows.day) for charge in every if charge.limit in PER_CUSTOMER}
     adding = partial(_added, connection, keys, days)
-    if all(left[charge] >= amount for charge, amount in _amounts(rows.charged).items()):
-        new, taken = adding(rows.charged), len(rows.charged)
-    else:
+    taken = len(rows.charged)
+    if any(left[charge] < amount for charge, amount in _amounts(rows.charged).items()):
         attempt = connection.begin_nested()
-        taken = _room(rows.charged, left, adding(rows.charged))
+        told = adding(rows.charged, _COUNT_AND_TELL)
+        taken = _room(rows.charged, left, {charge: set(new.scalars()) for charge, new in told.items()})
         attempt.rollback()
-        new = adding(rows.charged[:taken])
-    for charge, sids in new.items():
-        if sids:
-            tally.count_customers(keys[charge], rows.day, days[charge], len(sids))
+    for charge, added in adding(rows.charged[:taken], _COUNT).items():
+        if new := added.rowcount:
+            tally.count_customers(keys[charge], rows.day, days[charge], new)
     for charge, amount in _amounts(rows.charged[:taken]).items():
         if charge not in days:
             tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
@@ -49,28 +53,39 @@ def take_rows(rows: Rows, connection: Connection) -> int:
     return taken
 
 
-def _kinds(charged: _Charged) -> Mapping[int, tuple[Charge, ...]]:
-    return {id(charges): charges for charges, _ in charged}
+def _marked(charged: _Charged) -> tuple[list[int], Mapping[int, tuple[Charge, ...]]]:
+    """Return a mark of the charges of each row, and the charges of each mark. Rows share few kinds of charges; to hash one
+    for each row, or to run a step of the interpreter, would cost more than all else here."""
+    marks = [*map(id, map(_charges, charged))]
+    return marks, dict(zip(marks, map(_charges, charged), strict=True))
 
 
 def _amounts(charged: _Charged) -> Mapping[Charge, int]:
     """Return how many of the rows each charge is for."""
-    kinds, amounts = _kinds(charged), Counter[Charge]()
-    for kind, amount in Counter([id(charges) for charges, _ in charged]).items():
-        amounts.update(dict.fromkeys(kinds[kind], amount))
+    marks, kinds = _marked(charged)
+    amounts = Counter[Charge]()
+    for mark, amount in Counter(marks).items():
+        amounts.update(dict.fromkeys(kinds[mark], amount))
     return amounts
 
 
 def _added(
-    connection: Connection, keys: Mapping[Charge, str], days: Mapping[Charge, int], charged: _Charged
-) -> Mapping[Charge, set[str]]:
-    """Count the customers of each charge on its day; return those whom it has not counted before."""
-    kinds, new = _kinds(charged), dict[Charge, set[str]]()
+    connection: Connection,
+    keys: Mapping[Charge, str],
+    days: Mapping[Charge, int],
+    charged: _Charged,
+    statement: str,
+) -> Mapping[Charge, CursorResult[Any]]:
+    """Count the customers of each charge on its day; return what the database says of those whom it has not counted before."""
+    marks, kinds = _marked(charged)
+    counting = connection.execution_options(preserve_rowcount=True)
+    said = dict[Charge, CursorResult[Any]]()
     for charge, day in days.items():
-        own = {kind for kind, charges in kinds.items() if charge in charges}
-        sids = sorted({sid for charges, sid in charged if id(charges) in own})
-        new[charge] = set(with_given(connection, _COUNT, sids, {"key": keys[charge], "day": day}).scalars())
-    return new
+        is_charged = {mark: charge in charges for mark, charges in kinds.items()}
+        # In the order in which they lie in the index; one who stands there twice is added once.
+        sids = sorted(map(_sid, compress(charged, map(is_charged.__getitem__, marks))))
+        said[charge] = with_given(counting, statement, sids, {"key": keys[charge], "day": day})
+    return said
 
 
 def _room(charged: _Charged, left: Mapping[Charge, int], new: Mapping[Charge, set[str]]) -> int:

@@ -77,6 +77,10 @@ _MAYBE_TAKEN = frozenset(
         "SignatureNonceUsed",  # something on the way sent our one request twice: the first may have been taken
     }
 )
+_OF_ONE = ("isv.BUSINESS_LIMIT_CONTROL", "isv.BLACK_KEY_CONTROL_LIMIT", "isv.MOBILE_NUMBER_ILLEGAL")
+"""Refusals that may be of one number of a call alone. Nothing documents what became of the others then (help page of
+SendBatchSms, read 2026-11), so they may have been taken: their outcome is asked for number by number, and they are never sent
+again, in a smaller call or elsewhere."""
 _THROTTLED = ("Throttling", "QPS_LIMIT_CONTROL", "isv.QPS_LIMIT_CONTROL")
 _STATES = {1: MessageState.SUBMITTED, 2: MessageState.FAILED, 3: MessageState.DELIVERED}
 
@@ -150,6 +154,8 @@ class Aliyun:
             }
         answer = await self._exchange.ask(self._ask(action, query, form))
         taken = answer if isinstance(answer, Submission) else submission(answer)
+        if len(messages) > 1 and taken.code.startswith(_OF_ONE):
+            taken = Submission(Acceptance.UNKNOWN, code=taken.code)
         may_be = taken.acceptance in (Acceptance.ACCEPTED, Acceptance.UNKNOWN)
         return Submission(taken.acceptance, out_id if may_be else "", taken.code)
 

@@ -15,13 +15,17 @@ from typing import Any
 import httpx
 import orjson
 
-from fujie.ports.providers import Acceptance, Submission
+from fujie.adapters.clock import SystemClock
+from fujie.ports.providers import BUSY, Acceptance, Submission
 
 MOST_BYTES = 1 << 20
 """The longest answer that is read. A batch of 200 results has about 40 KB."""
 
 _FIRST_BYTE = "http11.send_request_headers.started"
 _CONNECTIONS = 64
+_WAIT = 0.4
+"""Of the whole time: for a free connection, for a new one, and again for its handshake. What waited longer would go out with too
+little left for its answer, and be in doubt."""
 _IDLE_SECONDS = 5.0
 """Well below what servers keep idle connections for: a request that meets a closing one is a message in doubt."""
 
@@ -52,6 +56,7 @@ class Answer:
         return value if isinstance(value, dict) else {}
 
 
+NO_ROOM = Submission(Acceptance.RETRY, code=BUSY)
 NOT_SENT = Submission(Acceptance.RETRY, code="CONNECT")
 LATE = Submission(Acceptance.UNKNOWN, code="TIMEOUT")
 NO_ANSWER = Submission(Acceptance.UNKNOWN, code="ANSWER")
@@ -67,28 +72,40 @@ def believed() -> ssl.SSLContext:
 
 
 class Exchange:
-    """Connections to one provider. Each exchange takes at most `timeout_s`, waiting for a connection included."""
+    """Connections to one provider, at most `connections`, each with one exchange at a time. Each exchange takes at most
+    `timeout_s`, waiting for a connection included."""
 
-    def __init__(self, timeout_s: float) -> None:
-        limits = httpx.Limits(max_connections=_CONNECTIONS, keepalive_expiry=_IDLE_SECONDS)
+    def __init__(self, timeout_s: float, connections: int = _CONNECTIONS) -> None:
+        limits = httpx.Limits(max_connections=connections, keepalive_expiry=_IDLE_SECONDS)
         self._transport = httpx.AsyncHTTPTransport(
             verify=believed(), trust_env=False, retries=0, http2=False, limits=limits
         )
         self.timeout_s = timeout_s
-        # For the connection, and again for the handshake: both end before the whole does, which would leave a socket
-        # of a handshake to the garbage collector (anyio closes it after its own timeout alone).
-        self._connect_s = 0.4 * timeout_s
+        self.connections = connections
+        # The handshake ends before the whole does, which would leave a socket of it to the garbage collector (anyio closes
+        # it after its own timeout alone).
+        self._wait_s = _WAIT * timeout_s
 
     async def ask(self, ask: Ask) -> Answer | Submission:
         """Return the answer; else what holds of each message that was asked to be sent: RETRY when not a byte of the
-        request had left (CONNECT), UNKNOWN afterwards (TIMEOUT, ANSWER). Raises nothing, but for cancellation."""
-        has_begun = False
+        request had left (BUSY: no connection was free; CONNECT), UNKNOWN afterwards (TIMEOUT, ANSWER). Raises nothing, but for
+        cancellation."""
+        has_begun, clock = False, SystemClock()
+        began, now = clock.monotonic(), clock.now()
 
         async def trace(event: str, _: Mapping[str, Any]) -> None:
             nonlocal has_begun
-            has_begun = has_begun or event == _FIRST_BYTE
+            if event == _FIRST_BYTE:
+                # A process that was stopped, or a machine that slept, while it connected goes on here before any timer of
+                # its loop ends: by then whoever opted out was told that nothing more is on its way.
+                if max(clock.monotonic() - began, (clock.now() - now).total_seconds()) >= self.timeout_s:
+                    raise TimeoutError
+                has_begun = True
 
-        each = {**dict.fromkeys(("read", "write", "pool"), self.timeout_s), "connect": self._connect_s}
+        each = {
+            **dict.fromkeys(("read", "write"), self.timeout_s),
+            **dict.fromkeys(("pool", "connect"), self._wait_s),
+        }
         headers = {"Accept-Encoding": "identity", **ask.headers}
         try:
             request = httpx.Request(
@@ -100,6 +117,8 @@ class Exchange:
             )
             async with asyncio.timeout(self.timeout_s):
                 return await self._whole(request)
+        except httpx.PoolTimeout:
+            return NO_ROOM
         except (TimeoutError, httpx.TimeoutException):
             return LATE if has_begun else NOT_SENT
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):

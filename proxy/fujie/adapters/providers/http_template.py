@@ -129,13 +129,12 @@ def flaws(template: Template) -> Sequence[str]:
 class HTTPTemplate:
     """`ports.providers.Provider`."""
 
-    most = MOST
-
     def __init__(
         self, place: tuple[str, str], template: Template, exchange: Exchange, clock: Clock
     ) -> None:
         self.name, self.processor = place
         self.timeout_s = exchange.timeout_s
+        self.most = min(MOST, exchange.connections)
         self.needs_template = "code" in _named(template.body)
         self._template, self._exchange, self._clock = template, exchange, clock
         self._tree = _tree(template)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from fujie.model.customer import Phone
 from fujie.ports import Clock
 from fujie.ports.providers import (
+    BUSY,
     Acceptance,
     Callback,
     Called,
@@ -20,9 +21,6 @@ from fujie.ports.providers import (
     Submission,
     Unresolved,
 )
-
-BUSY = "BUSY"
-"""Code of what was not submitted, since as many submissions as may be are under way."""
 
 _LONGEST_S = 1.0
 _STEP_S = 0.02

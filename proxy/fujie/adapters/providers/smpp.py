@@ -91,7 +91,8 @@ class SMPP:
         self._window = asyncio.Semaphore(line.window)
         self._references = cycle(range(256))
         self._receipts: list[Receipt] = []
-        self._replies: list[tuple[Reply, Link, int]] = []
+        self._replies: list[Reply] = []
+        self._unanswered: list[tuple[Link, int]] = []
         self._handed: list[tuple[Link, int]] = []
         self._skipped = 0
 
@@ -118,13 +119,13 @@ class SMPP:
         return None
 
     async def poll(self) -> Called:
-        """Return what came in since the last time. The SMSC is told that we have the replies of the last time, so it
-        brings them again (as new ones) when this process dies before it asks again."""
+        """Return what came in since the last time. The SMSC is told that we have the replies of the last time, and the receipts
+        of who opted out, so it brings them again (replies as new ones) when this process dies before it asks again."""
         self._keep_bound()
         for link, sequence in self._handed:
             link.respond(DELIVER_SM, sequence)
-        self._handed = [(link, sequence) for _, link, sequence in self._replies]
-        called = Called(self._receipts, [reply for reply, _, _ in self._replies], self._skipped)
+        self._handed, self._unanswered = self._unanswered, []
+        called = Called(self._receipts, self._replies, self._skipped)
         self._receipts, self._replies, self._skipped = [], [], 0
         return called
 
@@ -226,12 +227,17 @@ class SMPP:
             return
         said = delivered(body)
         if said is not None and said.state is not None:
-            self._receipts.append(self._receipt(said, said.state))
-            link.respond(DELIVER_SM, sequence)
+            receipt = self._receipt(said, said.state)
+            self._receipts.append(receipt)
+            if receipt.is_opted_out:
+                self._unanswered.append((link, sequence))
+            else:
+                link.respond(DELIVER_SM, sequence)
             return
         reply = self._reply(said) if said is not None else None
         if reply is not None:
-            self._replies.append((reply, link, sequence))
+            self._replies.append(reply)
+            self._unanswered.append((link, sequence))
             return
         self._skipped += 1
         link.respond(DELIVER_SM, sequence)

@@ -144,13 +144,15 @@ class Tencent:
         return None
 
     async def poll(self) -> Called:
-        """Pull what waits. What is pulled is not told again: a process that dies with it loses it to `query`."""
+        """Pull what waits: replies, and reports where there are none. What is pulled is not told again, so no answer is held
+        while another is waited for."""
         if not self._polls:
             return Called()
-        status = await self._response("PullSmsSendStatus", self._limit())
-        reply = await self._response("PullSmsReplyStatus", self._limit())
-        items = [*listed(status.get("PullSmsSendStatusSet")), *listed(reply.get("PullSmsReplyStatusSet"))]
-        return self._read([mapping(each) for each in items], _PULLED)
+        for action in ("PullSmsReplyStatus", "PullSmsSendStatus"):
+            answer = await self._response(action, self._limit())
+            if items := listed(answer.get(f"{action}Set")):
+                return self._read([mapping(each) for each in items], _PULLED)
+        return Called()
 
     def callback(self, call: Callback) -> Called:
         """Read a report (array) or a reply (object). Unsigned: the secret path and the allow-list tell who calls."""

@@ -72,7 +72,6 @@ class TwilioAccount:
 class Twilio:
     """`ports.providers.Provider`. `callback_url` is the public address of its callbacks; empty: messages name none."""
 
-    most = MOST
     needs_template = False
 
     def __init__(
@@ -85,6 +84,7 @@ class Twilio:
     ) -> None:
         self.name, self.processor = place
         self.timeout_s = exchange.timeout_s
+        self.most = min(MOST, exchange.connections)
         self._account, self._exchange, self._clock = account, exchange, clock
         self._callback_url = at[1]
         self._messages = f"{at[0].rstrip('/')}/2010-04-01/Accounts/{account.sid}/Messages"

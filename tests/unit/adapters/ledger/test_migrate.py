@@ -127,7 +127,7 @@ def test_every_table_that_somebody_follows_has_a_unique_change_seq() -> None:
     }
     # read when asked, by everybody; or written with a row that has one, and never changed
     of_use = {"usage_count", "usage_customer", "usage_trace", "approval_role"}
-    of_sending = {"message", "campaign_count"}
+    of_sending = {"message", "campaign_count", "heard"}
     of_the_log = {"disclosure", "disclosure_position"}  # made from the log, asked by hand
     of_exports = {
         "export",

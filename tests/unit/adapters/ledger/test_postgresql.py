@@ -4,7 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,21 +16,16 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.util import await_only
 
-from fujie.adapters.clock import SystemClock
-from fujie.adapters.identifiers import SystemIdentifiers
 from fujie.adapters.ledger import (
-    IndexKey,
     KeptCheckpoint,
     ServerAccess,
     SQLLedger,
-    open_ledger,
     postgresql,
 )
 from fujie.adapters.ledger.aliases import person
 from fujie.adapters.ledger.database import members, padded_size
 from fujie.adapters.ledger.home import SESSION
 from fujie.adapters.ledger.postgresql import PostgreSQLDatabase
-from fujie.adapters.ledger.server import URL_ALONE
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import CustomerRef, Phone, StoreKey
@@ -38,49 +33,18 @@ from fujie.model.errors import LedgerError, StartError
 from fujie.model.page import Slice
 from fujie.model.principal import Principal
 from fujie.model.suppression import Suppression, SuppressionFilter, SuppressionScope
-from support.postgresql import database, ledger_url, server, wait_until_alone
+from support.identities import IDENTIFIERS
+from support.ledgers import opened
+from support.postgresql import database, server, wait_until_alone
 from support.wire import Fault, Wire
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
-IDENTIFIERS = SystemIdentifiers(SystemClock())
 SOURCE = Path(__file__).parents[4] / "proxy"
 KEY, PHONE = StoreKey("crm", "C-7700123"), Phone("+8613800138000")
 
 
-async def opened(url: str, access: ServerAccess = URL_ALONE) -> SQLLedger:
-    return await open_ledger(url, IndexKey("i1", b"i" * 32), IDENTIFIERS, str.encode, access)
-
-
 def event(sid: str, kind: ConsentEventType = ConsentEventType.GIVEN) -> ConsentEvent:
     return ConsentEvent(IDENTIFIERS.new_id(), sid, "marketing", kind, NOW, NOW, "agent")
-
-
-@pytest.fixture
-def url() -> Iterator[str]:
-    with ledger_url() as url:
-        yield url
-
-
-@pytest.fixture
-async def ledger(url: str) -> AsyncIterator[SQLLedger]:
-    ledger = await opened(url)
-    yield ledger
-    await ledger.close()
-
-
-@pytest.fixture
-async def wire() -> AsyncIterator[Wire]:
-    async with Wire(server().socket).serving() as wire:
-        yield wire
-
-
-@pytest.fixture
-async def far(url: str, wire: Wire) -> AsyncIterator[SQLLedger]:
-    """The same ledger as `ledger`, over the wire."""
-    name = url.rpartition("?")[0].rpartition("/")[2]
-    far = await opened(f"postgresql://postgres@127.0.0.1:{wire.port}/{name}?sslmode=disable")
-    yield far
-    await far.close()
 
 
 def scalar(statement: str) -> Callable[[Connection], Any]:

@@ -18,8 +18,8 @@ from fujie.adapters.ledger import sqlite as sqlite_module
 from fujie.adapters.ledger.database import Query
 from fujie.adapters.ledger.given import given_rows
 from fujie.adapters.ledger.sqlite import SQLiteDatabase, connect
-from fujie.adapters.ledger.tables import usage_customer
 from fujie.adapters.ledger.usage import _COUNTED
+from fujie.adapters.ledger.usage_tables import usage_customer
 from fujie.model.errors import LedgerError
 
 NUMBER = sa.table("number", sa.column("n", sa.Integer))
