@@ -225,9 +225,10 @@ MAY: dict[str, set[str]] = {
         ACKNOWLEDGE,
     },
     # A small list of one's own customers is granted; the honest request for one is for another purpose than a marketer's.
-    "agent": {LOOKUP, BATCH, EXPORT, OPEN_EXPORT} | OF_CAMPAIGNS,
+    # Who exports or sends lists the approvals that he asked for, and nobody else's.
+    "agent": {LOOKUP, BATCH, EXPORT, OPEN_EXPORT, APPROVALS} | OF_CAMPAIGNS,
     # Look-ups for marketing, and by id; the honest ones are for another purpose.
-    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN, OPEN_EXPORT} | OF_CAMPAIGNS,
+    "marketer": {SEND, CREATE_CAMPAIGN, SCREEN, OPEN_EXPORT, APPROVALS} | OF_CAMPAIGNS,
     "desk": OFFICERS,
     "officer": OFFICERS
     | {MERGE, SPLIT, EXPLAIN, GET_BUNDLE, GET_PRINCIPAL, LIST_PRINCIPALS, GET_OFFBOARDING}

@@ -197,6 +197,29 @@ async def test_what_else_is_asked_for_tells_no_more_of_a_number(desk: House) -> 
     assert len(told) == 1, "else their mean tells how many there are"
 
 
+async def test_who_asks_for_very_many_different_lists_gets_no_more_numbers_told(
+    desk: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mean of the draws of filters that hardly differ would be the number itself."""
+    monkeypatch.setattr("fujie.flows.approval_preview.MOST_LISTS", 3)
+    for number in range(3):
+        again = await asked_for(desk, f'customer_no != "{number}"')
+        await reject(desk.gate, EYES[0], NOTHING, again)
+        waiting = await asked_for(desk, f'customer_no != "{number}"')
+        preview = await seen(desk, waiting)
+        assert preview is not None
+        assert preview.found is not None, "the same list again is no other one"
+    last = await asked_for(desk, 'customer_no != "4"')
+    for each in (waiting, last):
+        preview = await seen(desk, each)
+        assert preview is not None
+        assert (preview.found, preview.terms is None) == (None, False)
+    desk.hands.time += approval_preview.SINCE
+    preview = await seen(desk, await asked_for(desk, 'customer_no != "4"'))
+    assert preview is not None
+    assert preview.found is not None
+
+
 async def test_one_row_more_or_less_tells_nothing_of_that_row(desk: House) -> None:
     """Each number of rows ends with another customer: what a number does from one to the next would be told of him."""
     now, everybody = (

@@ -507,6 +507,48 @@ async def test_who_asked_and_who_decides_can_take_it_back(eyes: House, who: Cred
     assert await state(eyes, name) == "REVOKED"
 
 
+@pytest.fixture
+async def shipped(eyes: House) -> House:
+    """The same with the grants that ship for approvals, and none of ours."""
+    return eyes.with_policy({"four-eyes.yaml": (GUARD % 1).partition("---")[0].encode()})
+
+
+async def test_with_the_shipped_policies_who_asked_sees_and_takes_back_his_own(shipped: House) -> None:
+    name = await asked_for(shipped)
+    await agreed(shipped, name)
+    assert (await listed(shipped, AGENT), await state(shipped, name)) == ([name], "APPROVED")
+    assert code(await approve(shipped.gate, AGENT, NOTHING, id_of(name))) == "SELF_APPROVAL"
+    shipped.log.leaves.clear()
+    assert code(await revoke_approval(shipped.gate, AGENT, NOTHING, id_of(name))) == ""
+    assert [entry.kind for entry in shipped.entries] == ["admission", "outcome"]
+    assert await state(shipped, name) == "REVOKED"
+    assert not await opens(shipped, name)
+
+
+@pytest.mark.parametrize("act", [approve, reject, revoke_approval, get_approval])
+async def test_with_the_shipped_policies_nobody_touches_what_somebody_else_asked_for(
+    shipped: House, act: Callable[..., Awaitable[ApprovalReply | Refusal]]
+) -> None:
+    """Not a colleague with the same grant, who is told the same of what there is and of what there is not."""
+    name = await asked_for(shipped)
+    assert await listed(shipped, OTHER_AGENT) == []
+    for who in (OTHER_AGENT, MARKETER, ADMIN):
+        told = [await act(shipped.gate, who, NOTHING, id_of(each)) for each in (name, NOBODYS)]
+        assert [code(each) for each in told] == ["NO_GRANT", "NO_GRANT"]
+    assert await state(shipped, name) == "PENDING"
+
+
+async def test_who_may_take_back_his_own_decides_on_nobodys_though_a_guard_names_his_role(
+    eyes: House,
+) -> None:
+    guard = (GUARD % 1).partition("---")[0].replace("compliance_officer", "support")
+    house = eyes.with_policy({"four-eyes.yaml": guard.encode()})
+    name = await asked_for(house)
+    assert await listed(house, OTHER_AGENT) == []
+    for act in (approve, reject, revoke_approval, get_approval):
+        assert code(await act(house.gate, OTHER_AGENT, NOTHING, id_of(name))) == "NO_GRANT"
+
+
 # Who sees what.
 
 

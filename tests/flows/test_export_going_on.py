@@ -245,7 +245,7 @@ async def came_of(answers: AsyncIterator[Answer]) -> Came:
 async def test_whoever_waits_for_his_turn_at_a_store_gets_it_and_is_looked_at_meanwhile(
     house: House, ten: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two people with two lists each have all turns of a store; an export of an hour stands in line sixty times."""
+    """Three people with four lists have all turns of a store; an export of an hour stands in line sixty times."""
     monkeypatch.setattr(flow, "TICK_S", 0.01)
     house = lists(house)
     whole, store = (await exported(house.gate, wanting())).rows, house.gate.stores["crm"]
@@ -253,7 +253,7 @@ async def test_whoever_waits_for_his_turn_at_a_store_gets_it_and_is_looked_at_me
         directory = Looking(house.gate.directory, 110)  # longer than the store's time, of a second
         gate = replace(house.gate, directory=cast("Any", directory))
         async with AsyncExitStack() as held:
-            for reader in ("one", "one", "two", "two"):
+            for reader in ("one", "one", "two", "three"):
                 scan = Scan(frozenset(), frozenset(), reader=reader)
                 await held.enter_async_context(store.scan(scan, 5.0))
             waiting = asyncio.ensure_future(came_of(export(gate, wanting(), timeout_s=1.0)))
@@ -264,7 +264,7 @@ async def test_whoever_waits_for_his_turn_at_a_store_gets_it_and_is_looked_at_me
                 assert (await waiting).code == "PRINCIPAL_OFFBOARDED"
         assert (await waiting).rows == ([] if ends else whole)
     async with AsyncExitStack() as held:  # who gave up has left no turn taken
-        for reader in ("one", "one", "two", "two"):
+        for reader in ("one", "one", "two", "three"):
             scan = Scan(frozenset(), frozenset(), reader=reader)
             await held.enter_async_context(store.scan(scan, 5.0))
 

@@ -19,6 +19,7 @@ from fujie.app.replay import recorded_of
 from fujie.audit.entry import Entry, EntryKind
 from fujie.decision.decider import Decider
 from fujie.decision.replay import Replay, Replayed, Verdict, Why
+from fujie.flows.approvals import list_approvals, revoke_approval
 from fujie.flows.batch import batch_lookup, search
 from fujie.flows.consent import ConsentQuery, get_consent
 from fujie.flows.directory import get_principal, upsert_principal
@@ -27,6 +28,7 @@ from fujie.flows.policy import explain
 from fujie.flows.reply import PrincipalReply
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.facts import Known
+from fujie.model.page import FIRST_PAGE
 from fujie.model.principal import Principal
 from fujie.model.request import BatchAsk, LookupAsk, RequestContext, SearchAsk
 from fujie.model.vocabulary import State
@@ -82,6 +84,8 @@ async def busy_day(house: House) -> None:
         of = ConsentQuery(StoreKey("crm", "C00001"), RequestContext(), "after_sales")
         await get_consent(gate, caller(who), of)
         await explain(gate, caller(who), RequestContext(), ask("name"), "")
+        await list_approvals(gate, caller(who), RequestContext(), FIRST_PAGE, with_closed=False)
+        await revoke_approval(gate, caller(who), RequestContext(), "0" * 32)
 
 
 async def test_the_base_policies_reproduce_every_decision_that_they_made(house: House) -> None:

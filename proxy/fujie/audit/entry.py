@@ -80,15 +80,31 @@ def leaf_bytes(entry: Entry) -> bytes:
     Raises EntryTooLarge over 65,535 bytes, EntryInvalid when a value is outside the domain of `canonical`,
     or when version, uid, origin or time are not of their form.
     """
-    if entry.v != VERSION or not entry.uid or not entry.origin or not _is_time(entry.time):
-        raise EntryInvalid("version, uid, origin or time of the entry is not of its form")
-    plain = dict(zip(_NAMES, _values(entry), strict=True))
-    plain["v"] = VERSION
-    plain["kind"] = str(entry.kind)
-    plain["fields"] = dict(entry.fields)
-    plain["facts"] = dict(entry.facts)
-    plain["sealed"] = dict(entry.sealed)
-    leaf = canonical(plain)
+    check_own(entry.uid, entry.time)
+    return fit(canonical(plain(entry)))
+
+
+def plain(entry: Entry) -> dict[str, object]:
+    """Return the entry as `canonical` takes it. Raises EntryInvalid for another version, and without an origin."""
+    if entry.v != VERSION or not entry.origin:
+        raise EntryInvalid("version or origin of the entry is not of its form")
+    values = dict(zip(_NAMES, _values(entry), strict=True))
+    values["v"] = VERSION
+    values["kind"] = str(entry.kind)
+    values["fields"] = dict(entry.fields)
+    values["facts"] = dict(entry.facts)
+    values["sealed"] = dict(entry.sealed)
+    return values
+
+
+def check_own(uid: str, time: str) -> None:
+    """Raise EntryInvalid unless both are of their form."""
+    if not uid or not _is_time(time):
+        raise EntryInvalid("uid or time of the entry is not of its form")
+
+
+def fit(leaf: bytes) -> bytes:
+    """Return the bytes of an entry. Raises EntryTooLarge over 65,535."""
     if len(leaf) > MAX_ENTRY_BYTES:
         raise EntryTooLarge(f"the entry needs {len(leaf)} bytes, the limit is {MAX_ENTRY_BYTES}")
     return leaf

@@ -30,7 +30,16 @@ from fujie.decision.plan import Plan, RuleSet, is_late
 from fujie.decision.validity import is_reachable, out_of_validity
 from fujie.model.approval import Requirement
 from fujie.model.decision import Decision, FieldOutcome, ReasonHit
-from fujie.model.facts import AGREEMENT, APPROVED, BREAK_GLASS, FREQUENT, Facts, FactValue, Unknown
+from fujie.model.facts import (
+    AGREEMENT,
+    APPROVED,
+    BREAK_GLASS,
+    FREQUENT,
+    NOT_FETCHED,
+    Facts,
+    FactValue,
+    Unknown,
+)
 from fujie.model.notice import NOTICE
 from fujie.model.reason import LocalizedText
 from fujie.model.reasons import BUILT_IN_REASONS
@@ -98,7 +107,8 @@ def outcomes(engine: Engine, asked: RuleSet, facts: Facts) -> list[Outcome]:
     except ValueError as error:
         return [EvaluationError(str(error))] * len(asked.rules)
     results: list[Outcome] = [result for program in asked.programs for result in program.run(messages)]
-    unknown = {path: value for path in asked.reads if isinstance(value := facts.get(path), Unknown)}
+    told = facts.values.get
+    unknown = {p: value for p in asked.reads if isinstance(value := told(p, NOT_FETCHED), Unknown)}
     if unknown:
         for index, rule in enumerate(asked.rules):
             if missing := sorted(rule.reads & unknown.keys()):
@@ -363,7 +373,8 @@ def _deny(plan: Plan, facts: Facts, hits: list[ReasonHit]) -> Decision:
 
 
 def _read(plan: Plan, facts: Facts) -> Mapping[str, FactValue]:
-    return MappingProxyType({path: facts.get(path) for path in plan.reads})
+    told = facts.values.get
+    return MappingProxyType({path: told(path, NOT_FETCHED) for path in plan.reads})
 
 
 def _told(plan: Plan, request: Request, hits: list[ReasonHit]) -> tuple[ReasonHit, ...]:
@@ -381,4 +392,6 @@ def _told(plan: Plan, request: Request, hits: list[ReasonHit]) -> tuple[ReasonHi
 
 
 def _sorted(hits: list[ReasonHit]) -> tuple[ReasonHit, ...]:
+    if len(hits) < 2:  # nearly always
+        return tuple(hits)
     return tuple(sorted(hits, key=lambda hit: (hit.priority, hit.guard, hit.validation, hit.code)))

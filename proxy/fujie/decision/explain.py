@@ -9,7 +9,7 @@ from fujie.decision.limits import used_up
 from fujie.decision.plan import Plan, rule_set, rules_of
 from fujie.decision.validity import out_of_validity
 from fujie.model.approval import Requirement
-from fujie.model.decision import Clause, Explanation, RuleTrace
+from fujie.model.decision import Clause, Decision, Explanation, FieldTrace, RuleTrace
 from fujie.model.facts import Facts, FactType, FactValue, Unknown
 from fujie.model.request import Request
 from fujie.policy.bundle import Bundle, Grant, Rule
@@ -34,7 +34,26 @@ def explain(plan: Plan, request: Request, facts: Facts) -> Explanation:
     decision = replace(decision, read=MappingProxyType(read))
     grants = [trace for grant in plan.bundle.grants for trace in _grant(plan, grant, request, facts)]
     guards = list(_guards(plan, facts))
-    return Explanation(decision, (*grants, *guards))
+    return Explanation(decision, (*grants, *guards), fields=tuple(_fields(plan, decision, facts)))
+
+
+def _fields(plan: Plan, decision: Decision, facts: Facts) -> Iterator[FieldTrace]:
+    results = iter(outcomes(plan.bundle.engine, plan.all_rules, facts)[len(plan.conditions.rules) :])
+    verdicts = [(guard, [next(results) for _ in rules_of(guard)]) for guard in plan.guards]
+    guards = [guard for guard, found in verdicts if guard_hits(guard, found, facts) is not None]
+    grants = [grant for grant in plan.grants if grant.name in decision.grants]
+    for name, outcome in decision.fields.items():
+        field = plan.bundle.fields[name]
+        opening = [(grant.name, grant.fields[name]) for grant in grants if name in grant.fields]
+        if not opening:
+            yield FieldTrace(name, outcome)
+            continue
+        step = field.ladder.most_open([step for _, step in opening])
+        opened = tuple(by for by, given in opening if given == step)
+        closing = [(f"guard {guard.name}", guard.fields[name]) for guard in guards if name in guard.fields]
+        closing.append((f"floor of the class {field.data_class}", field.floor))
+        closed = tuple(by for by, given in closing if given == outcome.step != step)
+        yield FieldTrace(name, outcome, opened, closed)
 
 
 def _grant(plan: Plan, grant: Grant, request: Request, facts: Facts) -> Iterator[RuleTrace]:
@@ -86,6 +105,9 @@ def _guards(plan: Plan, facts: Facts) -> Iterator[RuleTrace]:
                 outcome = "held"
             else:
                 outcome = _lacking(approval, facts) if verdict is False else _broken(verdict)
+                if not guard.enforced and approval is None:
+                    mode = "warns" if guard.warns else "recorded"
+                    outcome = mode if verdict is False else f"{mode}, {outcome}"
             yield RuleTrace("guard", guard.name, name, outcome, rule.where, _clauses(plan, rule, facts))
         if guard.limits:
             outcome = _USED_UP if guard.counted_as in limited else "within its limits"

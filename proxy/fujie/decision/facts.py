@@ -102,6 +102,7 @@ def derive(bundle: Bundle, request: Request, raw: Raw, now: datetime, zone: tzin
         "request.delegated": request.delegated,
         ROWS: request.rows,
         "request.has_prompt": request.has_prompt,
+        "request.is_own": request.is_own,
         "time.hour": local.hour,
         "time.weekday": local.isoweekday(),
         **unknown.of_principal,

@@ -66,14 +66,15 @@ def mask(
 class Masking:
     """What `mask` does, prepared once for many records that are treated alike."""
 
-    __slots__ = ("_masks", "_needs_customer")
+    __slots__ = ("_masks", "needs_customer")
 
     def __init__(self, treatments: Mapping[str, FieldTreatment]) -> None:
         self._masks = {
             name: (_mask_for(each.step, each.data_class), _together_for(each.step, each.data_class))
             for name, each in treatments.items()
         }
-        self._needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
+        self.needs_customer = any(each.step.name == "date_shift" for each in treatments.values())
+        """Whether anything here depends on whose record it is: else any tokeniser of the key will do."""
 
     def of(self, record: SealedRecord, tokeniser: Tokeniser) -> dict[str, Shown]:
         """Return what leaves of `record`, as `mask` does."""
@@ -93,7 +94,7 @@ class Masking:
         in this order. Column by column, at half of the cost."""
         values = open_columns_for_masking([record for record, _ in people], OMITTED)
         own = [tokeniser] * len(people)
-        if self._needs_customer:
+        if self.needs_customer:
             own = [tokeniser.of(sid) for _, sid in people]
         columns = [self._column(name, values.get(name), own) for name in names]
         return zip(*columns, strict=True) if columns else repeat((), len(people))

@@ -48,7 +48,7 @@ class Plan:
     time; `is_lasting`, whether one without bounds in time does; `timed` names those with.
     `conditions` are those of the grants that have one. `all_rules` are these and then those of the
     guards, in order: one crossing into the engine for a whole decision. `reads` is what a decision
-    depends on; `customer_attributes` names those of the customer among it. `needs_customer` tells whether a
+    depends on; `customer_attributes` names those of the customer among it, `openable` the fields that a grant can open. `needs_customer` tells whether a
     grant's condition reads the customer, the message to it, or use; when not, grants can be matched before any fetch.
     `needs_suppressions` tells whether any rule reads the customer's opt-outs.
     `limits` are the counters of its grants and guards that the action is counted on; `has_limits` also counts
@@ -66,6 +66,7 @@ class Plan:
     all_rules: RuleSet
     reads: tuple[str, ...]
     customer_attributes: frozenset[str]
+    openable: frozenset[str]
     needs_customer: bool
     needs_suppressions: bool
     limits: tuple[Charge, ...]
@@ -149,6 +150,7 @@ class Planner:
             all_rules=all_rules,
             reads=reads,
             customer_attributes=frozenset(p.partition(".")[2] for p in reads if p.startswith("customer.")),
+            openable=frozenset(name for grant in grants for name in grant.fields),
             needs_customer=is_late(conditions.reads),
             needs_suppressions=any(path.startswith("suppression.") for path in reads),
             limits=limits,

@@ -17,7 +17,7 @@ from fujie.decision.anew import Anew, Seen, decide_again, decide_anew, reason_co
 from fujie.decision.plan import Plan, Planner
 from fujie.decision.validity import expired_at
 from fujie.model.decision import Decision, ReasonHit
-from fujie.model.facts import NOT_FETCHED, ROWS, Facts, FactType, FactValue, Kind, Known
+from fujie.model.facts import NOT_FETCHED, OWN, ROWS, Facts, FactType, FactValue, Kind, Known
 from fujie.model.request import Request
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, Action, Effect, State
 from fujie.policy.bundle import Bundle
@@ -231,6 +231,7 @@ def _request(recorded: Recorded) -> Request | None:
         facts.get("request.has_ticket") is True,
         recorded.delegated, rows,
         facts.get("request.has_prompt") is True,
+        facts.get(OWN) is True,
         _text(facts, "request.channel"),
         _text(facts, "request.brand"),
     )  # fmt: skip
@@ -268,15 +269,23 @@ def _facts(recorded: Recorded, request: Request, plan: Plan, zone: tzinfo) -> tu
     for path in plan.reads:
         if path in values or path in why:
             continue
-        if not types[path].personal:
-            values[path] = NOT_FETCHED
-        elif recorded.facts.get(LEFT_OUT) is True:
-            why[path] = Why.NOT_KEPT if request.action is Action.EXPORT else Why.ERASED
-        elif isinstance(recorded.opened, Why):
-            why[path] = recorded.opened
+        lack = _lack(path, types[path], recorded, request)
+        if isinstance(lack, Why):
+            why[path] = lack
         else:
-            values[path] = NOT_FETCHED
+            values[path] = lack
     return Facts(values), why
+
+
+def _lack(path: str, declared: FactType, recorded: Recorded, request: Request) -> FactValue | Why:
+    """Return what a fact is that the entry does not tell: unknown then too, or why it can not be had any more."""
+    if path == OWN:  # looked up only where a grant of the asker read it
+        return Why.NOT_RECORDED
+    if declared.personal and recorded.facts.get(LEFT_OUT) is True:
+        return Why.NOT_KEPT if request.action is Action.EXPORT else Why.ERASED
+    if declared.personal and isinstance(recorded.opened, Why):
+        return recorded.opened
+    return NOT_FETCHED
 
 
 def _typed(value: Known, declared: FactType) -> Known | None:

@@ -21,8 +21,8 @@ from fujie.decision.decide import granted, may_break
 from fujie.decision.plan import Plan
 from fujie.flows.approval_notices import tell
 from fujie.flows.approval_terms import sealed
-from fujie.flows.evidence import request_digest
 from fujie.flows.gate import Case, Gate
+from fujie.flows.likeness import request_digest
 from fujie.model.approval import (
     Approval,
     ApprovalState,

@@ -2,9 +2,13 @@
 
 Who sees one: the principal that asked for it, and whoever holds one of the roles that may decide on a part of it; for
 everybody else, administrators too, there is none. Nobody decides on a request that he had a hand in.
+
+That an approval is the asker's own is a fact before anything is decided (`request.is_own`): a grant that reads it lets everybody
+see and take back what he asked for, and nothing of anybody else.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from fujie.audit.entry import EntryKind
 from fujie.flows.agreement import as_they_stand
@@ -12,11 +16,12 @@ from fujie.flows.approval_preview import preview_of
 from fujie.flows.evidence import APPROVAL_ID, Subject, record
 from fujie.flows.gate import Case, Gate, open_case
 from fujie.flows.pages import Query, opened, sealed, shown
-from fujie.flows.refuse import guarded, permitted, refused
+from fujie.flows.refuse import could, guarded, permitted_to, refused, standing
 from fujie.flows.reply import ApprovalReply, ApprovalsReply, Refusal
 from fujie.model.approval import MOST_COMMENT, OPEN, Approval, ApprovalFilter, ApprovalState, Ending
+from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
-from fujie.model.facts import Known
+from fujie.model.facts import OWN, Known
 from fujie.model.page import Page, Slice
 from fujie.model.principal import Credential
 from fujie.model.request import Request, RequestContext
@@ -41,19 +46,19 @@ async def get_approval(
     case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
 
     async def steps(case: Case) -> ApprovalReply | Refusal:
-        decision = await permitted(case)
+        case, decision = await _permitted(case, approval_id)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
         approval, roles = await _visible(case, approval_id)
-        (standing,) = await as_they_stand(gate, [approval])
+        (as_of_now,) = await as_they_stand(gate, [approval])
         decides = case.asker not in approval.parties and not roles.isdisjoint(approval.roles)
-        preview = await preview_of(case, standing) if with_preview and decides else None
+        preview = await preview_of(case, as_of_now) if with_preview and decides else None
         facts: dict[str, Known] = {APPROVAL_ID: approval.id}
         if preview is not None:
             facts["approval.previewed"] = True
         summary = await record(case, EntryKind.DECISION, decision, Subject(facts=facts))
         case.watch.stop()
-        return ApprovalReply(summary, standing, case.now, preview)
+        return ApprovalReply(summary, as_of_now, case.now, preview)
 
     return await guarded(case, steps)
 
@@ -67,21 +72,27 @@ async def list_approvals(
     latest_first: bool = False,  # noqa: FBT001 - the same
     to_review: bool = False,  # noqa: FBT001 - the same
 ) -> ApprovalsReply | Refusal:
-    """Return one page of the approvals that the asker sees; its entry says how many there were."""
+    """Return one page of the approvals that the asker sees; its entry says how many there were. Who may only see his own
+    gets these alone, whatever his roles may decide on."""
     case = open_case(gate, caller, context, Request(Action.APPROVAL_READ))
 
     async def steps(case: Case) -> ApprovalsReply | Refusal:
-        decision = await permitted(case)
+        principal = await standing(case)
+        if isinstance(principal, Decision):
+            return await refused(case, principal)
+        sees_all = could(case, principal, case.request)
+        case = case if sees_all else _as_own(case)
+        decision = permitted_to(case, principal)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
-        roles = await _roles(case)
+        roles = await _roles(case) if sees_all else frozenset[str]()
         query = Query("ListApprovals", (with_closed, latest_first, to_review))
         asked = ApprovalFilter(case.asker, roles, case.now, with_closed, latest_first, to_review)
         page = await gate.ledger.approval_page(asked, opened(query, part))
-        standing = Page(tuple(await as_they_stand(gate, page.rows)), page.next)
+        as_of_now = Page(tuple(await as_they_stand(gate, page.rows)), page.next)
         summary = await record(case, EntryKind.DECISION, decision, Subject(facts=shown(page)))
         case.watch.stop()
-        return ApprovalsReply(summary, sealed(query, standing), case.now)
+        return ApprovalsReply(summary, sealed(query, as_of_now), case.now)
 
     return await guarded(case, steps)
 
@@ -128,7 +139,7 @@ async def _act(
     approval_id, verb = what
 
     async def steps(case: Case) -> ApprovalReply | Refusal:
-        decision = await permitted(case)
+        case, decision = await _permitted(case, approval_id)
         if decision.effect is not Effect.ALLOW:
             return await refused(case, decision)
         approval, roles = await _visible(case, approval_id)
@@ -164,6 +175,22 @@ def _ending(state: ApprovalState, comment: str = "") -> _Act:
         return ended
 
     return end
+
+
+async def _permitted(case: Case, approval_id: str) -> tuple[Case, Decision]:
+    """Decide, knowing whether the approval is the asker's own. Where no grant for him reads that, the ledger is not asked."""
+    principal = await standing(case)
+    if isinstance(principal, Decision):
+        return case, principal
+    if OWN in case.decider.plan(case.request, principal.roles).reads:
+        approval = await case.gate.ledger.approval(approval_id)
+        if approval is not None and approval.requester == case.asker:
+            case = _as_own(case)
+    return case, permitted_to(case, principal)
+
+
+def _as_own(case: Case) -> Case:
+    return replace(case, request=replace(case.request, is_own=True))
 
 
 async def _visible(case: Case, approval_id: str) -> tuple[Approval, frozenset[str]]:

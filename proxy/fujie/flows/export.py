@@ -267,7 +267,8 @@ class _Run:
         """Return what leaves of a chunk that is ready, once its release is on record."""
         room = self._start.asked.max_rows - self._place.rows
         most = min(room, self._openable - self._rows)
-        charged = [(row.judged.decision.charges, row.judged.sid) for row in ready.rows[:most]]
+        judged = [judged for judged, _, _ in ready.rows[:most]]
+        charged = [(decision.charges, sid) for _, sid, _, decision in judged]
         taken = await self._matter.meter.take_rows(charged)
         leaving = ready.rows[:taken]
         is_cut = taken < len(ready.rows)
@@ -282,7 +283,7 @@ class _Run:
     async def _written(self, leaving: Sequence[Row]) -> ExportPart:
         """Write what leaves into the ledger and into the log: from here on it counts as having left."""
         gate, number = self._case.gate, self._chunks
-        sids = tuple([row.judged.sid for row in leaving])
+        sids = tuple([sid for (_, sid, _, _), _, _ in leaving])
         asked = self._start.asked
         data = await self._lines(leaving)
         chunk = ExportChunk(self._export.id, number, sids)
@@ -307,7 +308,7 @@ class _Run:
         while at < len(leaving):
             part = leaving[at : at + size]
             written.append(
-                lines(asked.format, asked.fields, tuple(zip(*[row.shown for row in part], strict=True)))
+                lines(asked.format, asked.fields, tuple(zip(*[shown for _, shown, _ in part], strict=True)))
             )
             at += size
             size = max(1, min(BATCH, SLICE_BYTES * len(part) // len(written[-1])))
@@ -318,8 +319,11 @@ class _Run:
         """Write the release entry: one for all rows whose decisions rest on the same open facts, if it holds them. Personal
         facts are left out, as 500 sealed ones are more than an entry holds."""
         of_each: dict[int, tuple[Decision, list[str]]] = {}
-        for judged, _, _ in leaving:
-            of_each.setdefault(id(judged.decision), (judged.decision, []))[1].append(judged.sid)
+        for (_, sid, _, decision), _, _ in leaving:
+            known = of_each.get(id(decision))
+            if known is None:
+                known = of_each[id(decision)] = decision, []
+            known[1].append(sid)
         groups: dict[object, tuple[Decision, list[str]]] = {}
         for decision, sids in of_each.values():
             group = look_of(self._matter, decision, self._reads).group

@@ -11,6 +11,8 @@ Nobody is enrolled to look at him: only who is about to leave is, and is decided
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import repeat
 from typing import NamedTuple
 
 from fujie.decision.mask import Cells
@@ -38,6 +40,10 @@ class Row(NamedTuple):
 
     def __repr__(self) -> str:
         return "Row(...)"
+
+
+# What the constructor of a named tuple does, without a call of the interpreter for each.
+_AS_ROW: Callable[[tuple[Judged, Cells | None, float]], Row] = partial(tuple.__new__, Row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,15 +128,19 @@ class Filling:
         return ready
 
     async def _add(self, batch: Sequence[Fetched]) -> None:
-        for seen in await self._seen(batch, judge_rows):
-            if isinstance(seen, Row):
-                customer_id = seen.judged.row.key.customer_id
-                if self._rows and customer_id == self._rows[-1].judged.row.key.customer_id:
-                    # What goes on goes on behind an id, and would lose the rest of its rows.
-                    raise StoreError(code="STORE_ID_REPEATED")
-                self._rows.append(seen)
-            else:
+        found = await self._seen(batch, judge_rows)
+        last = self._rows[-1].judged.row.key.customer_id if self._rows else None
+        for seen in found:
+            if isinstance(seen, str):
                 self._left_out.append(LeftOut(len(self._rows), seen))
+                continue
+            (fetched, _, _, _), _, _ = seen
+            customer_id = fetched.key.customer_id
+            if customer_id == last:
+                # What goes on goes on behind an id, and would lose the rest of its rows.
+                raise StoreError(code="STORE_ID_REPEATED")
+            last = customer_id
+            self._rows.append(seen)
         self._after = batch[-1].key.customer_id if batch else self._after
 
     async def _renew(self) -> None:
@@ -146,12 +156,11 @@ class Filling:
         at = matter.case.gate.clock.monotonic()
         judged = await judge(matter, rows)
         shown = await shown_rows(matter, judged, self._wanted)
-        return [
-            (FILTERED if each.is_allowed else each.decision.primary)
-            if values is None
-            else Row(each, values, at)
-            for each, values in zip(judged, shown, strict=True)
-        ]
+        seen = list[Row | str](map(_AS_ROW, zip(judged, shown, repeat(at), strict=False)))
+        for place in [n for n, values in enumerate(shown) if values is None]:
+            each = judged[place]
+            seen[place] = FILTERED if each.is_allowed else each.decision.primary
+        return seen
 
     def _cut(self) -> Ready:
         """Take a chunk off what was gathered. Behind the last row of a full one nothing counts yet: it is not known whether

@@ -12,6 +12,7 @@ The work is cut into slices, between which others have their turn.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 from fujie.decision.anew import Seen
@@ -33,7 +34,7 @@ from fujie.model.record import Fetched, FieldTreatment
 from fujie.model.vocabulary import Effect
 from fujie.ports.recollection import Recalled, Survey
 
-SLICE = 128
+SLICE = 250
 """Rows between which others have their turn: some 2 ms."""
 
 MOST_KINDS = 4_096
@@ -65,6 +66,10 @@ class Judged(NamedTuple):
     def is_enrolled(self) -> bool:
         """Tell whether the ledger has its customer: before that it may not leave."""
         return self.sid != ""
+
+
+# What the constructor of a named tuple does, without a call of the interpreter for each.
+_AS_JUDGED: Callable[[tuple[Fetched, str, Facts, Decision]], Judged] = partial(tuple.__new__, Judged)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +185,7 @@ async def _decided(matter: Matter, rows: Sequence[Fetched], *, enrol: bool) -> l
     case.watch.lap("ledger")
     kinds = dict[int, tuple[Facts, Decision]]()
     for at in range(0, len(rows), SLICE):
-        judged += [_judged(matter, row, told, n, kinds) for n, row in enumerate(rows[at : at + SLICE], at)]
+        judged += _judged(matter, rows[at : at + SLICE], told, at, kinds)
         await asyncio.sleep(0)
     case.watch.lap("decide")
     return judged
@@ -206,7 +211,7 @@ async def shown_rows(matter: Matter, judged: Sequence[Judged], wanted: Predicate
 def _shown(
     matter: Matter, judged: Sequence[Judged], wanted: Predicate, reads: frozenset[str]
 ) -> list[Cells | None]:
-    """Mask the rows of each decision together: they are treated alike."""
+    """Mask the rows that are treated alike together, whatever their decisions rest on."""
     names, tokeniser = matter.case.request.fields, matter.case.gate.tokeniser
     places = tuple((names.index(name), name) for name in reads if name in names)
     alike: dict[int, list[int]] = {}
@@ -216,12 +221,14 @@ def _shown(
             alike.setdefault(id(each.decision), []).append(place)
         elif each.is_allowed:
             shown[place] = ()
+    treated: dict[Masking, list[int]] = {}
     for of_one in alike.values():
         first = judged[of_one[0]]
-        if not first.is_allowed or not (look := look_of(matter, first.decision, reads)).is_filterable:
-            continue
+        if first.is_allowed and (look := look_of(matter, first.decision, reads)).is_filterable:
+            treated.setdefault(look.masking, []).extend(of_one)
+    for masking, of_one in treated.items():
         people = [(judged[n].row.record, judged[n].sid) for n in of_one]
-        for n, cells in zip(of_one, look.masking.rows(names, people, tokeniser), strict=True):
+        for n, cells in zip(of_one, masking.rows(names, people, tokeniser), strict=True):
             if reads:
                 seen = ((name, cells[at]) for at, name in places)
                 if not passes(wanted, {name: cell for name, cell in seen if not isinstance(cell, Omitted)}):
@@ -241,27 +248,49 @@ def look_of(matter: Matter, decision: Decision, reads: frozenset[str]) -> Look:
         for name, outcome in decision.fields.items()
         if not outcome.withheld
     }
-    look = Look(Masking(treatments), are_revealed(reads, decision.fields), alike(matter.case, decision))
+    masking = _masking_of(tuple(treatments.items()))
+    look = Look(masking, are_revealed(reads, decision.fields), alike(matter.case, decision))
     matter.looks[id(decision)] = decision, look  # the decision too: its id is its own as long as it lives
     return look
 
 
+@lru_cache(maxsize=256)
+def _masking_of(treatments: tuple[tuple[str, FieldTreatment], ...]) -> Masking:
+    """Return the mask of these treatments: one for all decisions that treat alike."""
+    return Masking(dict(treatments))
+
+
 def _judged(
-    matter: Matter, row: Fetched, told: Survey, place: int, kinds: dict[int, tuple[Facts, Decision]]
-) -> Judged:
-    """Decide on one row. Of whom nothing was said, as of most, the columns alone tell what he is like; `kinds` has what was
-    found for those of this batch, by the mapping that a store gives to all rows with the same."""
-    sid, events = told.sids[place], told.events[place]
-    if events or place in told.scopes:
-        return Judged(row, sid, *_found(matter, row, told.recalled(place)))
-    if events is None:  # others count as well
+    matter: Matter,
+    rows: Sequence[Fetched],
+    told: Survey,
+    start: int,
+    kinds: dict[int, tuple[Facts, Decision]],
+) -> list[Judged]:
+    """Decide on rows, the first of which has the place `start`. Of whom nothing was said, as of most, the columns alone tell
+    what he is like; `kinds` has what was found for those of this batch, by the mapping that a store gives to all rows with
+    the same."""
+    sids, said, scopes = told.sids, told.events, told.scopes
+    judged = list[Judged]()
+    for place, row in enumerate(rows, start):
+        is_silent = said[place] == () and place not in scopes
+        found = kinds.get(id(row.attributes)) if is_silent else None
+        if found is None:
+            found = _found_of(matter, row, told, place)
+            if is_silent:
+                kinds[id(row.attributes)] = found
+        judged.append(_AS_JUDGED((row, sids[place], *found)))
+    return judged
+
+
+def _found_of(matter: Matter, row: Fetched, told: Survey, place: int) -> tuple[Facts, Decision]:
+    if told.events[place] or place in told.scopes:
+        return _found(matter, row, told.recalled(place))
+    if told.events[place] is None:  # others count as well
         recalled = told.recalled(place)
         if recalled.events or recalled.suppressions:
-            return Judged(row, sid, *_found(matter, row, recalled))
-    found = kinds.get(id(row.attributes))
-    if found is None:
-        found = kinds[id(row.attributes)] = _silent(matter, row, told, place)
-    return Judged(row, sid, *found)
+            return _found(matter, row, recalled)
+    return _silent(matter, row, told, place)
 
 
 def _silent(matter: Matter, row: Fetched, told: Survey, place: int) -> tuple[Facts, Decision]:

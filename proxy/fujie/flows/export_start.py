@@ -20,11 +20,12 @@ from fujie.decision.filter_text import parse_filter
 from fujie.decision.filtering import could_reveal, fields_of
 from fujie.decision.replay import STARTS
 from fujie.flows.agreement import Agreement, Emergency, ask_approval
-from fujie.flows.evidence import APPROVAL_ID, NOBODY, Subject, record, request_digest
+from fujie.flows.evidence import APPROVAL_ID, NOBODY, Subject, record
 from fujie.flows.export_reply import ExportHead
 from fujie.flows.export_resume import Place, resumed
 from fujie.flows.export_rows import Matter, matter_of, with_room
 from fujie.flows.gate import Case, Gate
+from fujie.flows.likeness import request_digest
 from fujie.flows.refuse import refused, standing
 from fujie.flows.reply import Refusal
 from fujie.model.approval import ExportTerms

@@ -166,7 +166,7 @@ class Case:
 
 def open_case(gate: Gate, caller: Credential, context: RequestContext, request: Request) -> Case:
     """Start a case: fix the bundle, the moment and the id that everything about it carries."""
-    if context.on_behalf_of:
+    if context.on_behalf_of and not request.delegated:
         request = replace(request, delegated=True)
     return Case(
         gate,

@@ -9,9 +9,9 @@
 An opt-out is obeyed whatever the policy says (promise 5), and who is not there, or has no number, gets nothing.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
 from typing import NamedTuple
@@ -41,12 +41,13 @@ from fujie.flows.recipients import (
     sending_of,
 )
 from fujie.flows.refuse import standing
-from fujie.flows.reserve import Meter
+from fujie.flows.reserve import Meter, backwards
 from fujie.flows.wording import Route, Wording
 from fujie.model.customer import StoreKey
 from fujie.model.decision import Decision
 from fujie.model.errors import RequestError
 from fujie.model.facts import AGREEMENT, APPROVED, Facts, FactValue
+from fujie.model.limit import Reservation
 from fujie.model.message import Recipient, SentMessage
 from fujie.model.phone import country_of, zones_of
 from fujie.model.principal import Principal
@@ -124,11 +125,12 @@ class Judged(NamedTuple):
 @dataclass(frozen=True, slots=True, repr=False)
 class Judgement:
     """What was decided, in the order of the recipients, and the change sequence up to which the ledger was read.
-    `at` is the moment for which it was decided."""
+    `at` is the moment for which it was decided; `took` is what the allowed ones took from limits, by intent id."""
 
     marker: int
     at: datetime
     judged: tuple[Judged, ...]
+    took: Mapping[str, Reservation] = field(default_factory=dict)
 
 
 def prechecked(case: Case, principal: Principal, wording: Wording) -> Decision | None:
@@ -203,6 +205,7 @@ async def taken(matter: Matter, judgement: Judgement, *, of_allowed: bool = True
         copy(matter.meter) for _ in judged
     ]  # what is used up for one customer need not be for another
     left = [n for n, each in enumerate(judged) if of_allowed or not each.is_allowed]
+    took = dict[str, Reservation]()
     while left:
         asked = [meters[n].taking(judged[n].decision, sid_of(judged[n])) for n in left]
         lacking = await matter.case.gate.ledger.reserve_many(asked)
@@ -211,8 +214,18 @@ async def taken(matter: Matter, judgement: Judgement, *, of_allowed: bool = True
             if (facts := meters[n].anew(reservation, without, judged[n].facts)) is not None:
                 judged[n] = decided(matter, judged[n], facts)
                 again.append(n)
+            elif reservation.charges:
+                took[judged[n].id] = reservation
         left = again
-    return replace(judgement, judged=tuple(judged))
+    return replace(judgement, judged=tuple(judged), took=took)
+
+
+async def give_back(matter: Matter, judgement: Judgement, intent_ids: Iterable[str]) -> None:
+    """Give back the rows that messages took which did not go out, to the very minute that they were taken from: who is sent to
+    later takes again. A customer who was counted stays counted. Raises LedgerError: they stay taken."""
+    took = [judgement.took[each] for each in intent_ids if each in judgement.took]
+    if back := [each for each in map(backwards, took) if each.charges]:
+        await matter.case.gate.ledger.reserve_many(back)
 
 
 def decided(matter: Matter, judged: Judged, facts: Facts) -> Judged:

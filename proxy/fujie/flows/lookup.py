@@ -13,12 +13,14 @@ The order is the promise:
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from fujie.audit.entry import EntryKind
 from fujie.decision.anew import Seen as Read
 from fujie.decision.decide import precheck, refuse
-from fujie.decision.facts import Raw, derive, with_customer
+from fujie.decision.facts import Raw, with_customer
 from fujie.decision.mask import Masking
 from fujie.decision.plan import Plan
 from fujie.decision.replay import FOUND
@@ -47,9 +49,9 @@ LATELY_S = 0.25
 slow store the directory is asked again."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Seen:
-    """What the edges told about the customer: raw values for facts, the identity, the row when there is exactly one."""
+class Seen(NamedTuple):
+    """What the edges told about the customer: raw values for facts, the identity, the row when there is exactly one.
+    A named tuple, as `Judged`: one of each is made for every look-up."""
 
     raw: Raw
     identity: Identity | None = None
@@ -60,9 +62,11 @@ class Seen:
         """The customer's, where there is exactly one row; else empty."""
         return self.identity.sid if self.identity and len(self.rows) == 1 else ""
 
+    def __repr__(self) -> str:
+        return "Seen(...)"
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Judged:
+
+class Judged(NamedTuple):
     """A decided look-up: the plan and facts that decided, the decision, what was seen of the customer, and the id of
     the approval that it used up or that it lacks, or of what is to be reviewed (empty: none)."""
 
@@ -72,14 +76,23 @@ class Judged:
     seen: Seen
     approval: str = ""
 
+    def __repr__(self) -> str:
+        return "Judged(...)"
+
 
 def request_of(ask: LookupAsk) -> Request:
     """Return what the policy sees of a look-up."""
     context = ask.context
-    return Request(
-        Action.LOOKUP, context.purpose, context.basis, ask.store, ask.key_kind.value, ask.fields, ask.strict,
+    return _request(
+        context.purpose, context.basis, ask.store, str(ask.key_kind), ask.fields, ask.strict,
         bool(context.basis_evidence), bool(context.ticket), bool(context.on_behalf_of), ask.rows,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=1024)
+def _request(*said: Any) -> Request:
+    """Return the one object for this request: what follows from it is looked up by its identity."""
+    return Request(Action.LOOKUP, *said)
 
 
 async def lookup(
@@ -93,7 +106,7 @@ async def lookup(
     """
     case = open_case(gate, caller, ask.context, request_of(ask))
 
-    async def steps(case: Case) -> LookupReply | Refusal:
+    async def steps(case: Case) -> _Answer:
         judged = await _judged(case, ask, timeout_s)  # 1 to 4
         if isinstance(judged, Decision):
             return await refused(case, judged)
@@ -110,7 +123,8 @@ async def lookup(
         subject = _subject(case, judged)
         summary = await record(case, EntryKind.DECISION, decision, subject)  # 5
         masking = _MASKING.of(decision, judged.plan.bundle)
-        shown = masking.of(judged.seen.rows[0].record, gate.tokeniser.of(subject.sids[0]))  # 6
+        tokeniser = gate.tokeniser.of(subject.sids[0]) if masking.needs_customer else gate.tokeniser
+        shown = masking.of(judged.seen.rows[0].record, tokeniser)  # 6
         case.watch.lap("mask")
         case.watch.stop()
         return LookupReply(summary, shown, decision.fields)
@@ -129,6 +143,7 @@ def _masking(decision: Decision, bundle: Bundle) -> Masking:
 
 
 _MASKING = PerDecision(_masking)
+_Answer = LookupReply | Refusal
 
 
 async def _judged(case: Case, ask: LookupAsk, timeout_s: float) -> Judged | Decision:
@@ -163,10 +178,13 @@ def seen_of(judged: Judged, request: Request) -> Read:
 def _subject(case: Case, judged: Judged, *, is_explained: bool = False) -> Subject:
     """Return whom the entry is about, with what a replay must know and what the shadow says."""
     subject = Subject.of(judged.seen.identity)
-    read = seen_of(judged, case.request)
-    facts: dict[str, Known] = {} if read.rows == 1 else {FOUND: read.rows}
-    if case.gate.shadow is not None:
-        facts |= case.gate.shadow.ask(read, judged.decision, case.now, case.decision_id)
+    facts = dict[str, Known]()
+    if len(judged.seen.rows) != 1 or case.gate.shadow is not None:
+        read = seen_of(judged, case.request)
+        if read.rows != 1:
+            facts[FOUND] = read.rows
+        if case.gate.shadow is not None:
+            facts |= case.gate.shadow.ask(read, judged.decision, case.now, case.decision_id)
     if is_explained:
         facts[EXPLAINED] = True
     if judged.approval:
@@ -180,7 +198,7 @@ async def _unapproved(case: Case, judged: Judged, ask: LookupAsk) -> Refusal:
     if ask.found_by is not None:
         return await refused(case, judged.decision, _subject(case, judged))
     approval = await ask_approval(case, judged.decision, ask.customer, judged.seen.sid)
-    judged = replace(judged, approval=approval.id)
+    judged = judged._replace(approval=approval.id)
     refusal = await refused(case, judged.decision, _subject(case, judged))
     return replace(refusal, approval=approval.name)
 
@@ -202,9 +220,8 @@ async def judge(
         StoreError, LedgerError: what the decision needs could not be read.
 
     """
-    plan = case.decider.plan(request, principal.roles)
-    asker = derive(plan.bundle, request, Raw(principal), case.now, case.gate.zone)
-    closed = precheck(plan, request, asker) or _unmapped(case, ask)
+    plan, asker, closed = case.decider.opening(request, principal, case.now, case.gate.zone)
+    closed = closed or _unmapped(case, ask)
     case.watch.lap("precheck")
     meter = Meter(case, plan, principal.id, ask.customer)
     if not closed and meter.is_needed:
@@ -258,12 +275,11 @@ def _decided(case: Case, plan: Plan, request: Request, facts: Facts, seen: Seen)
 async def _fetched(case: Case, plan: Plan, ask: LookupAsk, timeout_s: float) -> Sequence[Fetched]:
     """Fetch the row, with only the columns that a rule reads or a grant can open."""
     store = case.gate.stores[ask.store]
-    openable = frozenset(name for grant in plan.grants for name in grant.fields)
     if timeout_s <= 0:
         raise StoreError(code="STORE_TIMEOUT")
     rows = await store.fetch(
         ask.customer,
-        openable.intersection(ask.fields),
+        plan.openable.intersection(ask.fields),
         plan.customer_attributes & store.attributes,
         timeout_s,
     )

@@ -8,12 +8,14 @@ from fujie.audit.errors import AuditError, LogUnavailable
 from fujie.decision.anew import Seen
 from fujie.decision.decide import precheck, refuse
 from fujie.decision.facts import Raw, derive
+from fujie.decision.plan import Plan
 from fujie.decision.validity import is_reachable
 from fujie.flows.evidence import NOBODY, Subject, record
 from fujie.flows.gate import Case, Gate, open_case, principal_of
 from fujie.flows.reply import Prompt, Refusal
 from fujie.model.decision import Decision
 from fujie.model.errors import FujieError, RequestError
+from fujie.model.facts import Facts
 from fujie.model.principal import Credential, Principal
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.model.request import Request, RequestContext
@@ -129,15 +131,28 @@ def _is_trusted(case: Case) -> bool:
 async def permitted(case: Case) -> Decision:
     """Decide an action that is not on a customer: roles, grants and guards alone."""
     principal = await standing(case)
-    if isinstance(principal, Decision):
-        return principal
-    plan = case.decider.plan(case.request, principal.roles)
-    facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, case.gate.zone)
+    return principal if isinstance(principal, Decision) else permitted_to(case, principal)
+
+
+def permitted_to(case: Case, principal: Principal) -> Decision:
+    """Decide like `permitted`, for who stands there already."""
+    plan, facts = _read(case, principal, case.request)
     decision = case.decider.decide(plan, case.request, facts)
     if case.gate.shadow is not None:
         case.gate.shadow.ask(Seen(plan, case.request, facts), decision, case.now, case.decision_id)
     case.watch.lap("decide")
     return decision
+
+
+def could(case: Case, principal: Principal, request: Request) -> bool:
+    """Tell whether a request that nobody made, on no customer, would be allowed: without an entry, and without a shadow."""
+    plan, facts = _read(case, principal, request)
+    return case.decider.decide(plan, request, facts).effect is Effect.ALLOW
+
+
+def _read(case: Case, principal: Principal, request: Request) -> tuple[Plan, Facts]:
+    plan = case.decider.plan(request, principal.roles)
+    return plan, derive(case.decider.bundle, request, Raw(principal), case.now, case.gate.zone)
 
 
 async def refuse_input(gate: Gate, caller: Credential, action: Action, error: RequestError) -> Refusal:
@@ -154,8 +169,7 @@ async def refuse_input(gate: Gate, caller: Credential, action: Action, error: Re
             if not (_is_trusted(case) and principal.primary == "PRINCIPAL_UNKNOWN"):
                 return await refused(case, principal)
         else:
-            plan = case.decider.plan(case.request, principal.roles)
-            facts = derive(case.decider.bundle, case.request, Raw(principal), case.now, gate.zone)
+            plan, facts = _read(case, principal, case.request)
             closed = precheck(plan, case.request, facts)
             is_hidden = not is_reachable(plan, facts) and not _is_trusted(case)
             if closed is not None and (is_hidden or closed.primary.startswith("PRINCIPAL_")):

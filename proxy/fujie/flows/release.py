@@ -7,7 +7,8 @@ Steps 4 to 8 of `flows/dispatch.py`, for messages of one matter:
 3. `Outbox.claim`, in one transaction: whoever has said anything since the decision was read is left out.
 4. A claim that is not fresh any more is given back: nothing went out.
 5. `provider.submit`, once. From here on only the provider can say that nothing went out.
-6. `Outbox.settle`: what the provider said. What was not understood is UNKNOWN, and never sent again.
+6. `Outbox.settle`: what the provider said. What was not understood is UNKNOWN, and never sent again. Who opted out there is kept
+   in the same transaction (`flows/hearing.py`), then recorded.
 7. The outcome entry names those who were not sent to after all.
 
 A process that ends between 3 and 6 leaves intents CLAIMED, which `Outbox.sweep` makes UNKNOWN.
@@ -26,6 +27,7 @@ from fujie.flows.asking import written
 from fujie.flows.double_opt_in import record_request
 from fujie.flows.evidence import NOBODY, Subject, alike, record_many
 from fujie.flows.gate import Case
+from fujie.flows.hearing import sealed
 from fujie.flows.judging import Judged, Judgement, Matter, is_same_slot
 from fujie.flows.receipts import blocked
 from fujie.flows.recipients import sending_of
@@ -38,7 +40,8 @@ from fujie.model.errors import LedgerError, RequestError
 from fujie.model.facts import Known
 from fujie.model.message import Claim, Claimed, MessageState, Settled
 from fujie.model.vocabulary import Effect
-from fujie.ports.providers import Acceptance, Outgoing, Submission
+from fujie.ports.messaging import Heard
+from fujie.ports.providers import BUSY, Acceptance, Called, Outgoing, Receipt, Submission
 
 FRESH_S = 4.0
 """How long after a decision messages are still claimed by it: what the provider has no room for by then is decided
@@ -71,6 +74,12 @@ class Released:
     def put_back(self) -> int:
         """How many went back unsent: the provider had no room, it was too late, or the lease was over."""
         return self.told[PUT_BACK]
+
+    @property
+    def unsent(self) -> Sequence[str]:
+        """Ids of those that did not go out, and are decided on anew, or not at all any more."""
+        over = (MessageState.PLANNED, MessageState.REFUSED)
+        return [each for each, end in self.ends.items() if end.state in over]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -167,17 +176,31 @@ class Release:
             each for each, said in of_intent.items() if said.acceptance in _NOT_TAKEN
         )
         attempts = {intent.intent_id: intent.attempts for intent in self.lease.intents}
-        await self._settle(  # 6
-            [self._end(each, said, attempts.get(each, 0)) for each, said in of_intent.items()], done
-        )
+        told = [(each, of_intent[each.intent_id]) for each in mine]
+        heard = self._opted_out(told)
+        ends = [self._end(each, said, attempts.get(each, 0)) for each, said in of_intent.items()]
+        await self._settle(ends, done, heard)  # 6
         done.told.update(said.acceptance.value for said in submissions)
         for said in submissions:
             gate.metrics.submitted(self.matter.route.provider.name, said.acceptance.value)
         await self._asked([each for each in messages if each.id in of_intent], done)
-        await self._blocked([(each, of_intent[each.intent_id]) for each in mine])
+        if heard is not None:
+            await self._blocked(told)
+            await outbox.forget_heard(heard.heard_id)
+
+    def _opted_out(self, told: Sequence[tuple[Outgoing, Submission]]) -> Heard | None:
+        """Return who opted out at the provider, which nobody says again, to be kept in one transaction with the outcomes."""
+        name, failed = self.matter.route.provider.name, MessageState.FAILED
+        receipts = [
+            Receipt(name, failed, "", each.phone, each.intent_id, said.code, is_opted_out=True)
+            for each, said in told
+            if said.is_opted_out
+        ]
+        return sealed(self._case.gate, name, Called(receipts)) if receipts else None
 
     async def _blocked(self, told: Sequence[tuple[Outgoing, Submission]]) -> None:
-        """Take over who opted out at the provider; one that can not be written leaves nobody behind it out."""
+        """Take over who opted out at the provider; one that can not be written leaves nobody behind it out, and is taken
+        over later (`take_left`)."""
         trouble: Exception | None = None
         for each, said in told:
             if said.is_opted_out:
@@ -235,7 +258,9 @@ class Release:
             case Acceptance.RETRY if attempts + 1 < self.most_attempts:
                 now = self._at_once()
                 later = now + _pause(attempts) if now else None
-                return Settled(intent_id, MessageState.PLANNED, code, "", later, is_attempt=True)
+                # Alone it goes to the next provider; of a campaign it waits for this one's next free place.
+                is_attempt = code != BUSY or not self.lease.campaign
+                return Settled(intent_id, MessageState.PLANNED, code, "", later, is_attempt=is_attempt)
             case Acceptance.RETRY:
                 return Settled(intent_id, MessageState.FAILED, code)
             case _:
@@ -270,10 +295,10 @@ class Release:
             [Settled(each.id, MessageState.PLANNED, not_before=now) for each in messages], done
         )
 
-    async def _settle(self, ends: Sequence[Settled], done: Released) -> None:
+    async def _settle(self, ends: Sequence[Settled], done: Released, heard: Heard | None = None) -> None:
         if ends:
             gate = self._case.gate
-            await sending_of(gate).outbox.settle(self.lease.holder, ends, gate.clock.now())
+            await sending_of(gate).outbox.settle(self.lease.holder, ends, gate.clock.now(), heard)
             done.ends.update({each.intent_id: each for each in ends})
 
     async def _concluded(self, allowed: Sequence[Judged], done: Released) -> None:

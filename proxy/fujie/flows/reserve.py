@@ -53,8 +53,9 @@ class Meter:
         limits = [charge for charge in self._plan.limits if charge.limit not in PER_CUSTOMER]
         if limits:
             self._full = await self._counted(limits)
-        facts = await self.habits(facts)
-        self._case.watch.lap("limits")
+        if limits or self._watches:
+            facts = await self.habits(facts)
+            self._case.watch.lap("limits")
         return self._known(facts)
 
     async def habits(self, facts: Facts) -> Facts:
@@ -123,7 +124,7 @@ class Meter:
         """Give back what `take_file` took, to the very minute that it was taken from: no key of the file has left."""
         if (taken := self._file) is not None:
             self._file = None
-            await self._case.gate.ledger.reserve(replace(taken, amount=-taken.amount))
+            await self._case.gate.ledger.reserve(backwards(taken))
 
     async def take_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> int:
         """Reserve what rows charge, each with its sid, in order; return how many of them there was room for."""
@@ -188,4 +189,11 @@ class Meter:
         )
 
     def _known(self, facts: Facts) -> Facts:
-        return Facts({**facts.values, EXHAUSTED: tuple(sorted({charge.rule for charge in self._full}))})
+        full = tuple(sorted({charge.rule for charge in self._full})) if self._full else ()
+        return Facts({**facts.values, EXHAUSTED: full})
+
+
+def backwards(taken: Reservation) -> Reservation:
+    """Return what gives the rows of a reservation back. A customer is not uncounted: another act may have counted him too."""
+    charges = tuple(charge for charge in taken.charges if charge.limit is Limit.ROWS_PER_HOUR)
+    return replace(taken, charges=charges, also_told=(), amount=-taken.amount)

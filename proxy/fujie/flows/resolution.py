@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from fujie.flows.gate import Gate
+from fujie.flows.hearing import keep, take
 from fujie.flows.identify import rows_of
 from fujie.flows.receipts import receive
 from fujie.flows.recipients import readable, sending_of
@@ -33,7 +34,10 @@ async def resolve(gate: Gate, provider: Provider) -> int:
             continue
         receipt = await provider.query(sent, phone)
         if receipt is not None:
-            await receive(gate, provider.name, Called(receipts=(receipt,)))
+            called = Called(receipts=(receipt,))
+            # Once its outcome is written nobody asks again, so an opt-out must be kept before.
+            heard = await keep(gate, provider.name, called) if receipt.is_opted_out else None
+            await (take(gate, heard) if heard else receive(gate, provider.name, called))
             told += 1
     return told
 

@@ -1,7 +1,10 @@
 """Memory changes the speed of a decision and nothing else."""
 
+from collections.abc import Sequence
 from dataclasses import fields as dataclass_fields
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
@@ -9,12 +12,14 @@ from hypothesis import strategies as st
 
 from fujie.decision import decider as decider_module
 from fujie.decision import plan as plan_module
-from fujie.decision.decide import decide
-from fujie.decision.decider import Decider
+from fujie.decision.decide import decide, precheck
+from fujie.decision.decider import Decider, Opening
+from fujie.decision.facts import Raw, derive
 from fujie.decision.message import render
 from fujie.decision.plan import Planner
 from fujie.model.facts import APPROVED, EXPIRED, Facts, FactValue
 from fujie.model.message import Category, Draft
+from fujie.model.principal import Principal
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action, Effect, State
 from support.bundles import (
@@ -110,7 +115,7 @@ def test_nothing_that_a_decision_reads_of_a_request_is_forgotten_in_the_key() ->
     changes: dict[str, object] = {
         "purpose": "", "basis": "", "store": "", "key_kind": "", "channel": "email", "brand": "x", "fields": (),
         "strict": True, "has_basis_evidence": True, "has_ticket": True, "delegated": True, "has_prompt": True, "rows": 2,
-        "terms": "x",
+        "terms": "x", "is_own": True,
     }  # fmt: skip
     assert changes.keys() | {"action"} == {each.name for each in dataclass_fields(Request)}
     bundle, told = compiled(grant(fields={"phone": "reveal"}), asks, *notices), set()
@@ -196,3 +201,51 @@ def test_a_bundle_has_one_reviewer_by_its_own_lexicons() -> None:
     found = decider.reviewer.review(rendered, draft, None, None, "outbox", "CN")
     assert [each.category for each in found.findings] == ["own"]
     assert decider.reviewer is decider.reviewer
+
+
+NOON = datetime(2026, 11, 20, 4, 0, tzinfo=UTC)
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+HOURLY = (grant(), guard("awake", "time.hour < 22"), guard("workday", "time.weekday < 6"))
+
+
+def cold(
+    decider: Decider, request: Request, principal: Principal, now: datetime, zone: ZoneInfo
+) -> Opening:
+    plan = decider.plan(request, principal.roles)
+    asker = derive(decider.bundle, request, Raw(principal), now, zone)
+    return Opening(plan, asker, precheck(plan, request, asker))
+
+
+@pytest.mark.parametrize(
+    "documents", [HOURLY, (*HOURLY, grant("later", valid=("2026-11-20T13:00:00+08:00", "")))]
+)
+@pytest.mark.parametrize("most", [1, 100])
+def test_a_remembered_opening_is_the_cold_one_of_that_moment(
+    documents: Sequence[str], most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decider_module, "_MAX_OPENINGS", most)
+    decider = Decider(compiled(*documents))
+    people = [
+        Principal("a", roles=AGENT),
+        Principal("b", roles=AGENT, employment=State.SUSPENDED),
+        Principal("c", roles=AGENT, offboard_at=NOON + timedelta(minutes=20)),
+        Principal("d", roles=AGENT, training=State.VALID, training_until=NOON + timedelta(minutes=20)),
+        Principal("e"),
+    ]
+    asked = [ASKED, replace(ASKED, strict=True), replace(ASKED, purpose=""), replace(ASKED)]
+    moments = [NOON + timedelta(minutes=20 * n) for n in (0, 1, 2, 3, 30, 72, 5, 0)]
+    for now in moments:
+        for zone in (SHANGHAI, ZoneInfo("UTC")):
+            for principal in people:
+                for request in asked:
+                    told = decider.opening(request, principal, now, zone)
+                    assert told == cold(decider, request, principal, now, zone)
+
+
+def test_an_opening_is_remembered_within_its_hour_for_who_is_held_alone() -> None:
+    decider, agent = Decider(compiled(*HOURLY)), Principal("a", roles=AGENT)
+    first = decider.opening(ASKED, agent, NOON, SHANGHAI)
+    assert decider.opening(ASKED, agent, NOON + timedelta(minutes=59), SHANGHAI) is first
+    assert decider.opening(ASKED, agent, NOON + timedelta(minutes=60), SHANGHAI) is not first
+    assert decider.opening(ASKED, replace(agent), NOON, SHANGHAI) is not first
+    assert decider.opening(replace(ASKED), agent, NOON, SHANGHAI) is not first

@@ -91,6 +91,52 @@ def test_the_trace_agrees_with_the_decision(
 
 @FEW
 @given(rule_documents(), requests(), ROLES, facts())
+def test_the_step_of_every_field_is_that_of_what_opened_or_closed_it(
+    documents: list[str], request: Request, roles: frozenset[str], found: Facts
+) -> None:
+    bundle = compiled(*documents)
+    explanation = explain(Planner(bundle).plan(request, roles), request, with_roles(found, roles))
+    decided = explanation.decision.fields
+    assert {each.name: each.outcome for each in explanation.fields} == decided
+    for each in explanation.fields:
+        assert bool(each.opened_by) or each.outcome.withheld == "FIELD_NOT_GRANTED"
+        opened = {grant.fields[each.name] for grant in bundle.grants if grant.name in each.opened_by}
+        closing = {
+            f"guard {one.name}": one.fields[each.name] for one in bundle.guards if each.name in one.fields
+        }
+        floor = bundle.fields[each.name]
+        closing[f"floor of the class {floor.data_class}"] = floor.floor
+        assert {closing[by] for by in each.closed_by} <= {each.outcome.step}
+        assert each.closed_by or not opened or opened == {each.outcome.step}
+
+
+def test_of_an_allow_each_field_says_who_opened_and_who_closed_it() -> None:
+    bundle = compiled(
+        grant("wide", fields={"phone": "keep(3,4)", "id_card": "reveal"}),
+        grant("narrow", fields={"phone": "keep(3,2)"}),
+        guard("tighter", fields={"phone": "keep(3,2)"}),
+        guard("elsewhere", "false", conditions=["customer.minor"], fields={"phone": "omit"}),
+    )
+    asked = replace(ASKED, fields=("id_card", "name", "phone"))
+    told = {each.name: (each.opened_by, each.closed_by) for each in explained(bundle, asked).fields}
+    assert told == {
+        "id_card": (("wide",), ("floor of the class resident_id",)),
+        "name": ((), ()),
+        "phone": (("wide",), ("guard tighter",)),
+    }
+    assert explained(bundle, asked, principal_employment=State.SUSPENDED).fields == ()
+
+
+def test_a_guard_that_only_warns_or_records_is_not_told_as_one_that_refused() -> None:
+    for mode, said in (("Warn", "warns"), ("Audit", "recorded")):
+        bundle = compiled(grant(fields={"phone": "reveal"}), guard("g", "false", mode=mode))
+        explanation = explained(bundle)
+        assert explanation.decision.effect is Effect.ALLOW
+        assert [rule.outcome for rule in explanation.rules if rule.kind == "guard"] == [said]
+
+
+@FEW
+@given(rule_documents(), requests(), ROLES, facts())
 def test_the_first_clause_of_a_rule_says_what_the_rule_came_to(
     documents: list[str], request: Request, roles: frozenset[str], found: Facts
 ) -> None:

@@ -50,7 +50,7 @@ def export(
         str, typer.Option("--filter", help='Who, such as city = "Hangzhou"; over revealed fields.')
     ] = "",
     form: Annotated[FileFormat, typer.Option("--format", help="How rows are written.")] = FileFormat.CSV,
-    out: Annotated[Path, typer.Option("--out", help="File to write; - is standard output.")] = Path("-"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="File to write; - is stdout.")] = Path("-"),
     to_file: Annotated[
         Path | None, typer.Option("--to-file", help="Leased file to write, which `fujie open` reads.")
     ] = None,

@@ -12,6 +12,7 @@ from fujie.app.cli.output import Format, show, show_json
 from fujie.app.cli.suggestions import print_suggestions
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
+    from fujie.v1 import policy_service_pb2 as policy_v1
     from fujie.v1 import types_pb2 as types_v1
 
 Basis = Annotated[str, typer.Option("--basis", help="Legal basis (PIPL art. 13): consent, contract, ...")]
@@ -96,7 +97,6 @@ def explain(
 ) -> None:
     """Say what a look-up would decide, why, clause by clause, and what would open it. Releases nothing."""
     from fujie.v1 import policy_service_pb2 as policy_v1
-    from fujie.v1 import types_pb2 as types_v1
 
     context = _context(purpose, basis, basis_evidence, ticket)
     ask = _ask(customer_ref(customer, store, phone=phone), store, fields, context, strict=strict)
@@ -105,10 +105,20 @@ def explain(
     if server.output is Format.JSON:
         show_json(_in_order(plain(reply)))
         return
+    print_explanation(reply, every=every)
+
+
+def print_explanation(reply: "policy_v1.ExplainResponse", *, every: bool = False) -> None:
+    """Print the rules that matter, or `every` one, then where the step of each field comes from, or what would open it."""
+    from fujie.v1 import types_pb2 as types_v1
+
     effect = types_v1.Effect.Name(reply.effect).removeprefix("EFFECT_")
     codes = ", ".join(reason.code for reason in reply.reasons)
     rules = [rule for rule in reply.rules if every or _matters(rule)]
-    show(server.output, None, (effect, codes, ""), _trace_rows(rules))
+    show(Format.TABLE, None, (effect, codes, ""), _trace_rows(rules))
+    if reply.fields:
+        typer.echo()
+        show(Format.TABLE, None, ("field", "step", "opened by", "closed by"), _field_rows(reply.fields))
     print_suggestions(reply)
 
 
@@ -125,10 +135,15 @@ def _matters(rule: Any) -> bool:
     )
 
 
+_GOOD = frozenset(
+    {"matched", "held", "tightens", "does not apply", "within its limits", "within its caps", "approved"}
+)
+
+
 def _trace_rows(rules: Any) -> list[tuple[str | Text, ...]]:
     rows: list[tuple[str | Text, ...]] = []
     for rule in rules:
-        bad = rule.outcome not in ("matched", "held", "tightens", "does not apply")
+        bad = rule.outcome not in _GOOD
         head = Text(f"{rule.kind} {rule.name} {rule.part}", style="bold")
         rows.append(
             (head, Text(rule.outcome, style="yellow" if bad else "green"), Text(rule.place, style="dim"))
@@ -139,6 +154,18 @@ def _trace_rows(rules: Any) -> list[tuple[str | Text, ...]]:
                 (f"{'  ' * (clause.depth + 1)}{clause.text}", clause.value, Text(reads, style="dim"))
             )
     return rows
+
+
+def _field_rows(fields: Any) -> list[tuple[str | Text, ...]]:
+    return [
+        (
+            each.field,
+            Text(each.withheld_reason or each.step, style="yellow" if each.withheld_reason else "green"),
+            ", ".join(f"grant {name}" for name in each.opened_by),
+            Text(", ".join(each.closed_by), style="yellow"),
+        )
+        for each in fields
+    ]
 
 
 def _ask(

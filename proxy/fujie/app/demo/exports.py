@@ -51,12 +51,12 @@ def _alone(desk: Desk) -> tuple[str, Scene]:
 
 
 def _own(connections: Connections, approval: str) -> Scene:
-    """He agrees to his own request; then with the role that may, which somebody gave him for a moment."""
+    """He agrees to his own request; then with the role that may for others, which somebody gave him for a moment."""
     alone = approves(connections, MARKETER, approval)
     registered(connections, ROLES[MARKETER], ROLES[COMPLIANCE])
     with_role = approves(connections, MARKETER, approval)
     registered(connections, ROLES[MARKETER])
-    good = alone.startswith("NO_GRANT") and with_role.startswith("SELF_APPROVAL")
+    good = alone.startswith("SELF_APPROVAL") and with_role.startswith("SELF_APPROVAL")
     answers = (alone, f"with the role {ROLES[COMPLIANCE]} 即使有审批角色: {with_role}")
     return Scene(MARKETER, "Approve, of his own request", "批准自己的申请", False, good, answers)
 
@@ -76,9 +76,14 @@ def _changed(desk: Desk, approval: str) -> Scene:
     """One byte of what was agreed to is another: 240 becomes 241."""
     done = desk.fujie(MARKETER, *_ask(_ROWS + 1, "--approval", approval))
     said = lines_of(done.stderr)
-    good = done.returncode == 4 and "APPROVAL" in said[0] and approval not in "".join(said)
+    told = [line.strip() for line in said if approval in line]
+    good = (
+        done.returncode == 4
+        and "APPROVAL" in said[0]
+        and [f"{approval}: does not hold" in line for line in told] == [True]
+    )
     words = (f"the same with --max-rows {_ROWS + 1}: one byte changed", "已批准的请求改动一个字节")
-    return Scene(MARKETER, *words, False, good, (said[0],))
+    return Scene(MARKETER, *words, False, good, (said[0], *told))
 
 
 def _sealed(desk: Desk, approval: str) -> tuple[str, Scene]:

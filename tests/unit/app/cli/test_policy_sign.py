@@ -132,6 +132,19 @@ def test_a_key_that_is_none_of_ours_is_refused(token: Token, unsigned: Path) -> 
         assert (code, said["problems"][0]["code"]) == (5, "KEY_INVALID")
 
 
+def test_a_key_that_is_not_there_is_asked_for_in_words_of_signing(token: Token, unsigned: Path) -> None:
+    """Whose key it is decides on the way out: who signs has no ledger, and a server nothing that signs."""
+    nowhere = unsigned.with_name("nowhere.key")
+    for arguments, helps in (
+        (("--key", nowhere), "policy keygen"),
+        (("--signer", token.openssl, "--public-key", nowhere), "--signer"),
+    ):
+        code, said = policy("sign", unsigned, *arguments)
+        assert (code, said["problems"][0]["code"]) == (5, "KEY_MISSING")
+        assert helps in said["problems"][0]["remedy"]
+        assert "ledger" not in said["problems"][0]["remedy"]
+
+
 @pytest.mark.parametrize("command", ["no-such-program {}", "'unfinished", " "])
 def test_a_command_that_can_not_be_run_is_said(token: Token, unsigned: Path, command: str) -> None:
     code, said = policy("sign", unsigned, "--signer", command, "--public-key", token.public)

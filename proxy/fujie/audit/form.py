@@ -1,0 +1,56 @@
+"""Entries that are alike but for whom they are about and when: what they share is encoded once."""
+
+from typing import NamedTuple
+
+from fujie.audit.canon import canonical
+from fujie.audit.entry import Entry, check_own, fit, plain
+
+
+class Own(NamedTuple):
+    """What an entry says for itself, each as in `Entry`, in the order of the bytes."""
+
+    decision_id: str
+    request_digest: str
+    sealed: dict[str, str]
+    sids: tuple[str, ...]
+    time: str
+    uid: str
+
+
+class Form:
+    """What entries share, encoded: with what is their own it gives their bytes at a third of the cost of `leaf_bytes`."""
+
+    __slots__ = ("_parts",)
+
+    def __init__(self, entry: Entry) -> None:
+        """Take all of `entry` but what `Own` names. Raises EntryInvalid for a value outside the domain of `canonical`."""
+        shared = plain(entry)
+
+        def part(after: str, before: str) -> bytes:
+            return canonical({name: shared[name] for name in shared if after < name < before})[1:-1]
+
+        # RFC 8785 sorts the keys, so what is shared comes in four runs.
+        self._parts = (
+            part("", "decision_id"),
+            part("decision_id", "request_digest"),
+            part("sids", "time"),
+            part("uid", "~"),
+        )
+
+    def leaf(self, own: Own) -> bytes:
+        """Return the very bytes that `leaf_bytes` returns for the whole entry. Raises as it does."""
+        check_own(own.uid, own.time)
+        begin, middle, behind, end = self._parts
+        whose = {"request_digest": own.request_digest, "sealed": own.sealed, "sids": own.sids}
+        return fit(
+            b"{%b,%b,%b,%b,%b,%b,%b}"
+            % (
+                begin,
+                canonical({"decision_id": own.decision_id})[1:-1],
+                middle,
+                canonical(whose)[1:-1],
+                behind,
+                canonical({"time": own.time, "uid": own.uid})[1:-1],
+                end,
+            )
+        )
