@@ -14,7 +14,8 @@ from fujie.model.decision import Decision, ReasonHit
 from fujie.model.policy_test import Case
 from fujie.model.reasons import BUILT_IN_REASONS
 from fujie.policy.lint_sheet import read_sheets
-from fujie.policy.source import Report, documents
+from fujie.policy.places import Report
+from fujie.policy.source import documents
 from support.shipped import PACKS, bundle, decider, files, policy_tests
 
 SOURCES = Path(__file__).parents[2] / "docs" / "law-sources.yaml"

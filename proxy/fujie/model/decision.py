@@ -97,9 +97,21 @@ class RuleTrace:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldTrace:
+    """Where the step of one field comes from: `opened_by` are the grants that open it the furthest, `closed_by` what closes it
+    further than they do, `guard NAME` or `floor of the class CLASS`."""
+
+    name: str
+    outcome: FieldOutcome
+    opened_by: tuple[str, ...] = ()
+    closed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision with the trace of every rule in scope, and what would open it."""
+    """A decision with the trace of every rule in scope and of every field that would leave, and what would open it."""
 
     decision: Decision
     rules: tuple[RuleTrace, ...]
     suggestions: Suggestions = NO_SUGGESTIONS
+    fields: tuple[FieldTrace, ...] = ()

@@ -101,6 +101,7 @@ BUILT_IN_FACTS: Mapping[str, FactType] = MappingProxyType(
         "request.has_ticket": _BOOL,
         "request.delegated": _BOOL,
         "request.has_prompt": _BOOL,
+        "request.is_own": _BOOL,
         "request.rows": _INT,
         "limits.exhausted": _STRINGS,
         "grants.expired": _STRINGS,
@@ -194,7 +195,10 @@ ROWS = "request.rows"
 USAGE = frozenset({"usage.volume", "usage.sequence", "usage.peers", "usage.hour"})
 """What stands out in the use of a principal; kept only where a rule reads it."""
 
-_OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated", "request.has_prompt"})
+OWN = "request.is_own"
+"""The fact that an approval is one that the asker asked for himself; the flow looks, nobody says so."""
+
+_OF_EVERY_REQUEST = frozenset({"request.action", "request.delegated", "request.has_prompt", OWN})
 
 
 def only_on_customers(path: str) -> bool:

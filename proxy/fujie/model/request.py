@@ -16,7 +16,8 @@ class Request:
     Names (`purpose`, `basis`, `store`, `fields`) are as the caller gave them; `decide` refuses those
     that the bundle does not define. For actions that are not on customers they are empty.
     `channel` and `brand` (the signature) are those of a message, empty for what is not narrowed to one: they say which
-    consents and opt-outs count. `has_prompt` tells that a consent is the answer to a prompt of ours. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
+    consents and opt-outs count. `has_prompt` tells that a consent is the answer to a prompt of ours, `is_own`
+    that an approval is one that the asker asked for. `key_kind` is how the customer was named. `fields` are sorted and without duplicates. `rows` is how many
     customers the call asks for. `terms` is a keyed digest of what else an approval of an export is bound to: filter,
     format and lease; no rule reads it.
     """
@@ -33,6 +34,7 @@ class Request:
     delegated: bool = False
     rows: int = 1
     has_prompt: bool = False
+    is_own: bool = False
     channel: str = ""
     brand: str = ""
     terms: str = ""

@@ -82,6 +82,8 @@ _NEAREST = 3
 _LONG = re.compile(rf"\w{{{_LONGEST + 1},}}")
 
 _QUOTES = frozenset("\"'`")
+_UNDECLARED = re.compile(r"undeclared reference to '(\w+)'")
+_LOOPS = frozenset({"all", "any", "exists", "exists_one", "filter", "map"})
 _OPERATOR = re.compile(r"_([=!<>&|+*/%-]+)_|@(in)|([!-])_|_(\?)_:_|_(\[)_\]")
 _PATH = r"[a-z_]\w*\.[a-z_]\w*"
 _LEFT = re.compile(rf"({_PATH})\s*$")
@@ -114,6 +116,18 @@ def advise(said: str, spot: Spot) -> str:
         if (found := pattern.search(said)) and (advice := rule(found, spot)):
             return advice
     return said.removesuffix(" [INVALID_ARGUMENT]")
+
+
+def is_variable_of_a_misspelt_loop(said: str, others: str, facts: Iterable[str]) -> bool:
+    """Tell whether an error of the engine is only that the `x` of `exists(list, x, ...)` is not known: among `others` it says
+    that there is no such function, which is what has to be mended."""
+    name = _UNDECLARED.search(said)
+    return (
+        name is not None
+        and name[1] not in _LOOPS
+        and any(other in _LOOPS for other in _UNDECLARED.findall(others))
+        and not any(path.endswith(f".{name[1]}") for path in facts)
+    )
 
 
 def close_to(word: str, known: Iterable[str]) -> str:
@@ -263,6 +277,12 @@ _RULES: tuple[tuple[re.Pattern[str], _Rule], ...] = (
     (
         re.compile(r"recursion (?:limit|depth)"),
         lambda _found, _spot: "nested too deep: give parts of it names in `variables`",
+    ),
+    (
+        re.compile(r"(\w+)\(\) variable name must be a simple identifier"),
+        lambda found, _spot: (
+            f"the first in `list.{found[1]}(x, ...)` is one word of yours, for each of the list"
+        ),
     ),
     (re.compile(r"invalid int literal"), lambda _found, _spot: "a number of 64 bits is meant"),
 )

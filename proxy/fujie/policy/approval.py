@@ -4,7 +4,12 @@ import re
 from datetime import timedelta
 
 from fujie.model.approval import ESCALATE_AFTER, PENDING_FOR, BreakGlass, Requirement
-from fujie.policy.source import Fields, Report
+from fujie.model.facts import ROWS, Facts
+from fujie.model.vocabulary import Action
+from fujie.policy.bundle import Guard, Rule, Validation
+from fujie.policy.cel import Engine
+from fujie.policy.places import Report
+from fujie.policy.source import Fields
 
 DEFER = "defer"
 """The outcome of a validation that refuses for now."""
@@ -51,6 +56,24 @@ def _break_glass(terms: Fields, report: Report) -> BreakGlass | None:
     return BreakGlass(roles, review_within)
 
 
+def breaks_for_many_alone(engine: Engine, guard: Guard, validation: Validation) -> bool:
+    """Tell whether a validation that lets somebody break the glass is false for many customers at once alone, none of whom
+    can be exported: a campaign, or a batch. For these nobody may go ahead (docs/approvals.md), so that it would never do what it says."""
+    approval, rules = validation.approval, [rule for _, rule in guard.conditions]
+    if approval is None or approval.break_glass is None or Action.EXPORT in guard.match.actions:
+        return False
+    return _of_one(engine, validation.rule) is True or any(_of_one(engine, rule) is False for rule in rules)
+
+
+def _of_one(engine: Engine, rule: Rule) -> bool | None:
+    """Return what a rule comes to for one customer and no campaign; None where that depends on more, or on nothing."""
+    if not rule.reads or not rule.reads <= _ONE.values.keys():
+        return None
+    (result,) = engine.program([rule.expanded]).run(engine.messages(_ONE, rule.reads))
+    return result if isinstance(result, bool) else None
+
+
+_ONE = Facts({ROWS: 1, "message.in_campaign": False})
 _REQUIRED = frozenset({"valid_for", "review_within"})
 
 

@@ -12,7 +12,8 @@ from fujie.model.step import Ladder, Step, parse_step
 from fujie.model.vocabulary import Basis
 from fujie.policy.advice import close_to
 from fujie.policy.bundle import FieldClass, Purpose
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.places import Located, Report
+from fujie.policy.source import Fields
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 REASON_CODE = re.compile(rf"{BUNDLE_PREFIX}[A-Z][A-Z0-9_]{{0,60}}")

@@ -27,7 +27,7 @@ from google.protobuf.message import Message
 
 from fujie.model.facts import Facts, FactType, Kind, Unknown
 from fujie.model.vocabulary import STATE_NUMBERS, State
-from fujie.policy.advice import Spot, advise
+from fujie.policy.advice import Spot, advise, is_variable_of_a_misspelt_loop
 from fujie.policy.walk import Problem, Walk
 
 ENGINE = "cel-expr-python/0.1"
@@ -42,6 +42,7 @@ MAX_ITERATIONS = 10_000
 _PACKAGE = "fujie.facts"
 _STATE = f"{_PACKAGE}.State"
 _Field = descriptor_pb2.FieldDescriptorProto
+_TRUTH_VALUES = {bool}
 _WIRE = {
     Kind.BOOL: _Field.TYPE_BOOL,
     Kind.INT: _Field.TYPE_INT64,
@@ -196,7 +197,7 @@ class Program:
             value = self._list.eval(data=messages)
             if value.type() == cel.Type.LIST:
                 results: list[Result] = value.plain_value()
-                if all(result is True or result is False for result in results):
+                if set(map(type, results)) == _TRUTH_VALUES:
                     return results
         except RuntimeError:
             pass  # the iteration budget is one for the whole list: find out which expression spent it
@@ -313,6 +314,7 @@ def _engine_problems(said: str, text: str, types: Mapping[str, FactType]) -> tup
     ]
     if syntax := [each for each in found if each[2].startswith("Syntax error")]:
         found = syntax[:1]
+    found = [each for each in found if not is_variable_of_a_misspelt_loop(each[2], said, types)]
     lines = text.split("\n")
     problems = (
         Problem(

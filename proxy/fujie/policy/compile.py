@@ -16,8 +16,9 @@ from fujie.policy.lexicon import read_lexicon
 from fujie.policy.messages import Messages
 from fujie.policy.notices import Notices
 from fujie.policy.params import Params
+from fujie.policy.places import Report
 from fujie.policy.rules import Read, Rules
-from fujie.policy.source import API_VERSION, MAX_BYTES, MAX_FILE_BYTES, Report, documents
+from fujie.policy.source import API_VERSION, MAX_BYTES, MAX_FILE_BYTES, documents
 
 KINDS = (
     "Purposes", "FieldCatalog", "Reasons", "Grant", "Guard", "Params", "Notice", "Lexicon", "Sender", "MessageTemplate",

@@ -28,7 +28,8 @@ from fujie.policy.message_fixtures import (
     read_recipient,
     read_sent,
 )
-from fujie.policy.source import Fields, Report
+from fujie.policy.places import Report
+from fujie.policy.source import Fields
 from fujie.policy.words import closed, instant, state
 
 SID = "customer"
@@ -176,6 +177,7 @@ class Fixtures:
             fields=self._fields(entry, action),
             delegated=entry.flag("delegated"),
             has_prompt=entry.flag("has_prompt"),
+            is_own=entry.flag("is_own"),
             **self._way(entry, action),
         )
         keys = (self._requirements[item.text].key for item in approvals if item.text in self._requirements)

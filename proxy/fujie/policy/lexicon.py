@@ -6,7 +6,8 @@ from datetime import date
 from unicodedata import normalize
 
 from fujie.policy.bundle import Lexicon, Severity
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.places import Located, Report
+from fujie.policy.source import Fields
 
 CATEGORY = re.compile(r"[a-z][a-z0-9_]{0,62}")
 DAY = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}")

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from fujie.model.limit import MAX_LIMIT, Cap, Limit
 from fujie.model.vocabulary import CUSTOMER_ACTIONS, FIELD_ACTIONS, Action
 from fujie.policy.bundle import Match
-from fujie.policy.source import Fields, Report
+from fujie.policy.places import Report
+from fujie.policy.source import Fields
 
 _COUNTED = FIELD_ACTIONS | {Action.SEND}
 """Actions whose flows count; a limit on another would not be enforced."""

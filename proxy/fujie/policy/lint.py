@@ -15,7 +15,7 @@ from fujie.policy.lint_outcomes import Possible
 from fujie.policy.lint_rules import Marks, Recognise
 from fujie.policy.lint_sheet import Sheet, read_sheets
 from fujie.policy.lint_subject import Subject
-from fujie.policy.source import Report
+from fujie.policy.places import Report
 
 _SILENCE = re.compile(r"([A-Z][A-Z_]+):.*[^\W_].*", re.DOTALL)  # a reason has a letter or digit
 

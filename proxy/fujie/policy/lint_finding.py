@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from fujie.policy.source import Place
+from fujie.policy.places import Place
 
 
 class Severity(StrEnum):

@@ -11,7 +11,8 @@ from fujie.policy.lint_finding import Found
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject
 from fujie.policy.lint_tree import mentions
-from fujie.policy.source import Fields, Located
+from fujie.policy.places import Located
+from fujie.policy.source import Fields
 
 Marks = Iterator[tuple[Sheet, Found]]
 

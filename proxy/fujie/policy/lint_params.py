@@ -8,7 +8,7 @@ from fujie.policy.lint_finding import Found
 from fujie.policy.lint_outcomes import F, T
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject
-from fujie.policy.source import Place
+from fujie.policy.places import Place
 
 Marks = Iterator[tuple[Sheet, Found]]
 

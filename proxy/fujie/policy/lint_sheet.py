@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fujie.policy.source import Fields, Located, Place, Report, documents
+from fujie.policy.places import Located, Place, Report
+from fujie.policy.source import Fields, documents
 
 IGNORE = "lint.fujie.dev/ignore"
 """The annotation that silences findings of its document: `CODE: reason; CODE2: reason`."""

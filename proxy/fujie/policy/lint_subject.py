@@ -8,7 +8,7 @@ from typing import Any
 from fujie.policy.bundle import Bundle, Grant, Guard, Match, Rule
 from fujie.policy.lint_outcomes import Possible
 from fujie.policy.lint_sheet import Sheet
-from fujie.policy.source import Place
+from fujie.policy.places import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from fujie.model.data_class import DataClass
-from fujie.model.facts import BUILT_IN_FACTS
+from fujie.model.facts import BUILT_IN_FACTS, OWN
 from fujie.model.limit import Limit
 from fujie.model.phone import COUNTRIES
 from fujie.model.vocabulary import ADMINISTRATOR, Action, Basis, KeyKind
@@ -12,7 +12,7 @@ from fujie.policy.lint_finding import Found
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject
 from fujie.policy.lint_tree import mentions
-from fujie.policy.source import Place
+from fujie.policy.places import Place
 
 Marks = Iterator[tuple[Sheet, Found]]
 
@@ -137,6 +137,7 @@ def approvers(subject: Subject) -> Marks:
         role
         for grant in subject.bundle.grants
         if Action.APPROVAL_DECIDE in grant.match.actions
+        and not (grant.condition and grant.condition.expanded.strip() == OWN)
         for role in grant.roles
     }
     for sheet, guard in subject.guards():

@@ -10,7 +10,8 @@ from types import MappingProxyType
 from fujie.model.facts import BUILT_IN_FACTS, FactValue, Kind
 from fujie.model.policy_test import Sent
 from fujie.model.vocabulary import State
-from fujie.policy.source import Fields, Report
+from fujie.policy.places import Report
+from fujie.policy.source import Fields
 from fujie.policy.words import state
 
 MOST_SENT = 1_000

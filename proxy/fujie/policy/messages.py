@@ -8,7 +8,8 @@ from fujie.model.message import CHANNEL, Ask, Category, Sender, Template
 from fujie.model.notice import PrivacyNotice
 from fujie.policy.catalogue import NAME
 from fujie.policy.notices import VERSION
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.places import Located, Report
+from fujie.policy.source import Fields
 
 LINK = "link"
 """The variable of every text that fujie fills in itself: the customer's own page."""

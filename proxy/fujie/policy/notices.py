@@ -10,7 +10,8 @@ from fujie.model.data_class import DataClass
 from fujie.model.notice import CHANNELS, CONTROLLER, PrivacyNotice
 from fujie.model.vocabulary import ANY_CHANNEL, Basis
 from fujie.policy.catalogue import Catalogue, read_localized
-from fujie.policy.source import Fields, Located, Place, Report
+from fujie.policy.places import Located, Place, Report
+from fujie.policy.source import Fields
 
 MOST_BYTES = 1_900
 """UTF-8 bytes of both texts together: with the name of the controller (up to 256 bytes, twice or more), reasons

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from fujie.model.facts import Kind, Known
 from fujie.policy.cel import MAX_EXPRESSION
-from fujie.policy.source import Fields, Place, Report
+from fujie.policy.places import Place, Report
+from fujie.policy.source import Fields
 
 _QUOTES = frozenset("\"'`\\")
 

@@ -18,7 +18,8 @@ from fujie.model.step import Step, parse_step
 from fujie.model.vocabulary import Effect
 from fujie.policy.bundle import Bundle
 from fujie.policy.fixtures import Fixtures
-from fujie.policy.source import Fields, Located, Place, Report, documents
+from fujie.policy.places import Located, Place, Report
+from fujie.policy.source import Fields, documents
 from fujie.policy.words import closed, instant
 
 KIND = "PolicyTest"

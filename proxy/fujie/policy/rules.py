@@ -11,14 +11,15 @@ from fujie.model.notice import NOTICE
 from fujie.model.reason import NO_TEXT, Outcome
 from fujie.model.vocabulary import APPROVABLE, CUSTOMER_ACTIONS, FIELD_ACTIONS, Action, KeyKind
 from fujie.policy.advice import close_to
-from fujie.policy.approval import DEFER, read_requirement
+from fujie.policy.approval import DEFER, breaks_for_many_alone, read_requirement
 from fujie.policy.bundle import Grant, Guard, Match, Rule, Validation
 from fujie.policy.catalogue import Catalogue, read_localized
 from fujie.policy.cel import MAX_EXPRESSION, Engine
 from fujie.policy.expression import expand, used
 from fujie.policy.limits import read_frequency, read_limits
 from fujie.policy.params import Params, literal
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.places import Located, Report
+from fujie.policy.source import Fields
 from fujie.policy.validity import read_validity
 
 RULE_NAME = re.compile(r"[a-z][a-zA-Z0-9_-]{0,62}")
@@ -127,10 +128,15 @@ class Rules:
             if closing and not enforced:
                 message = f"{key} close; a guard that only warns or records can not"
                 self._report.problem(spec.key_place(key), "NOT_APPLICABLE", message)
-        return Guard(
+        found = Guard(
             document.name.text, match, conditions, validations, MappingProxyType(fields), limits, enforced, warns,
             _where(document.name), frequency,
         )  # fmt: skip
+        for validation in validations:
+            if breaks_for_many_alone(self.engine, found, validation):
+                message = f"`{validation.name}`: break_glass is for one look-up, export or message, never for a campaign or batch"
+                self._report.problem(spec.key_place("validations"), "NOT_YET_ENFORCED", message)
+        return found
 
     def _conditions(self, spec: Fields, scope: _Scope) -> tuple[tuple[str, Rule], ...]:
         found: dict[str, Rule] = {}

@@ -148,6 +148,7 @@ def _ask() -> Shape:
             "break_glass": flag(),
             "delegated": flag(),
             "has_prompt": flag(),
+            "is_own": flag(),
             **dict.fromkeys(("message", "processor", "signature"), text()),
         },
         allOf=[

@@ -3,7 +3,8 @@
 import re
 from datetime import datetime
 
-from fujie.policy.source import Fields, Located, Report
+from fujie.policy.places import Located, Report
+from fujie.policy.source import Fields
 
 INSTANT = re.compile(r"2[0-9]{3}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:[0-5][0-9])")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")

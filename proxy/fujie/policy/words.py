@@ -6,7 +6,7 @@ from datetime import datetime
 from fujie.model.facts import BUILT_IN_FACTS
 from fujie.model.vocabulary import State
 from fujie.policy.advice import close_to
-from fujie.policy.source import Located, Report
+from fujie.policy.places import Located, Report
 
 _YEARS = range(1970, 3000)  # a consent's end is an addition away, and years end at 9999
 

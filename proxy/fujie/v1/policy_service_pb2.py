@@ -26,7 +26,7 @@ from fujie.v1 import customer_data_service_pb2 as fujie_dot_v1_dot_customer__dat
 from fujie.v1 import types_pb2 as fujie_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ujie/v1/policy_service.proto\x12\x08\x66ujie.v1\x1a$fujie/v1/customer_data_service.proto\x1a\x14\x66ujie/v1/types.proto\"\x7f\n\x0e\x45xplainRequest\x12/\n\x06lookup\x18\x01 \x01(\x0b\x32\x1f.fujie.v1.LookupCustomerRequest\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"\x8e\x01\n\x06\x43lause\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\x12*\n\x05reads\x18\x04 \x03(\x0b\x32\x1b.fujie.v1.Clause.ReadsEntry\x1a,\n\nReadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\tRuleTrace\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04part\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\r\n\x05place\x18\x05 \x01(\t\x12!\n\x07\x63lauses\x18\x06 \x03(\x0b\x32\x10.fujie.v1.Clause\"\x98\x03\n\x0f\x45xplainResponse\x12 \n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x10.fujie.v1.Effect\x12!\n\x07reasons\x18\x02 \x03(\x0b\x32\x10.fujie.v1.Reason\x12=\n\ntreatments\x18\x03 \x03(\x0b\x32).fujie.v1.ExplainResponse.TreatmentsEntry\x12\"\n\x05rules\x18\x04 \x03(\x0b\x32\x13.fujie.v1.RuleTrace\x12+\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12)\n\x0bsuggestions\x18\x06 \x03(\x0b\x32\x14.fujie.v1.Suggestion\x12$\n\x06untold\x18\x07 \x03(\x0b\x32\x14.fujie.v1.Suggestion\x12\x17\n\x0fsuggestions_cut\x18\x08 \x01(\x08\x1a\x46\n\x0fTreatmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.fujie.v1.Treatment:\x02\x38\x01\">\n\nSuggestion\x12!\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x10.fujie.v1.Change\x12\r\n\x05lacks\x18\x02 \x03(\t\"7\n\x06\x43hange\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\t\"=\n\x10GetBundleRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\":\n\x0ePolicyDocument\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\"\xa0\x01\n\x11GetBundleResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12+\n\tdocuments\x18\x02 \x03(\x0b\x32\x18.fujie.v1.PolicyDocument\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x0f\n\x07signers\x18\x05 \x03(\t2\x95\x01\n\rPolicyService\x12>\n\x07\x45xplain\x12\x18.fujie.v1.ExplainRequest\x1a\x19.fujie.v1.ExplainResponse\x12\x44\n\tGetBundle\x12\x1a.fujie.v1.GetBundleRequest\x1a\x1b.fujie.v1.GetBundleResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x66ujie/v1/policy_service.proto\x12\x08\x66ujie.v1\x1a$fujie/v1/customer_data_service.proto\x1a\x14\x66ujie/v1/types.proto\"\x7f\n\x0e\x45xplainRequest\x12/\n\x06lookup\x18\x01 \x01(\x0b\x32\x1f.fujie.v1.LookupCustomerRequest\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12)\n\x07\x63ontext\x18\x03 \x01(\x0b\x32\x18.fujie.v1.RequestContext\"\x8e\x01\n\x06\x43lause\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\r\n\x05\x64\x65pth\x18\x03 \x01(\x05\x12*\n\x05reads\x18\x04 \x03(\x0b\x32\x1b.fujie.v1.Clause.ReadsEntry\x1a,\n\nReadsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"x\n\tRuleTrace\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04part\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\r\n\x05place\x18\x05 \x01(\t\x12!\n\x07\x63lauses\x18\x06 \x03(\x0b\x32\x10.fujie.v1.Clause\"\xbe\x03\n\x0f\x45xplainResponse\x12 \n\x06\x65\x66\x66\x65\x63t\x18\x01 \x01(\x0e\x32\x10.fujie.v1.Effect\x12!\n\x07reasons\x18\x02 \x03(\x0b\x32\x10.fujie.v1.Reason\x12=\n\ntreatments\x18\x03 \x03(\x0b\x32).fujie.v1.ExplainResponse.TreatmentsEntry\x12\"\n\x05rules\x18\x04 \x03(\x0b\x32\x13.fujie.v1.RuleTrace\x12+\n\x08\x64\x65\x63ision\x18\x05 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12)\n\x0bsuggestions\x18\x06 \x03(\x0b\x32\x14.fujie.v1.Suggestion\x12$\n\x06untold\x18\x07 \x03(\x0b\x32\x14.fujie.v1.Suggestion\x12\x17\n\x0fsuggestions_cut\x18\x08 \x01(\x08\x12$\n\x06\x66ields\x18\t \x03(\x0b\x32\x14.fujie.v1.FieldTrace\x1a\x46\n\x0fTreatmentsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\"\n\x05value\x18\x02 \x01(\x0b\x32\x13.fujie.v1.Treatment:\x02\x38\x01\"h\n\nFieldTrace\x12\r\n\x05\x66ield\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\t\x12\x17\n\x0fwithheld_reason\x18\x03 \x01(\t\x12\x11\n\topened_by\x18\x04 \x03(\t\x12\x11\n\tclosed_by\x18\x05 \x03(\t\">\n\nSuggestion\x12!\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x10.fujie.v1.Change\x12\r\n\x05lacks\x18\x02 \x03(\t\"7\n\x06\x43hange\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x10\n\x08\x65vidence\x18\x03 \x01(\t\"=\n\x10GetBundleRequest\x12)\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x18.fujie.v1.RequestContext\":\n\x0ePolicyDocument\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x66ile\x18\x03 \x01(\t\"\xa0\x01\n\x11GetBundleResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\t\x12+\n\tdocuments\x18\x02 \x03(\x0b\x32\x18.fujie.v1.PolicyDocument\x12+\n\x08\x64\x65\x63ision\x18\x03 \x01(\x0b\x32\x19.fujie.v1.DecisionSummary\x12\x10\n\x08revision\x18\x04 \x01(\x03\x12\x0f\n\x07signers\x18\x05 \x03(\t2\x95\x01\n\rPolicyService\x12>\n\x07\x45xplain\x12\x18.fujie.v1.ExplainRequest\x1a\x19.fujie.v1.ExplainResponse\x12\x44\n\tGetBundle\x12\x1a.fujie.v1.GetBundleRequest\x1a\x1b.fujie.v1.GetBundleResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,19 +46,21 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RULETRACE']._serialized_start=377
   _globals['_RULETRACE']._serialized_end=497
   _globals['_EXPLAINRESPONSE']._serialized_start=500
-  _globals['_EXPLAINRESPONSE']._serialized_end=908
-  _globals['_EXPLAINRESPONSE_TREATMENTSENTRY']._serialized_start=838
-  _globals['_EXPLAINRESPONSE_TREATMENTSENTRY']._serialized_end=908
-  _globals['_SUGGESTION']._serialized_start=910
-  _globals['_SUGGESTION']._serialized_end=972
-  _globals['_CHANGE']._serialized_start=974
-  _globals['_CHANGE']._serialized_end=1029
-  _globals['_GETBUNDLEREQUEST']._serialized_start=1031
-  _globals['_GETBUNDLEREQUEST']._serialized_end=1092
-  _globals['_POLICYDOCUMENT']._serialized_start=1094
-  _globals['_POLICYDOCUMENT']._serialized_end=1152
-  _globals['_GETBUNDLERESPONSE']._serialized_start=1155
-  _globals['_GETBUNDLERESPONSE']._serialized_end=1315
-  _globals['_POLICYSERVICE']._serialized_start=1318
-  _globals['_POLICYSERVICE']._serialized_end=1467
+  _globals['_EXPLAINRESPONSE']._serialized_end=946
+  _globals['_EXPLAINRESPONSE_TREATMENTSENTRY']._serialized_start=876
+  _globals['_EXPLAINRESPONSE_TREATMENTSENTRY']._serialized_end=946
+  _globals['_FIELDTRACE']._serialized_start=948
+  _globals['_FIELDTRACE']._serialized_end=1052
+  _globals['_SUGGESTION']._serialized_start=1054
+  _globals['_SUGGESTION']._serialized_end=1116
+  _globals['_CHANGE']._serialized_start=1118
+  _globals['_CHANGE']._serialized_end=1173
+  _globals['_GETBUNDLEREQUEST']._serialized_start=1175
+  _globals['_GETBUNDLEREQUEST']._serialized_end=1236
+  _globals['_POLICYDOCUMENT']._serialized_start=1238
+  _globals['_POLICYDOCUMENT']._serialized_end=1296
+  _globals['_GETBUNDLERESPONSE']._serialized_start=1299
+  _globals['_GETBUNDLERESPONSE']._serialized_end=1459
+  _globals['_POLICYSERVICE']._serialized_start=1462
+  _globals['_POLICYSERVICE']._serialized_end=1611
 # @@protoc_insertion_point(module_scope)

@@ -54,7 +54,7 @@ class RuleTrace(_message.Message):
     def __init__(self, kind: _Optional[str] = ..., name: _Optional[str] = ..., part: _Optional[str] = ..., outcome: _Optional[str] = ..., place: _Optional[str] = ..., clauses: _Optional[_Iterable[_Union[Clause, _Mapping]]] = ...) -> None: ...
 
 class ExplainResponse(_message.Message):
-    __slots__ = ("effect", "reasons", "treatments", "rules", "decision", "suggestions", "untold", "suggestions_cut")
+    __slots__ = ("effect", "reasons", "treatments", "rules", "decision", "suggestions", "untold", "suggestions_cut", "fields")
     class TreatmentsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -70,6 +70,7 @@ class ExplainResponse(_message.Message):
     SUGGESTIONS_FIELD_NUMBER: _ClassVar[int]
     UNTOLD_FIELD_NUMBER: _ClassVar[int]
     SUGGESTIONS_CUT_FIELD_NUMBER: _ClassVar[int]
+    FIELDS_FIELD_NUMBER: _ClassVar[int]
     effect: _types_pb2.Effect
     reasons: _containers.RepeatedCompositeFieldContainer[_types_pb2.Reason]
     treatments: _containers.MessageMap[str, _types_pb2.Treatment]
@@ -78,7 +79,22 @@ class ExplainResponse(_message.Message):
     suggestions: _containers.RepeatedCompositeFieldContainer[Suggestion]
     untold: _containers.RepeatedCompositeFieldContainer[Suggestion]
     suggestions_cut: bool
-    def __init__(self, effect: _Optional[_Union[_types_pb2.Effect, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., rules: _Optional[_Iterable[_Union[RuleTrace, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., suggestions: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., untold: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., suggestions_cut: bool = ...) -> None: ...
+    fields: _containers.RepeatedCompositeFieldContainer[FieldTrace]
+    def __init__(self, effect: _Optional[_Union[_types_pb2.Effect, str]] = ..., reasons: _Optional[_Iterable[_Union[_types_pb2.Reason, _Mapping]]] = ..., treatments: _Optional[_Mapping[str, _types_pb2.Treatment]] = ..., rules: _Optional[_Iterable[_Union[RuleTrace, _Mapping]]] = ..., decision: _Optional[_Union[_types_pb2.DecisionSummary, _Mapping]] = ..., suggestions: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., untold: _Optional[_Iterable[_Union[Suggestion, _Mapping]]] = ..., suggestions_cut: bool = ..., fields: _Optional[_Iterable[_Union[FieldTrace, _Mapping]]] = ...) -> None: ...
+
+class FieldTrace(_message.Message):
+    __slots__ = ("field", "step", "withheld_reason", "opened_by", "closed_by")
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    WITHHELD_REASON_FIELD_NUMBER: _ClassVar[int]
+    OPENED_BY_FIELD_NUMBER: _ClassVar[int]
+    CLOSED_BY_FIELD_NUMBER: _ClassVar[int]
+    field: str
+    step: str
+    withheld_reason: str
+    opened_by: _containers.RepeatedScalarFieldContainer[str]
+    closed_by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, field: _Optional[str] = ..., step: _Optional[str] = ..., withheld_reason: _Optional[str] = ..., opened_by: _Optional[_Iterable[str]] = ..., closed_by: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Suggestion(_message.Message):
     __slots__ = ("changes", "lacks")

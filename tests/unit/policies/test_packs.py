@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from fujie.decision.coverage import Watch
 from fujie.decision.policy_tests import Settled, judge, settle
 from fujie.model.decision import Decision
+from fujie.model.facts import OWN
 from fujie.model.policy_test import Case
-from fujie.model.vocabulary import Effect
+from fujie.model.vocabulary import CUSTOMER_ACTIONS, Action, Effect
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
 from fujie.policy.lint import lint
@@ -63,9 +64,16 @@ def test_every_load_is_without_a_finding(packs: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("pack", PACKS)
 def test_a_pack_grants_its_own_purposes_alone(pack: str) -> None:
-    """So that whatever base decides for its purposes, no grant of a pack has a say in it."""
+    """So that whatever base decides for its purposes, no grant of a pack has a say in it. Beside that each lets people take
+    back what they asked for themselves."""
     old = {grant.name for grant in bundle(()).grants}
-    new = [grant for grant in bundle((pack,)).grants if grant.name not in old]
+    every = [grant for grant in bundle((pack,)).grants if grant.name not in old]
+    new = [grant for grant in every if grant.match.actions & CUSTOMER_ACTIONS]
+    for grant in every:
+        if grant not in new:
+            assert grant.match.actions == {Action.APPROVAL_READ, Action.APPROVAL_DECIDE}
+            assert grant.condition is not None
+            assert grant.condition.expanded.strip() == OWN
     assert all(grant.match.purposes for grant in new)
     assert {purpose for grant in new for purpose in grant.match.purposes} & bundle(
         ()

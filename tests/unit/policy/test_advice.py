@@ -105,6 +105,21 @@ def test_an_error_of_syntax_is_said_once_and_all_wrong_names_are() -> None:
     assert [each.column for each in said("customer.minr || principal.role == consent.stat")] == [9, 27, 43]
 
 
+def test_a_loop_written_as_a_function_is_one_mistake_and_not_one_for_each_of_its_variables() -> None:
+    for text in (
+        "exists(customer.tags, t, t == 'x')",
+        "customer.tags.exists(t == 'x')",
+        "any(customer.tags, t, t == t)",
+    ):
+        assert [each.message for each in said(text)] == ["write `list.exists(x, ...)`"]
+    misspelt = [each.message for each in said("all(customer.tags, t, t == 'x' && minor)")]
+    assert len(misspelt) == 2
+    assert "write `list.all(x, ...)`" in misspelt
+    assert any("`customer.minor`" in each for each in misspelt)
+    (odd,) = said("customer.tags.exists(t.x, true)")
+    assert "one word of yours" in odd.message
+
+
 def test_what_is_advised_instead_of_a_name_is_there() -> None:
     """A wrong suggestion costs more than none: has() is refused, and what was written is no other word than itself."""
     for text in (

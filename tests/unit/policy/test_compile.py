@@ -138,10 +138,10 @@ def test_one_problem_refuses_the_whole_bundle() -> None:
 
 
 def test_thousands_of_documents_compile_to_a_bundle_in_order_of_name() -> None:
-    grants = [grant(f"grant-{i}", roles=(f"role{i}",)) for i in range(10_000)]
+    grants = [grant(f"grant-{i}", roles=(f"role{i}",)) for i in range(3_000)]
     guards = [guard(f"guard-{i}", f"time.hour > {i}") for i in range(1_000)]
     bundle = compiled(*guards, *reversed(grants))
-    assert (len(bundle.grants), len(bundle.guards)) == (10_000, 1_000)
+    assert (len(bundle.grants), len(bundle.guards)) == (3_000, 1_000)
     assert [g.name for g in bundle.grants] == sorted(g.name for g in bundle.grants)
 
 

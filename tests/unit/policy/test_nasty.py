@@ -11,7 +11,8 @@ import pytest
 from fujie.model.diagnostic import Diagnostic
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
-from fujie.policy.source import MAX_BYTES, MAX_FILE_BYTES, MOST_NODES, MOST_PROBLEMS, Report, documents
+from fujie.policy.places import MOST_PROBLEMS, Report
+from fujie.policy.source import MAX_BYTES, MAX_FILE_BYTES, MOST_NODES, documents
 from support.bundles import CATALOGUE, document, grant, guard
 
 MB = 2**20

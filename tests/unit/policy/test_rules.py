@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -397,6 +398,37 @@ def test_a_guard_that_could_never_fire_is_refused(match: str, expression: str, c
     outcome = compile_bundle({"g.yaml": OF_THE_DESK.format(match=match, expression=expression).encode()})
     assert isinstance(outcome, tuple)
     assert [problem.code for problem in outcome] == [code]
+
+
+@pytest.mark.parametrize(
+    ("actions", "condition", "rule", "is_refused"),
+    [
+        (["send"], "message.in_campaign", "request.has_ticket", True),
+        (["send"], "request.rows > 1 && message.in_campaign", "request.has_ticket", True),
+        (["send"], "", "!message.in_campaign", True),
+        (["send"], "", "request.rows < 1000", True),
+        (["lookup"], "", "request.rows == 1", True),
+        (["lookup", "send"], "", "request.rows < 2", True),
+        (["lookup", "export"], "", "request.rows < 1000", False),
+        (["send"], "", "request.rows < 1", False),
+        (["send"], "!message.in_campaign", "request.has_ticket", False),
+        (["send"], "message.in_campaign || request.has_ticket", "request.has_ticket", False),
+        (["send"], "", "request.has_ticket", False),
+    ],
+)
+def test_break_glass_that_no_campaign_would_honour_is_refused_at_the_load(
+    actions: list[str], condition: str, rule: str, *, is_refused: bool
+) -> None:
+    """Nobody breaks the glass for a campaign or a batch: a policy that promises it is not loaded and then not kept."""
+    entry = {"name": "v", "expression": rule, "outcome": "approval"}
+    spec: dict[str, Any] = {"match": {"actions": actions}}
+    if condition:
+        spec["matchConditions"] = [{"name": "c", "expression": condition}]
+    spec["validations"] = [{**entry, "approval": {**AGREED, "break_glass": GLASS}}]
+    if is_refused:
+        assert codes("Guard", spec) == ["NOT_YET_ENFORCED"]
+        spec["validations"] = [{**entry, "approval": AGREED}]
+    compiled(document("Guard", "own", spec))
 
 
 def test_a_requirement_says_exactly_what_was_written() -> None:

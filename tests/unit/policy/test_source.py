@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from fujie.model.diagnostic import Diagnostic
 from fujie.policy.bundle import Bundle
 from fujie.policy.compile import compile_bundle
-from fujie.policy.source import MAX_DEPTH, Fields, Report, documents
+from fujie.policy.places import Report
+from fujie.policy.source import MAX_DEPTH, Fields, documents
 
 
 def refused(content: str | bytes) -> tuple[Diagnostic, ...]:

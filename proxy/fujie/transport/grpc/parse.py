@@ -60,6 +60,17 @@ _TRAINING: Mapping[int, State] = {
     directory_v1.TRAINING_NONE: State.NONE,
 }
 
+_OF_CONTEXT = (
+    ("request_id", text.NAME),
+    ("purpose", text.NAME),
+    ("basis", text.NAME),
+    ("basis_evidence", text.FREE),
+    ("ticket", text.FREE),
+    ("approval", text.NAME),
+    ("on_behalf_of", text.IDENTITY),
+)
+"""The texts of a context in the order of `RequestContext`, each with its longest."""
+
 _EXACT = 2**53  # integers beyond are not exact in a Struct, whose numbers are IEEE doubles
 _HEX = frozenset("0123456789abcdef")
 
@@ -111,20 +122,15 @@ def customer(ref: types_v1.CustomerRef) -> CustomerRef:
 def context(given: types_v1.RequestContext, *, may_be_urgent: bool = False) -> RequestContext:
     """Return the context; all of it may be absent, the decision says what is missing. `may_be_urgent`: such a request can go
     ahead before others agreed."""
-    clean = text.clean
     if given.break_glass:
         _check_urgent(given, may_be=may_be_urgent)
-    return RequestContext(
-        request_id=clean(given.request_id, "context.request_id", text.NAME),
-        purpose=clean(given.purpose, "context.purpose", text.NAME),
-        basis=clean(given.basis, "context.basis", text.NAME),
-        basis_evidence=clean(given.basis_evidence, "context.basis_evidence", text.FREE),
-        ticket=clean(given.ticket, "context.ticket", text.FREE),
-        approval=clean(given.approval, "context.approval", text.NAME),
-        on_behalf_of=clean(given.on_behalf_of, "context.on_behalf_of", text.IDENTITY),
-        explain=given.explain,
-        break_glass=given.break_glass,
-    )
+    said = (
+        given.request_id, given.purpose, given.basis, given.basis_evidence, given.ticket, given.approval, given.on_behalf_of,
+    )  # fmt: skip
+    if not text.are_short(said):
+        for value, (name, most) in zip(said, _OF_CONTEXT, strict=True):
+            text.clean(value, f"context.{name}", most)
+    return RequestContext(*said, given.explain, given.break_glass)
 
 
 def _check_urgent(given: types_v1.RequestContext, *, may_be: bool) -> None:

@@ -25,7 +25,7 @@ from fujie.flows.reply import (
     Summary,
 )
 from fujie.model.consent import ConsentEvent
-from fujie.model.decision import Explanation, FieldOutcome, ReasonHit, RuleTrace
+from fujie.model.decision import Explanation, FieldOutcome, FieldTrace, ReasonHit, RuleTrace
 from fujie.model.principal import AttributeValue, Principal
 from fujie.model.reason import LocalizedText
 from fujie.model.suggestion import Suggestion
@@ -143,6 +143,7 @@ def explained(reply: ExplainReply) -> policy_v1.ExplainResponse:
         suggestions=map(_suggestion, suggestions.open),
         untold=map(_suggestion, suggestions.untold),
         suggestions_cut=suggestions.is_cut,
+        fields=map(_field, reply.explanation.fields),
     )
     treat(response.treatments, decision.fields)
     return response
@@ -170,10 +171,21 @@ def _fill_up(whole: Message, part: Any, rows: Iterable[Message], room: int) -> N
 def _closes(rule: RuleTrace) -> bool:
     if rule.kind == "grant":
         return rule.part != "roles" and rule.outcome != "matched"
-    return rule.outcome not in _OPEN
+    return rule.outcome.partition(",")[0] not in _OPEN
 
 
-_OPEN = frozenset({"held", "does not apply", "tightens", "within its limits", "approved"})
+_OPEN = frozenset(
+    {
+        "held",
+        "does not apply",
+        "tightens",
+        "within its limits",
+        "within its caps",
+        "approved",
+        "warns",
+        "recorded",
+    }
+)
 
 
 def bundle(reply: BundleReply) -> policy_v1.GetBundleResponse:
@@ -291,6 +303,16 @@ def _attribute(value: AttributeValue) -> Value:
 
 def _texts(values: Iterable[str]) -> Iterable[Value]:
     return (Value(string_value=value) for value in values)
+
+
+def _field(trace: FieldTrace) -> policy_v1.FieldTrace:
+    return policy_v1.FieldTrace(
+        field=trace.name,
+        step="" if trace.outcome.withheld else str(trace.outcome.step),
+        withheld_reason=trace.outcome.withheld,
+        opened_by=trace.opened_by,
+        closed_by=trace.closed_by,
+    )
 
 
 def _rule(trace: RuleTrace) -> policy_v1.RuleTrace:

@@ -59,6 +59,12 @@ def clean(value: str, field: str, most: int) -> str:
     return value
 
 
+def are_short(values: Iterable[str]) -> bool:
+    """Tell at once what `clean` would tell of each: that none has a control character, or is longer than any may be."""
+    together = "".join(values)
+    return len(together) <= NAME and not _FORBIDDEN.search(together)
+
+
 def named(value: str, field: str, most: int = NAME) -> str:
     """Like `clean`, and refuse an empty text, or one with blanks around it: it would name somebody else."""
     bare = clean(value, field, most).strip()

@@ -134,3 +134,13 @@ def test_a_time_out_of_range_is_refused(seconds: int, nanos: int) -> None:
 def test_a_time_is_utc_and_cut_to_microseconds() -> None:
     stamp = Timestamp(seconds=1_777_863_721, nanos=123_456_999)
     assert datetime(2026, 5, 4, 3, 2, 1, 123_456, UTC) == text.moment(stamp, "f")
+
+
+@given(
+    st.lists(st.text(max_size=12) | st.sampled_from(["a\x00b", "\ud800", "x" * 200, "\u2028"]), max_size=7)
+)
+def test_texts_that_are_told_at_once_to_be_clean_are_so_one_by_one(values: list[str]) -> None:
+    if text.are_short(values):
+        assert [text.clean(value, "ticket", text.NAME) for value in values] == values
+    else:
+        assert sum(map(len, values)) > text.NAME or any(text._FORBIDDEN.search(value) for value in values)
