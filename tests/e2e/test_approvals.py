@@ -92,6 +92,9 @@ def test_people_read_who_agreed_and_what_to_do_next(target: Target, tmp_path: Pa
     shown = command(target, tmp_path, "compliance", "approval", "approve", name).stdout
     assert "APPROVED" in shown
     assert "so far compliance" in shown
+    by_it = (*LOOKUP, "--approval", name)
+    assert command(target, tmp_path, "agent", *by_it).returncode == 0
+    assert f"{name}: does not hold here" in command(target, tmp_path, "agent", *by_it).stderr
 
 
 def test_in_an_emergency_who_may_goes_ahead_and_another_reviews_it(run: Run) -> None:

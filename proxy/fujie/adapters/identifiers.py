@@ -2,12 +2,9 @@
 
 import os
 import threading
-from datetime import UTC, datetime, timedelta
 
 from fujie.ports import Clock
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 _VERSION_7 = 0x7 << 76
 _VARIANT = 0b10 << 62
 _RANDOM_BITS = (1 << 62) - 1
@@ -36,8 +33,8 @@ class SystemIdentifiers:
 
     def new_id(self) -> str:
         """Return a fresh UUIDv7 as 32 hex digits, lower case, without hyphens."""
-        milliseconds, rest = divmod((self._clock.now() - _EPOCH) // _MICROSECOND, 1000)
-        stamp = milliseconds << 12 | rest * 4096 // 1000
+        # Exact: until 2255 a float tells a quarter of a microsecond.
+        stamp = round(self._clock.now().timestamp() * 1e6) * 512 // 125  # in 4096ths of a millisecond
         with self._lock:
             stamp = self._last = max(stamp, self._last + 1)
             random = int.from_bytes(self._draw(8))

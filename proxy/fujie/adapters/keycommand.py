@@ -36,7 +36,8 @@ def read_public_key(path: Path) -> bytes:
         with path.open("rb") as file:
             text = file.read(_MAX_PEM_BYTES)
     except OSError as error:
-        raise StartError("KEY_MISSING", f"public key {path}: {error.strerror}") from None
+        remedy = "Write the public key of --signer there, in PEM, as its KMS or token gives it out."
+        raise StartError("KEY_MISSING", f"public key {path}: {error.strerror}", remedy) from None
     try:
         key = load_pem_public_key(text)
     except (ValueError, UnsupportedAlgorithm):

@@ -16,11 +16,13 @@ from fujie.model.errors import StartError
 KEY_BYTES = 32
 """Size of every key: HMAC-SHA-256, AES-256 and an Ed25519 seed all take 32 bytes."""
 
+_OF_A_SERVER = "Restore the key; `fujie keys init` makes keys for a new ledger."
 _MAX_FILE_BYTES = 256  # 44 characters and a newline are enough; a wrong path may name something huge
 
 
-def read_key(path: Path) -> bytes:
-    """Return the 32 bytes of a key file; white space around the base64 line is ignored.
+def read_key(path: Path, if_missing: str = _OF_A_SERVER) -> bytes:
+    """Return the 32 bytes of a key file; white space around the base64 line is ignored. `if_missing` is what to do where
+    there is none.
 
     Raises:
         StartError: KEY_MISSING when the file cannot be read, KEY_INVALID when it holds something
@@ -36,7 +38,7 @@ def read_key(path: Path) -> bytes:
         raise StartError(
             "KEY_MISSING",
             f"key file {path}: {why}",
-            "Restore the key; `fujie keys init` makes keys for a new ledger.",
+            if_missing,
         ) from None
     try:
         key = base64.b64decode(text.strip(), validate=True)

@@ -19,6 +19,8 @@ ERROR = "error"
 
 _PROGRAMS = 4_096
 
+_STATES = {state.value: celtypes.IntType(number) for state, number in STATE_NUMBERS.items()}
+
 
 class SecondOpinion:
     """Evaluates boolean expressions, variables expanded, over facts. Raises the recursion limit of the process,
@@ -46,16 +48,14 @@ class SecondOpinion:
 
 
 def _activation(facts: Facts) -> Context:
-    roots: dict[str, celtypes.Value] = {
-        state.value: celtypes.IntType(number) for state, number in STATE_NUMBERS.items()
-    }
+    roots: dict[str, celtypes.Value] = dict(_STATES)
     for path, value in facts.values.items():
         root, _, name = path.partition(".")
         members = roots.setdefault(root, celtypes.MapType())
         assert isinstance(members, celtypes.MapType)
         if not isinstance(value, Unknown):
             members[celtypes.StringType(name)] = _value(value)
-    return dict(roots)
+    return roots
 
 
 def _value(value: Known) -> celtypes.Value:

@@ -9,7 +9,8 @@ from pathlib import Path
 from fujie.app.policies import Files, compiled, read_files, shown
 from fujie.app.problems import CannotStart, Problem
 from fujie.policy.archive import MAX_TEXT, Archive, ArchiveInvalid, Manifest, build
-from fujie.policy.source import Report, documents
+from fujie.policy.places import Report
+from fujie.policy.source import documents
 
 TESTS = "PolicyTest"
 _GIT_S = 10.0

@@ -9,7 +9,8 @@ import yaml
 from fujie.app.bundling import TESTS
 from fujie.app.policies import Files
 from fujie.app.problems import CannotStart, problem_at
-from fujie.policy.source import Report, documents
+from fujie.policy.places import Report
+from fujie.policy.source import documents
 
 ADDED, REMOVED, CHANGED = "added", "removed", "changed"
 _WIDTH = 10_000

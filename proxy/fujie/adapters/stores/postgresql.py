@@ -50,10 +50,13 @@ _LOST = (
 
 _LARGEST = 2**63 - 1
 
-_CODECS = {"LATIN1": "latin-1", "WIN1252": "cp1252", "EUC_CN": "gb2312"}
+_CODECS = {
+    "LATIN1": "latin-1", "LATIN2": "iso8859-2", "LATIN9": "iso8859-15", "ISO_8859_5": "iso8859-5", "WIN1250": "cp1250",
+    "WIN1251": "cp1251", "WIN1252": "cp1252", "KOI8R": "koi8-r", "KOI8U": "koi8-u", "EUC_CN": "gb2312",
+}  # fmt: skip
 """Which texts a database of another encoding than UTF-8 holds: a server fails that is asked for others. (Asked sign by sign, it
-takes what Python's codec takes; GBK has 14,347 more and lacks the middle dot of names, U+30FB.) Of encodings that are not here
-nothing is known, and the server's failure stands."""
+takes what Python's codec takes; GBK has 14,347 more and lacks the middle dot of names, U+30FB.) SQL_ASCII takes any UTF-8. Of
+encodings that are not here (EUC_JP and EUC_KR differ from Python's) nothing is known, and the server's failure stands."""
 
 _AS_THEY_ARE = frozenset(
     f"pg_catalog.{name}"

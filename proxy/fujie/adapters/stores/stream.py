@@ -1,11 +1,11 @@
 """A scan that runs: rows from a database's cursor as batches that end between two ids."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Self
-from weakref import WeakValueDictionary
 
 from fujie.adapters.stores.scanning import Selection
 from fujie.adapters.stores.source import Source, Stream, timed_out
@@ -18,22 +18,46 @@ SCANS = 4
 
 
 class Turns:
-    """The scans of a store that may run at a time, `most` of all readers and half of them of one."""
+    """The scans of a store that may run at a time, `most` of all readers and half of them of one; the last free one is for who has
+    none, so that two readers never keep out a third. Whoever waits gets his in the order in which they came, and who may not have
+    one yet stands in nobody's way."""
 
     def __init__(self, most: int) -> None:
-        self._all = asyncio.Semaphore(most)
+        self._free = most
         self._of_one = max(1, most // 2)
-        self._own: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+        self._held: Counter[str] = Counter()
+        self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @asynccontextmanager
     async def taken(self, reader: str) -> AsyncIterator[None]:
-        """Hold a turn of `reader` as long as the block runs, and wait for it: among his own first, so that whoever has his half
-        stands in nobody else's way."""
-        own = self._own.get(reader)
-        if own is None:
-            own = self._own[reader] = asyncio.Semaphore(self._of_one)
-        async with own, self._all:
+        """Hold a turn of `reader` as long as the block runs, and wait for it."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((reader, turn))
+        self._serve()
+        try:
+            await turn
             yield
+        finally:
+            if (
+                turn.done() and not turn.cancelled()
+            ):  # also of who went away in the moment in which he got it
+                self._give_back(reader)
+            else:
+                self._waiting.remove((reader, turn))
+
+    def _serve(self) -> None:
+        for reader, turn in self._waiting.copy():
+            held = self._held[reader]
+            if not turn.done() and held < self._of_one and self._free > (held > 0):
+                self._free -= 1
+                self._held[reader] += 1
+                self._waiting.remove((reader, turn))
+                turn.set_result(None)
+
+    def _give_back(self, reader: str) -> None:
+        self._free += 1
+        self._held -= Counter((reader,))  # who has none left is forgotten
+        self._serve()
 
 
 class RunningScan(AbstractAsyncContextManager[AsyncIterator[Sequence[Fetched]]]):

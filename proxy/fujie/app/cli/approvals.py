@@ -126,8 +126,12 @@ def _previewed(told: Mapping[str, Any]) -> dict[str, str]:
         shown["would_find"] = _about(found.get("rows", 0)) + (
             " so far, not all were looked at" if found.get("partial") else ""
         )
-        shown["consents"] = ", ".join(
-            f"{each['state']} {_about(each.get('rows', 0))}" for each in found["consents"]
+        several = [each for each in found["consents"] if int(each.get("rows", 0))]
+        of_each = [f"{each['state']} {_about(each['rows'])}" for each in several]
+        shown["consents"] = ", ".join([*of_each, f"each {'other ' if several else ''}state fewer than 10"])
+    elif terms:
+        shown["would_find"] = (
+            "not told: it waits for nobody, the store is away, or too many different lists were asked for"
         )
     return shown
 

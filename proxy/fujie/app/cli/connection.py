@@ -4,7 +4,7 @@ import inspect
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -60,6 +60,7 @@ def calls_server(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def run(**given: Any) -> None:
         server = _server(**{name: given.pop(name) for name in options})
+        server = replace(server, approval=given.get("approval") or "")
         command(**given, **{_SERVER: server})
 
     parameters = [each for each in own.parameters.values() if each.name != _SERVER]
@@ -84,7 +85,8 @@ def _server(
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Which server to call, as whom (by token, by certificate, or both), and how to print."""
+    """Which server to call, as whom (by token, by certificate, or both), and how to print. `approval` is the one that the
+    command was given, where it takes one."""
 
     address: str
     token_file: Path | None
@@ -92,6 +94,7 @@ class Server:
     output: Format
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    approval: str = ""
 
     @contextmanager
     def stubs(self) -> Iterator["Stubs"]:
@@ -108,7 +111,7 @@ class Server:
             detail = read_refusal(error)
             if detail.code is grpc.StatusCode.UNAVAILABLE and not detail.reason:
                 self._unreached(detail.message)
-            _refused(detail, self.output)
+            _refused(detail, self.output, self.approval)
         finally:
             stubs.channel.close()
 
@@ -165,8 +168,9 @@ class Server:
         return token
 
 
-def _refused(detail: "RefusalDetail", output: Format) -> None:
-    """End with what the refusal says: as lines for people, as the message's own shape for programs."""
+def _refused(detail: "RefusalDetail", output: Format, approval: str = "") -> None:
+    """End with what the refusal says: as lines for people, as the message's own shape for programs. A server answers to an
+    `approval` that does not hold as to none; whoever gave it is told what that can mean."""
     from fujie.app.cli.suggestions import opening
 
     exit_code = _EXITS.get(detail.code.name, Exit.ERROR)
@@ -195,6 +199,10 @@ def _refused(detail: "RefusalDetail", output: Format) -> None:
             details["then"] = f"fujie consent record --given|--refused --freely --prompt {prompt.token}"
     if detail.detail and detail.detail.approval:
         details["approval"] = detail.detail.approval
+        if output is Format.TABLE and approval not in ("", detail.detail.approval):
+            details[approval] = (
+                "does not hold here: it is bound to every option, and for one use; `fujie approval show` says more"
+            )
         if output is Format.TABLE:
             details["then"] = (
                 f"the same again with --approval {detail.detail.approval}, once it is approved"

@@ -110,7 +110,8 @@ def _endorsed(note: str, key: Path | None, command: str, public: Path | None, na
     from fujie.audit.errors import CheckpointInvalid
 
     if key is not None:
-        signer = Signer(name or key.stem, read_key(key))
+        remedy = "Give the file of a key that servers trust; `fujie policy keygen` makes one."
+        signer = Signer(name or key.stem, read_key(key, remedy))
         return signer.verifier.vkey, signer.endorse(note)
     from fujie.adapters.keycommand import read_public_key, sign_by
 

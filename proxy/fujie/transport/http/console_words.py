@@ -94,7 +94,10 @@ _WORDS: Mapping[str, tuple[str, str]] = {
         "数量取相邻的整十（向上或向下）。本页不展示任何客户的信息。",
         "Numbers are told as a ten near them, up or down. No customer is shown.",
     ),
-    "found_not": ("暂时无法统计。", "This can not be told at present."),
+    "found_not": (
+        "暂时无法统计：数据源不可用，或申请人近 30 天申请的不同名单过多。",
+        "This can not be told at present: the store is away, or the requester asked for very many different lists within 30 days.",
+    ),
     "few": ("少于 10", "fewer than 10"),
     "consent": ("同意状态", "Consent"),
     "GIVEN": ("已同意", "Given"),
