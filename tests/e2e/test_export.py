@@ -4,6 +4,7 @@ import csv
 import json
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from fujie.transport.grpc.exports import EXPORT_ID_KEY
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
 from fujie.v1 import types_pb2 as types_v1
+from fujie.v1.customer_data_service_pb2_grpc import CustomerDataServiceStub
 
 LISTS = """
 ---
@@ -45,6 +47,12 @@ spec:
 """
 CUSTOMERS = 2_500
 ADULTS = CUSTOMERS * 19 // 20
+MANY = 10_000
+"""More than the buffers between the server and a reader with little room hold."""
+MANY_ADULTS = MANY * 19 // 20
+LITTLE_AHEAD = (
+    ("grpc.http2.lookahead_bytes", 16_384), ("grpc.http2.bdp_probe", 0), ("grpc.enable_http_proxy", 0),
+)  # fmt: skip
 WHY = ("--store", "crm", "--purpose", "after_sales", "--basis", "contract", "--basis-evidence", "order-1")
 
 
@@ -60,10 +68,17 @@ class Desk:
         options = ("--address", self.server.grpc, "--token-file", str(token), "--output", output)
         return CliRunner().invoke(build(), ["export", *WHY, "--fields", "name,phone", *arguments, *options])
 
+    @contextmanager
+    def reading(self, who: str) -> Iterator[Any]:
+        """Export as `who` with little room for what is not yet read: else all of it were on its way at once."""
+        with grpc.insecure_channel(self.server.grpc, options=LITTLE_AHEAD) as channel:
+            bearer = (("authorization", f"Bearer {self.server.site.token(who)}"),)
+            yield CustomerDataServiceStub(channel).ExportCustomers(asking(), metadata=bearer, timeout=60)  # type: ignore[no-untyped-call]  # generated without types
 
-@pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    site = Site.create(tmp_path_factory.mktemp("export") / "site", CUSTOMERS)
+
+@contextmanager
+def opened(root: Path, customers: int) -> Iterator[Desk]:
+    site = Site.create(root, customers)
     with site.policy_file.open("a", encoding="utf-8") as policy:
         policy.write(LISTS)
     with site.running() as server:
@@ -73,11 +88,23 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
         yield Desk(server)
 
 
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with opened(tmp_path_factory.mktemp("export") / "site", CUSTOMERS) as desk:
+        yield desk
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with opened(tmp_path_factory.mktemp("crowd") / "site", MANY) as desk:
+        yield desk
+
+
 def asking(resume: str = "") -> customer_v1.ExportCustomersRequest:
     asked = customer_v1.ExportCustomersRequest(
         store="crm",
         context=types_v1.RequestContext(purpose="after_sales", basis="contract", basis_evidence="order-1"),
-        max_rows=CUSTOMERS,
+        max_rows=MANY,
         format=customer_v1.EXPORT_FORMAT_JSON_LINES,
         resume_token=resume,
     )
@@ -140,14 +167,12 @@ def test_who_is_refused_gets_no_file_and_exit_code_four(desk: Desk, tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_offboarding_ends_an_open_stream_with_a_status_and_an_outcome(desk: Desk) -> None:
-    stubs = desk.server.connect("max")
-    with stubs.channel:
-        call = stubs.customers.ExportCustomers(asking())
+def test_offboarding_ends_an_open_stream_with_a_status_and_an_outcome(crowd: Desk) -> None:
+    with crowd.reading("max") as call:
         name = next(call).header.export
         assert dict(call.initial_metadata())[EXPORT_ID_KEY] == name.removeprefix("exports/")
         next(call)
-        boss = desk.server.connect("boss")
+        boss = crowd.server.connect("boss")
         with boss.channel:
             boss.directory.OffboardPrincipal(directory_v1.OffboardPrincipalRequest(id="max"))
         with pytest.raises(grpc.RpcError) as ended:
@@ -155,18 +180,16 @@ def test_offboarding_ends_an_open_stream_with_a_status_and_an_outcome(desk: Desk
     assert read_refusal(ended.value).reason in ("PRINCIPAL_OFFBOARDED", "EXPORT_CLOSED")
 
 
-def test_kill_minus_nine_leaves_what_left_in_the_log_and_it_goes_on(desk: Desk) -> None:
-    site, server = desk.server.site, desk.server
+def test_kill_minus_nine_leaves_what_left_in_the_log_and_it_goes_on(crowd: Desk) -> None:
+    site, server = crowd.server.site, crowd.server
     rows: list[dict[str, Any]] = []
-    stubs = server.connect("lea")
-    call = stubs.customers.ExportCustomers(asking())
-    head = next(call).header
-    for _ in range(2):
-        chunk = next(call).chunk
-        rows += map(orjson.loads, chunk.data.splitlines())
-    server.process.send_signal(signal.SIGKILL)
-    server.process.wait()
-    stubs.channel.close()
+    with crowd.reading("lea") as call:
+        head = next(call).header
+        for _ in range(2):
+            chunk = next(call).chunk
+            rows += map(orjson.loads, chunk.data.splitlines())
+        server.process.send_signal(signal.SIGKILL)
+        server.process.wait()
     of_export = [
         entry for entry in entries(site) if entry.decision_id == head.export.removeprefix("exports/")
     ]
@@ -179,6 +202,6 @@ def test_kill_minus_nine_leaves_what_left_in_the_log_and_it_goes_on(desk: Desk) 
         for reply in call:
             if reply.WhichOneof("part") == "chunk":
                 rows += map(orjson.loads, reply.chunk.data.splitlines())
-        assert reply.trailer.rows == len(rows) == ADULTS
+        assert reply.trailer.rows == len(rows) == MANY_ADULTS
     phones = [row["phone"] for row in rows]
-    assert len(phones) == ADULTS
+    assert len(phones) == MANY_ADULTS

@@ -30,6 +30,9 @@ from fujie.transport.http.public import Incident, PublicEdge, public_app
 MOST_CONNECTIONS = 256
 """Of one worker: descriptors are shared with the log, which stops for good without one."""
 
+BACKLOG = 64
+"""As many as one turn of the loop accepts, before any of them can be sent away (asyncio accepts 100)."""
+
 MOST_HEAD_BYTES = 16_384
 """A request line with its headers, of which at most twice as much is read; browsers send 2,000, and we set no cookies."""
 
@@ -149,7 +152,9 @@ class PublicServer:
         loop = asyncio.get_running_loop()
         host, port = split_address(address)
         try:
-            self._server = await loop.create_server(self._connection, host, port, reuse_port=True)
+            self._server = await loop.create_server(
+                self._connection, host, port, reuse_port=True, backlog=BACKLOG
+            )
         except OSError:
             raise StartError("LISTEN_FAILED", f"cannot listen on {address} for web pages") from None
 

@@ -14,6 +14,9 @@ MOST_SECONDS = 5.0
 MOST_CONNECTIONS = 64
 """Probes need one or two; descriptors are shared with the log, which stops for good without one."""
 
+BACKLOG = 16
+"""As many as one turn of the loop accepts, before any of them can be sent away: asyncio's 100 are too many beside 64."""
+
 
 FINAL = frozenset({"workers"})
 """Reasons that at most a new container ends: `/healthz` fails too, so that the kubelet starts one."""
@@ -40,7 +43,9 @@ class HealthListener:
 
         """
         try:
-            self._server = await asyncio.start_server(self._serve, host, port, limit=MOST_HEAD_BYTES)
+            self._server = await asyncio.start_server(
+                self._serve, host, port, limit=MOST_HEAD_BYTES, backlog=BACKLOG
+            )
         except OSError:
             raise StartError("LISTEN_FAILED", f"cannot listen on {host}:{port} for probes") from None
         bound: int = self._server.sockets[0].getsockname()[1]
