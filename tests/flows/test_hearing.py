@@ -2,7 +2,7 @@
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from fujie.app import dispatching
 from fujie.app.dispatching import Dispatching
 from fujie.audit.errors import SealBroken
+from fujie.flows import hearing
 from fujie.flows.dispatch import dispatch
 from fujie.flows.hearing import LEFT_S, keep, opened, sealed, take, take_left
 from fujie.flows.resolution import resolve
@@ -172,16 +173,25 @@ async def test_a_worker_that_is_told_to_end_keeps_what_is_being_pulled(
     assert await is_closed(at, phone)
 
 
-async def test_what_can_not_be_read_any_more_keeps_no_other_from_being_heard(house: House) -> None:
+async def test_however_much_can_not_be_read_any_more_it_keeps_no_other_from_being_heard(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither what stands elsewhere than it was sealed for, nor what a newer version kept in a form of its own."""
+    monkeypatch.setattr(hearing, "_AT_A_TIME", 2)
     at, phone = sending(house, CountingProvider()), next(NUMBERS)
     good = sealed(at.gate, "counting", stop(at, phone))
-    await at.ledger.outbox.keep_heard(replace(good, heard_id="moved"))
+    for number in range(3):
+        await at.ledger.outbox.keep_heard(replace(good, heard_id=f"{number}-moved"))
+    with monkeypatch.context() as newer:
+        newer.setattr(hearing, "asdict", lambda each: {**asdict(each), "mood": "angry"})
+        await at.ledger.outbox.keep_heard(sealed(at.gate, "counting", stop(at, phone)))
+    assert len(odd := await left(at)) == 4
     await at.ledger.outbox.keep_heard(good)
     at.hands.time += LATER
     with pytest.raises(SealBroken):
         await take_left(at.gate)
     assert await is_closed(at, phone)
-    assert [each.heard_id for each in await left(at)] == ["moved"]
+    assert await left(at) == odd
 
 
 async def test_what_is_kept_shows_no_number_and_is_left_alone_by_others_at_first(house: House) -> None:

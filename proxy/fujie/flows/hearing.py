@@ -14,7 +14,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from fujie.audit.errors import AuditError
+from fujie.audit.errors import AuditError, SealBroken
 from fujie.audit.sealing import Place, open_facts, seal_facts
 from fujie.flows.gate import Gate
 from fujie.flows.receipts import receive
@@ -29,7 +29,7 @@ LEFT_S = 5.0
 """How old what was kept is when others take it in: who kept it is done by then, but for one that waits for a confirmation, and
 to do it twice harms nothing."""
 
-_MOST_LEFT = 100
+_AT_A_TIME = 100
 _FACT = "heard"
 
 
@@ -46,15 +46,18 @@ def sealed(gate: Gate, provider: str, called: Called) -> Heard:
 
 
 def opened(gate: Gate, heard: Heard) -> Called:
-    """Return what was kept. Raises SealBroken."""
+    """Return what was kept. Raises SealBroken, also for what another version kept in a form that this one has not."""
     place = _place(heard.heard_id, heard.provider)
-    said = json.loads(str(open_facts(heard.sealed.decode(), gate.seal_key, place)[_FACT]))
-    receipts = [
-        Receipt(**{**_read(each), "state": MessageState(each["state"])}) for each in said["receipts"]
-    ]
-    replies = [
-        Reply(**{**_read(each), "at": datetime.fromisoformat(each["at"])}) for each in said["replies"]
-    ]
+    try:
+        said = json.loads(str(open_facts(heard.sealed.decode(), gate.seal_key, place)[_FACT]))
+        receipts = [
+            Receipt(**{**_read(each), "state": MessageState(each["state"])}) for each in said["receipts"]
+        ]
+        replies = [
+            Reply(**{**_read(each), "at": datetime.fromisoformat(each["at"])}) for each in said["replies"]
+        ]
+    except (KeyError, TypeError, ValueError):
+        raise SealBroken from None
     return Called(receipts, replies)
 
 
@@ -74,23 +77,25 @@ async def take(gate: Gate, heard: Heard) -> None:
 
 
 async def take_left(gate: Gate) -> int:
-    """Take in what others kept and did not finish; return how many. One that can not be taken keeps no other.
+    """Take in what others kept and did not finish; return how many. However many can not be taken keep no other.
 
     Raises:
         FujieError, AuditError: the first that a `take` raised, behind all of them.
 
     """
     before = gate.clock.now() - timedelta(seconds=LEFT_S)
-    left = await sending_of(gate).outbox.heard(before, _MOST_LEFT)
-    trouble: FujieError | AuditError | None = None
-    for each in left:
-        try:
-            await take(gate, each)
-        except (FujieError, AuditError) as error:
-            trouble = trouble or error
-    if trouble is not None:
-        raise trouble
-    return len(left)
+    taken, trouble, last = 0, list[FujieError | AuditError](), None
+    while left := await sending_of(gate).outbox.heard(before, _AT_A_TIME, last):
+        last = left[-1]
+        for each in left:
+            try:
+                await take(gate, each)
+                taken += 1
+            except (FujieError, AuditError) as error:
+                trouble.append(error)
+    if trouble:
+        raise trouble[0]
+    return taken
 
 
 def _read(said: Mapping[str, Any]) -> dict[str, Any]:

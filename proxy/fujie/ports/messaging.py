@@ -219,8 +219,9 @@ class Outbox(Protocol):
         """Keep what a provider said until `forget_heard`. Durable on return."""
         ...
 
-    async def heard(self, before: datetime, most: int) -> Sequence[Heard]:
-        """Return what was kept before `before`, the oldest first: who kept it died, or could not finish."""
+    async def heard(self, before: datetime, most: int, behind: Heard | None = None) -> Sequence[Heard]:
+        """Return what was kept before `before`, the oldest first, from the one behind `behind` on: who kept it died, or
+        could not finish."""
         ...
 
     async def forget_heard(self, heard_id: str) -> None:

@@ -21,7 +21,11 @@ def _heard(row: Sequence[Any]) -> Heard:
 
 _LEFT = Query(
     sa.select(_C.heard_id, _C.provider, _C.sealed, _C.received_at)
-    .where(_C.received_at < sa.bindparam("before", type_=sa.BigInteger))
+    .where(
+        _C.received_at < sa.bindparam("before", type_=sa.BigInteger),
+        sa.tuple_(_C.received_at, _C.heard_id)
+        > sa.tuple_(sa.bindparam("since", type_=sa.BigInteger), sa.bindparam("of", type_=sa.String)),
+    )
     .order_by(_C.received_at, _C.heard_id)
     .limit(sa.bindparam("most", type_=sa.Integer)),
     _heard,
@@ -54,9 +58,12 @@ class Hearing:
 
         await self._database.write(work)
 
-    async def heard(self, before: datetime, most: int) -> Sequence[Heard]:
+    async def heard(self, before: datetime, most: int, behind: Heard | None = None) -> Sequence[Heard]:
         """See `ports.messaging.Outbox.heard`."""
-        return await self._database.rows(_LEFT, {"before": to_micros(before), "most": most})
+        since, of = (to_micros(behind.received_at), behind.heard_id) if behind else (0, "")
+        return await self._database.rows(
+            _LEFT, {"before": to_micros(before), "since": since, "of": of, "most": most}
+        )
 
     async def forget_heard(self, heard_id: str) -> None:
         """See `ports.messaging.Outbox.forget_heard`."""

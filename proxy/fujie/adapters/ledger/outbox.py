@@ -160,9 +160,9 @@ class SQLOutbox:
         """See `ports.messaging.Outbox.keep_heard`."""
         await self._hearing.keep_heard(heard)
 
-    async def heard(self, before: datetime, most: int) -> Sequence[Heard]:
+    async def heard(self, before: datetime, most: int, behind: Heard | None = None) -> Sequence[Heard]:
         """See `ports.messaging.Outbox.heard`."""
-        return await self._hearing.heard(before, most)
+        return await self._hearing.heard(before, most, behind)
 
     async def forget_heard(self, heard_id: str) -> None:
         """See `ports.messaging.Outbox.forget_heard`."""
