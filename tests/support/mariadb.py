@@ -1,6 +1,6 @@
 """A real MariaDB for the test process, started when first asked for, and fresh databases on it.
 
-Where there is no `mariadbd` the tests that ask for it are skipped, loudly; in CI they fail instead.
+Where its programs are not the tests that ask for it are skipped, loudly; in CI they fail instead.
 """
 
 import atexit
@@ -32,6 +32,7 @@ from support import scratch
 USER, PASSWORD = "reader", "pä ss'w:or@d"
 """Who reads: as little as the documentation says, with a password that every quoting has to survive."""
 
+_PROGRAMS, _ELSEWHERE = ("mariadbd", "mariadb-install-db", "my_print_defaults"), "/usr/sbin:/usr/libexec"
 _NUMBERS = itertools.count()
 _START_S = 60
 
@@ -149,16 +150,17 @@ class MariaDB:
 @cache
 def server() -> MariaDB:
     """Return the server of this process; it is stopped and removed at its end, whatever that is."""
-    binary = shutil.which("mariadbd") or shutil.which("mariadbd", path="/usr/sbin:/usr/libexec")
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail(
-                "NO mariadbd: the contract of stores is not proven for MySQL and MariaDB", pytrace=False
-            )
-        pytest.skip(
-            "NO mariadbd ON THIS MACHINE: the contract of stores is not proven for MySQL and MariaDB"
+    found = {name: shutil.which(name) or shutil.which(name, path=_ELSEWHERE) for name in _PROGRAMS}
+    lacks = " ".join(name for name, path in found.items() if path is None)
+    if lacks and os.environ.get("CI"):
+        pytest.fail(
+            f"NO {lacks}: the contract of stores is not proven for MySQL and MariaDB", pytrace=False
         )
-    return MariaDB(scratch.directory("my"), binary)
+    if lacks:
+        pytest.skip(
+            f"NO {lacks} ON THIS MACHINE: the contract of stores is not proven for MySQL and MariaDB"
+        )
+    return MariaDB(scratch.directory("my"), str(found["mariadbd"]))
 
 
 @contextmanager
