@@ -15,7 +15,7 @@ from fujie.model.errors import LedgerError, StoreError
 from fujie.model.message import MessageState
 from fujie.model.request import RequestContext, SendAsk
 from fujie.ports.providers import Acceptance, Receipt, Submission
-from support.fragile import Died, Fuse, fragile
+from support.fragile import Died, Fuse, fragile, work_until_dead
 from support.house import House, caller
 from support.sending import (
     DRAFT,
@@ -41,14 +41,6 @@ async def house_to_die_in(house: House, provider: CountingProvider) -> House:
     return at
 
 
-async def until_dead(at: House, fuse: Fuse) -> None:
-    """Work as a process that dies when the fuse says."""
-    gate = fragile(at.gate, fuse)
-    with suppress(Died):
-        async for lease in leases(gate):
-            await dispatch(gate, lease)
-
-
 async def revived(at: House) -> None:
     """Do what another process does: later, when leases are over and claims are abandoned."""
     at.hands.time += timedelta(seconds=60)
@@ -61,7 +53,7 @@ async def test_a_campaign_survives_a_death_at_every_step(house: House) -> None:
     at = await house_to_die_in(house, provider)
     whole = Fuse()
     await campaign_to(at.gate, PEOPLE[:7])
-    await until_dead(at, whole)
+    await work_until_dead(at.gate, whole)
     steps = len(whole.passed)
     assert {
         "before outbox.claim",
@@ -72,7 +64,7 @@ async def test_a_campaign_survives_a_death_at_every_step(house: House) -> None:
     for moment in range(steps):
         provider.got.clear()
         campaign = await campaign_to(at.gate, PEOPLE[:7])
-        await until_dead(at, Fuse(moment))
+        await work_until_dead(at.gate, Fuse(moment))
         await revived(at)
         await _proven(at, provider, campaign, whole.passed[moment])
 

@@ -31,6 +31,7 @@ from fujie.model.export import Closing, Format
 from fujie.model.record import Fetched
 from fujie.model.request import LeaseAsk, RequestContext
 from fujie.ports.stores import Scan
+from support.cancelling import SlowEnd, cancelled_twice
 from support.exports import (
     LARGE,
     POLICY,
@@ -311,19 +312,7 @@ async def test_a_call_that_is_cancelled_twice_leaves_an_outcome_all_the_same(
 ) -> None:
     """The second time while the outcome is on its way to the disk."""
     house = lists(house)
-    started, reached, goes_on, written = (asyncio.Event() for _ in range(4))
-
-    class Slow:
-        origin, healthy = house.log.origin, True
-
-        async def append(self, leaf: bytes) -> int:
-            if b'"outcome"' in leaf:
-                reached.set()
-                await goes_on.wait()
-            index = await house.log.append(leaf)
-            if b'"outcome"' in leaf:
-                written.set()
-            return index
+    started, log = asyncio.Event(), SlowEnd(house.log)
 
     async def running() -> None:
         async with aclosing(cast("Any", export(gate, wanting()))) as answers:
@@ -332,15 +321,8 @@ async def test_a_call_that_is_cancelled_twice_leaves_an_outcome_all_the_same(
                     started.set()
                     await asyncio.Event().wait()
 
-    gate = replace(house.gate, log=cast("Any", Slow()))
-    task = asyncio.ensure_future(running())
-    await started.wait()
-    task.cancel()
-    await reached.wait()
-    task.cancel()
-    await asyncio.wait({task})
-    goes_on.set()
-    await asyncio.wait_for(written.wait(), 20)
+    gate = replace(house.gate, log=log)
+    await cancelled_twice(running(), started, log)
     assert last(house)["export.end"] == "CANCELLED"
 
 

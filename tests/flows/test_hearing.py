@@ -15,21 +15,19 @@ from fujie.app import dispatching
 from fujie.app.dispatching import Dispatching
 from fujie.audit.errors import SealBroken
 from fujie.flows import hearing
-from fujie.flows.dispatch import dispatch
 from fujie.flows.hearing import LEFT_S, keep, opened, sealed, take, take_left
 from fujie.flows.resolution import resolve
 from fujie.model.customer import CustomerRef, Phone
 from fujie.model.message import MessageState
 from fujie.ports.messaging import Heard
 from fujie.ports.providers import Acceptance, Called, Receipt, Reply, Submission
-from support.fragile import Died, Fuse, fragile
+from support.fragile import Died, Fuse, fragile, work_until_dead
 from support.house import House
 from support.sending import (
     CountingProvider,
     agree,
     campaign_to,
     keys,
-    leases,
     sending,
     states,
     work_off,
@@ -95,10 +93,7 @@ async def test_who_opted_out_at_the_provider_is_closed_wherever_the_sender_dies_
         person = next(people)
         await agree(at, [person])
         await campaign_to(at.gate, [person])
-        gate = fragile(at.gate, fuse)
-        with suppress(Died):
-            async for lease in leases(gate):
-                await dispatch(gate, lease)
+        await work_until_dead(at.gate, fuse)
         return person
 
     whole = Fuse()

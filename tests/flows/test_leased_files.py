@@ -33,6 +33,7 @@ from fujie.model.page import Slice
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import ExportAsk, LeaseAsk, RequestContext
 from fujie.model.vocabulary import State
+from support.cancelling import SlowEnd, cancelled_twice
 from support.exports import LARGE, ME, POLICY, Came, exported, lists, wanting
 from support.exports import export as exporting
 from support.house import ADMIN, House, RecordingLog, caller
@@ -299,18 +300,7 @@ async def test_an_opening_that_is_cancelled_twice_leaves_an_outcome_all_the_same
 ) -> None:
     """The second time while the outcome is on its way to the disk, before the first keys and behind them."""
     export, _ = await made(small_chunks)
-    began, reached, goes_on, written = (asyncio.Event() for _ in range(4))
-
-    class Slow(RecordingLog):
-        async def append(self, leaf: bytes) -> int:
-            is_end = b'"outcome"' in leaf
-            if is_end:
-                reached.set()
-                await goes_on.wait()
-            index = await small_chunks.log.append(leaf)
-            if is_end:
-                written.set()
-            return index
+    began, log = asyncio.Event(), SlowEnd(small_chunks.log)
 
     async def slow(*_: object) -> None:
         began.set()
@@ -322,17 +312,10 @@ async def test_an_opening_that_is_cancelled_twice_leaves_an_outcome_all_the_same
                 began.set()
                 await asyncio.Event().wait()
 
-    gate = replace(small_chunks.gate, log=Slow(small_chunks.log))
+    gate = replace(small_chunks.gate, log=log)
     if not got:
         monkeypatch.setattr(small_chunks.ledger.exports, "open_lease", slow)
-    task = asyncio.ensure_future(running())
-    await began.wait()
-    task.cancel()
-    await reached.wait()
-    task.cancel()
-    await asyncio.wait({task})
-    goes_on.set()
-    await asyncio.wait_for(written.wait(), 20)
+    await cancelled_twice(running(), began, log)
     end = small_chunks.entries[-1]
     assert (end.kind, bool(end.facts["export.keys"])) == (EntryKind.OUTCOME, bool(got))
 

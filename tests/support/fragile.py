@@ -1,10 +1,13 @@
 """A process that dies at a chosen moment: before or after one of its calls of a port."""
 
 import inspect
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from fujie.flows.dispatch import dispatch
 from fujie.flows.gate import Gate
+from support.sending import leases
 
 
 class Died(BaseException):
@@ -61,3 +64,11 @@ def fragile(gate: Gate, fuse: Fuse) -> Gate:
     outbox: Any = Fragile(gate.sending.outbox, fuse, "outbox")
     sending = replace(gate.sending, outbox=outbox, providers=providers)
     return replace(gate, sending=sending, **ports)
+
+
+async def work_until_dead(gate: Gate, fuse: Fuse) -> None:
+    """Send what waits as a process that dies when the fuse says."""
+    fragile_gate = fragile(gate, fuse)
+    with suppress(Died):
+        async for lease in leases(fragile_gate):
+            await dispatch(fragile_gate, lease)
