@@ -1,9 +1,12 @@
 """Attacks on the look-up: each claim of promises 1 to 4, 7, 9 and 11 that a flow must hold."""
 
 import asyncio
+import sqlite3
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -476,6 +479,25 @@ class BrokenLog(RecordingLog):
 
 def test_the_effects_are_those_of_the_wire() -> None:
     assert {"ALLOW", "DENY", "APPROVAL_REQUIRED"} == {effect.value for effect in Effect}
+
+
+@pytest.mark.parametrize(
+    ("ends", "reason"),
+    [
+        ("UPDATE principal SET employment = 'OFFBOARDED' WHERE id = 'marketer'", "PRINCIPAL_OFFBOARDED"),
+        (f"UPDATE consent_event SET type = '{ConsentEventType.WITHDRAWN}'", "CONSENT_WITHDRAWN"),
+    ],
+)
+async def test_what_another_process_ended_is_over_also_for_who_asks_within_a_turn_that_began_before(
+    house: House, tmp_path: Path, ends: str, reason: str
+) -> None:
+    """A hundred look-ups that were made ready together are a long turn: those that begin last are of a time behind it."""
+    await given(house)
+    assert isinstance(await lookup(house.gate, MARKETER, MARKETING, 2.0), LookupReply)
+    assert await house.ledger.find([SHOWN])  # the turn has begun to read, and goes on below
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as elsewhere, elsewhere:
+        elsewhere.execute(ends)
+    assert (await refusal(house, "marketer", MARKETING)).reasons[0].code == reason
 
 
 async def test_a_clock_that_is_set_back_breaks_no_evidence_and_reopens_nothing(house: House) -> None:

@@ -91,6 +91,21 @@ async def test_the_reads_of_a_turn_agree_and_those_of_the_next_are_new(
         assert await database.rows(READ, {}) == [1]
 
 
+async def test_what_is_of_now_sees_what_was_committed_meanwhile_and_so_does_who_reads_behind_it(
+    database: SQLiteDatabase, elsewhere: sqlite3.Connection
+) -> None:
+    """A turn of a hundred look-ups is long: the last of them are of a time at which somebody was told that it is over."""
+    of_now = Query(READ.select, _n, is_of_now=True)
+    with closing(elsewhere):
+        for n in range(1, 4):
+            await database.rows(READ, {})
+            elsewhere.execute("UPDATE number SET n = ?", (n,))
+            assert await database.rows(READ, {}) == [n - 1]
+            assert await database.rows(of_now, {}) == await database.rows(READ, {}) == [n]
+        await asyncio.sleep(0)
+        assert not database._reader.in_transaction
+
+
 async def test_who_wrote_reads_what_he_wrote(database: SQLiteDatabase) -> None:
     for n in range(50):
         await database.rows(READ, {})
