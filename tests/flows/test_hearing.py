@@ -18,6 +18,7 @@ from fujie.flows import hearing
 from fujie.flows.hearing import LEFT_S, keep, opened, sealed, take, take_left
 from fujie.flows.resolution import resolve
 from fujie.model.customer import CustomerRef, Phone
+from fujie.model.errors import LedgerError
 from fujie.model.message import MessageState
 from fujie.ports.messaging import Heard
 from fujie.ports.providers import Acceptance, Called, Receipt, Reply, Submission
@@ -111,6 +112,58 @@ async def test_who_opted_out_at_the_provider_is_closed_wherever_the_sender_dies_
         assert was_sent is await is_closed(at, person), whole.passed[moment]
     assert len(provider.got) >= len(behind)
     assert set(provider.times.values()) == {1}
+
+
+@pytest.mark.parametrize("is_committed", [False, True])
+async def test_who_opted_out_at_the_provider_is_closed_though_the_ledger_fails_when_it_is_to_be_kept(
+    house: House, monkeypatch: pytest.MonkeyPatch, is_committed: bool
+) -> None:
+    """Whether or not the transaction that says it failed was committed, and though the ledger stays away for a while."""
+    provider = CountingProvider()
+    provider.says = lambda message: Submission(Acceptance.REFUSED, code="BLACK", is_opted_out=True)
+    at = sending(house, provider)
+    (person,) = keys(1)
+    await agree(at, [person])
+    await campaign_to(at.gate, [person])
+    outbox = at.ledger.outbox
+    settle = outbox.settle
+
+    async def fails(*what: Any) -> None:
+        if is_committed:
+            await settle(*what)
+        raise LedgerError("the connection is lost")
+
+    async def away(_: Heard) -> None:
+        raise LedgerError("the ledger is away")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(outbox, "settle", fails)
+        with pytest.raises(LedgerError):
+            await work_off(at.gate)
+        broken.setattr(outbox, "keep_heard", away)
+        with pytest.raises(LedgerError):
+            await take_left(at.gate)
+    assert not await is_closed(at, person)
+    await revived(at)
+    assert await is_closed(at, person)
+    provider.says = lambda message: Submission(Acceptance.ACCEPTED, "id")
+    await campaign_to(at.gate, [person])
+    await work_off(at.gate)
+    assert len(provider.got) == 1
+
+
+async def test_a_worker_that_ends_keeps_what_could_not_be_kept_before(house: House) -> None:
+    at, phone = sending(house, CountingProvider()), next(NUMBERS)
+    ports = at.gate.sending
+    assert ports is not None
+    task = asyncio.create_task(Dispatching(at.gate, ports).run())
+    await asyncio.sleep(0)
+    ports.unkept.append(sealed(at.gate, "counting", stop(at, phone)))
+    task.cancel()
+    await asyncio.wait({task})
+    assert ports.unkept == []
+    await revived(at)
+    assert await is_closed(at, phone)
 
 
 async def test_an_opt_out_that_a_query_tells_of_is_not_lost_between_its_two_writes(house: House) -> None:

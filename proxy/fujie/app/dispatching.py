@@ -7,6 +7,7 @@ ever ends by an error: it is logged by its code, and tried again after a pause.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 
 from fujie.app.logs import log_event
@@ -14,7 +15,7 @@ from fujie.audit.errors import AuditError
 from fujie.flows.dispatch import MOST, Dispatched, dispatch
 from fujie.flows.double_opt_in import record_left
 from fujie.flows.gate import Gate, Sending
-from fujie.flows.hearing import keep, take, take_left
+from fujie.flows.hearing import keep, keep_unkept, take, take_left
 from fujie.flows.resolution import resolve
 from fujie.flows.settlement import LATE_S
 from fujie.model.errors import FujieError, LedgerError
@@ -74,6 +75,9 @@ class Dispatching:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            with suppress(FujieError, TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await keep_unkept(self._gate)
 
     async def _send(self) -> None:
         """Work off chunk after chunk; a provider that has no room for one gets smaller ones."""

@@ -11,13 +11,14 @@ from fujie.audit.sealing import SealKey
 from fujie.decision.decider import Decider
 from fujie.decision.tokens import Tokeniser
 from fujie.flows.shadow import Shadow
+from fujie.model.making import made_often
 from fujie.model.principal import Credential, Principal
 from fujie.model.request import Request, RequestContext
 from fujie.model.suppression import ReplyScope
 from fujie.model.vocabulary import ADMINISTRATOR, State
 from fujie.ports import Clock, CustomerStore, Directory, EvidenceLog, Identifiers, Ledger, Metrics
 from fujie.ports.exports import Exports
-from fujie.ports.messaging import Outbox
+from fujie.ports.messaging import Heard, Outbox
 from fujie.ports.notifications import Notifications
 from fujie.ports.processors import ProcessorRegister
 from fujie.ports.providers import Provider
@@ -59,7 +60,7 @@ class Sending:
     `kinds` tells of what kind each provider is (`aliyun`, `smpp`), whose rules for texts a review knows; `prices` what a
     segment costs there, in thousandths of a currency, where the settings say it.
     `wake` tells the worker's dispatch that there is something to send. `under_way` are messages sent alone that go on
-    when nobody waits for them any more."""
+    when nobody waits for them any more. `unkept` is what providers said once and the ledger could not keep yet (`flows/hearing.py`)."""
 
     outbox: Outbox
     processors: ProcessorRegister
@@ -71,6 +72,7 @@ class Sending:
     confirmation: Confirmation | None = None
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: set[asyncio.Task[object]] = field(default_factory=set)
+    unkept: list[Heard] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +118,22 @@ class Gate:
 class Stopwatch:
     """Reports the time between laps as stages."""
 
+    __slots__ = ("_last", "_monotonic", "_stage", "_started")
+
     def __init__(self, clock: Clock, metrics: Metrics) -> None:
-        self._clock = clock
-        self._metrics = metrics
+        self._monotonic = clock.monotonic
+        self._stage = metrics.stage
         self._started = self._last = clock.monotonic()
 
     def lap(self, stage: str) -> None:
         """Report the time since the last lap as `stage`."""
-        now = self._clock.monotonic()
-        self._metrics.stage(stage, now - self._last)
+        now = self._monotonic()
+        self._stage(stage, now - self._last)
         self._last = now
 
     def stop(self) -> None:
         """Report the time since the start as `total`."""
-        self._metrics.stage("total", self._clock.monotonic() - self._started)
+        self._stage("total", self._monotonic() - self._started)
 
 
 @dataclass(slots=True)
@@ -140,6 +144,7 @@ class Asserted:
     principal_id: str = ""
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class Case:
     """One request on its way: who asks for what, under which bundle, since when."""

@@ -3,7 +3,8 @@
 An answer that takes messages out of a provider's queue, and the word that a customer opted out there, come to one process
 alone. So they are kept in the ledger first (`keep`; with the outcome of a message in one transaction: `Release`), then taken
 in as a callback is, which is harmless when repeated, then forgotten. A process that dies before that leaves them to
-`take_left`. What no order of steps saves is what was read and not kept yet: a kill within these milliseconds.
+`take_left`. While the ledger can not be written, what was heard waits in memory (`Sending.unkept`; a line that is polled asks
+for no more). What no order of steps saves is what was read and not kept yet when the process is killed.
 
 Kept under the `seal` key, not under one of a customer: it is of many, and nobody knows of whom before it was taken in.
 """
@@ -70,6 +71,16 @@ async def keep(gate: Gate, provider: str, called: Called) -> Heard | None:
     return heard
 
 
+async def keep_unkept(gate: Gate) -> None:
+    """Keep what could not be kept when it was heard. Raises LedgerError: the rest is not kept."""
+    unkept = sending_of(gate).unkept
+    while unkept:
+        heard = unkept[0]
+        await sending_of(gate).outbox.keep_heard(heard)
+        if heard in unkept:  # nobody else was faster
+            unkept.remove(heard)
+
+
 async def take(gate: Gate, heard: Heard) -> None:
     """Take in what was kept, and forget it. Raises like `receive`: it is not forgotten then."""
     await receive(gate, heard.provider, opened(gate, heard))
@@ -80,9 +91,11 @@ async def take_left(gate: Gate) -> int:
     """Take in what others kept and did not finish; return how many. However many can not be taken keep no other.
 
     Raises:
+        LedgerError: the ledger can not be read or written.
         FujieError, AuditError: the first that a `take` raised, behind all of them.
 
     """
+    await keep_unkept(gate)
     before = gate.clock.now() - timedelta(seconds=LEFT_S)
     taken, trouble, last = 0, list[FujieError | AuditError](), None
     while left := await sending_of(gate).outbox.heard(before, _AT_A_TIME, last):

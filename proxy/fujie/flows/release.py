@@ -8,13 +8,13 @@ Steps 4 to 8 of `flows/dispatch.py`, for messages of one matter:
 4. A claim that is not fresh any more is given back: nothing went out.
 5. `provider.submit`, once. From here on only the provider can say that nothing went out.
 6. `Outbox.settle`: what the provider said. What was not understood is UNKNOWN, and never sent again. Who opted out there is kept
-   in the same transaction (`flows/hearing.py`), then recorded.
+   in the same transaction, or in memory where the ledger fails (`flows/hearing.py`), then recorded.
 7. The outcome entry names those who were not sent to after all.
 
 A process that ends between 3 and 6 leaves intents CLAIMED, which `Outbox.sweep` makes UNKNOWN.
 """
 
-from asyncio import Lock, gather
+from asyncio import CancelledError, Lock, gather
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
@@ -179,7 +179,12 @@ class Release:
         told = [(each, of_intent[each.intent_id]) for each in mine]
         heard = self._opted_out(told)
         ends = [self._end(each, said, attempts.get(each, 0)) for each, said in of_intent.items()]
-        await self._settle(ends, done, heard)  # 6
+        try:
+            await self._settle(ends, done, heard)  # 6
+        except (LedgerError, CancelledError):
+            if heard is not None:  # nobody says it again
+                sending_of(gate).unkept.append(heard)
+            raise
         done.told.update(said.acceptance.value for said in submissions)
         for said in submissions:
             gate.metrics.submitted(self.matter.route.provider.name, said.acceptance.value)

@@ -216,7 +216,7 @@ class Outbox(Protocol):
         ...
 
     async def keep_heard(self, heard: Heard) -> None:
-        """Keep what a provider said until `forget_heard`. Durable on return."""
+        """Keep what a provider said until `forget_heard`, if it is not there. Durable on return."""
         ...
 
     async def heard(self, before: datetime, most: int, behind: Heard | None = None) -> Sequence[Heard]:

@@ -30,6 +30,7 @@ _LEFT = Query(
     .limit(sa.bindparam("most", type_=sa.Integer)),
     _heard,
 )
+_THERE = sa.select(_C.received_at).where(_C.heard_id == sa.bindparam("of"))
 _FORGET = sa.delete(table).where(_C.heard_id == sa.bindparam("of"))
 
 
@@ -54,7 +55,8 @@ class Hearing:
         """See `ports.messaging.Outbox.keep_heard`."""
 
         def work(connection: Connection) -> None:
-            store_heard(connection, heard)
+            if connection.execute(_THERE, {"of": heard.heard_id}).first() is None:
+                store_heard(connection, heard)
 
         await self._database.write(work)
 
