@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fujie.audit.entry import EntryKind
 from fujie.decision.decide import decide
 from fujie.decision.facts import Raw, with_customer
 from fujie.decision.filter_text import parse_filter
@@ -18,7 +19,7 @@ from fujie.model.consent import ConsentEventType
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.record import Fetched, FieldTreatment, SealedRecord, open_for_masking
 from fujie.model.vocabulary import Effect
-from support.exports import ME, lists, wanting
+from support.exports import LARGE, ME, POLICY, exported, lists, wanting
 from support.house import House
 from support.identities import consent_event, opt_out
 
@@ -138,3 +139,22 @@ async def test_rows_together_are_decided_and_shown_as_each_is_by_the_slow_way(
             else:
                 assert cells == (), "nobody sees him before he is enrolled, and judged again"
     assert len(effects) >= 5, "not every kind of decision was made"
+
+
+async def test_each_entry_says_of_everybody_it_names_how_his_own_fields_left(house: House) -> None:
+    """Also where a fact that no entry shows open (a minor) is all that differs: the shipped guard masks more of his."""
+    at = lists(house, POLICY.replace(b"customer.minor", b"false"), LARGE)
+    context = replace(wanting().context, ticket="T-1")
+    came = await exported(at.gate, wanting(context=context))
+    said = {
+        sid: entry.fields for entry in at.entries if entry.kind == EntryKind.RELEASE for sid in entry.sids
+    }
+    whole = set()
+    for row in came.rows:
+        identity = await at.ledger.find([StoreKey("crm", row["customer_no"])])
+        assert identity is not None
+        is_whole = "*" not in row["name"]
+        assert said[identity.sid]["name"] == ("reveal" if is_whole else "keep(1,0)")
+        whole.add(is_whole)
+    assert whole == {True, False}
+    assert len(said) == len(came.rows)

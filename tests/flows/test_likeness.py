@@ -2,12 +2,16 @@
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import rfc8785
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fujie.flows import likeness
+from fujie.audit.canon import canonical
+from fujie.flows import evidence, likeness
 from fujie.flows.lookup import lookup
 from fujie.flows.reply import LookupReply
 from support.house import House, ask, caller
@@ -54,3 +58,19 @@ async def test_every_entry_tells_its_own_asker_request_and_way(
                 }  # fmt: skip
                 assert entry.request_digest == hashlib.sha256(rfc8785.dumps(said)).hexdigest()
     assert len(likeness._KEPT) <= most
+
+
+ODD = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=6
+) | st.sampled_from(["sid_0", 'a"b', "a\\", "\x7f", "é", "ａ", "٣", "a-b", ""])
+
+
+@given(st.lists(ODD, max_size=3).map(tuple))
+def test_sids_are_written_as_the_canonical_form_has_them(sids: tuple[str, ...]) -> None:
+    assert likeness._named(sids) == canonical({"sids": sids})[1:-1]
+
+
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2254, 12, 31)))  # noqa: DTZ001 - in UTC below
+def test_a_moment_is_written_to_its_microsecond(moment: datetime) -> None:
+    for now in (moment.replace(tzinfo=UTC), moment.replace(tzinfo=UTC) + timedelta(microseconds=1)):
+        assert evidence._written(now) == now.isoformat(timespec="microseconds").replace("+00:00", "Z")

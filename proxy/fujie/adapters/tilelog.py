@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from errno import errorcode
 from os import close
 from queue import Empty, SimpleQueue
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from fujie.adapters.logfiles import prove_entry
 from fujie.adapters.logstart import Opened, fresh_tail
@@ -75,6 +75,8 @@ class TileLog:
         """Sign what was recovered and start committing. Raises OSError, or what `keep` raises."""
         self._signer, self._directory, self._tail = opened.signer, opened.directory, opened.tail
         self._frontier = opened.frontier
+        self.origin: Final = opened.signer.verifier.name
+        """Name of the log, `<instance>/w<slot>`."""
         self._clock, self._cpu, self._keep, self._pace = clock, cpu, keep, pace
         self._gathering: list[_Waiting] = []
         self._looked, self._used, self._look_at = clock(), cpu(), 0.0
@@ -99,11 +101,6 @@ class TileLog:
             target=self._run, name=f"log {self._signer.verifier.name}", daemon=True
         )
         self._thread.start()
-
-    @property
-    def origin(self) -> str:
-        """Name of the log, `<instance>/w<slot>`."""
-        return self._signer.verifier.name
 
     @property
     def size(self) -> int:

@@ -36,7 +36,8 @@ def canonical(value: Mapping[str, object]) -> bytes:
         encoded = orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_STRICT_INTEGER)
     except orjson.JSONEncodeError:
         raise EntryInvalid("an integer beyond 2^53 - 1, or text with a lone surrogate") from None
-    if b"\\u0000" in encoded and _find_nul(encoded):
+    # Not `in`, which takes bytes for a number first, and makes an error of it.
+    if encoded.find(b"\\u0000") >= 0 and _find_nul(encoded):
         raise EntryInvalid("text with NUL")
     return encoded
 

@@ -17,6 +17,9 @@ class Own(NamedTuple):
     uid: str
 
 
+_OWN = Own._fields
+
+
 class Form:
     """What entries share, encoded: with what is their own it gives their bytes at a third of the cost of `leaf_bytes`."""
 
@@ -41,16 +44,10 @@ class Form:
         """Return the very bytes that `leaf_bytes` returns for the whole entry. Raises as it does."""
         check_own(own.uid, own.time)
         begin, middle, behind, end = self._parts
-        whose = {"request_digest": own.request_digest, "sealed": own.sealed, "sids": own.sids}
+        mine = canonical(dict(zip(_OWN, own, strict=True)))
+        # A quote within a text has a backslash before it, and a key of what is sealed comes before the last of these.
+        first, last = mine.find(b',"request_digest":'), mine.rfind(b',"time":')
         return fit(
-            b"{%b,%b,%b,%b,%b,%b,%b}"
-            % (
-                begin,
-                canonical({"decision_id": own.decision_id})[1:-1],
-                middle,
-                canonical(whose)[1:-1],
-                behind,
-                canonical({"time": own.time, "uid": own.uid})[1:-1],
-                end,
-            )
+            b"{%b,%b,%b,%b,%b%b,%b}"
+            % (begin, mine[1:first], middle, mine[first + 1 : last], behind, mine[last:-1], end)
         )

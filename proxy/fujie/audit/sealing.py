@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fujie.audit.canon import canonical, parse
 from fujie.audit.entry import FactValue
 from fujie.audit.errors import EntryInvalid, SealBroken
+from fujie.model.making import made_often
 
 KEY_BYTES = 32
 NONCE_BYTES = 12
@@ -37,6 +38,7 @@ class SealKey:
             raise ValueError("a seal key has an ASCII id of 1 to 64 characters and 32 bytes")
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where sealed facts belong: origin and uid of the entry, sid of the customer."""
@@ -51,7 +53,12 @@ def seal_facts(facts: Mapping[str, FactValue], key: SealKey, place: Place, nonce
 
     `nonce` is 12 fresh random bytes. Raises EntryInvalid for facts outside the domain of `canonical`.
     """
-    sealed = _seal(canonical(dict(facts)), key, nonce, ("facts", place.origin, place.uid, place.sid))
+    return seal(canonical(dict(facts)), key, place, nonce)
+
+
+def seal(facts: bytes, key: SealKey, place: Place, nonce: bytes) -> str:
+    """Return what `seal_facts` returns, for who has the canonical bytes of the facts."""
+    sealed = _seal(facts, key, nonce, ("facts", place.origin, place.uid, place.sid))
     return binascii.b2a_base64(sealed, newline=False).decode()
 
 

@@ -36,6 +36,7 @@ from fujie.model.approval import (
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.decision import Decision
 from fujie.model.facts import APPROVED, BREAK_GLASS, Facts
+from fujie.model.making import made_often
 from fujie.model.vocabulary import Action, Effect, State
 
 _NOBODY = b"fujie.dev/approval-of-nobody/v1"
@@ -156,6 +157,7 @@ class Agreement:
         return is_his and approval.request_digest == digest
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class Emergency:
     """How a request stands on record that went ahead before anybody agreed: of how many customers, and the terms of an

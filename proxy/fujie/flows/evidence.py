@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import EntryTooLarge
 from fujie.audit.form import Own
-from fujie.audit.sealing import Place, SealKey, seal_facts, unwrap_key
+from fujie.audit.sealing import Place, SealKey, seal, unwrap_key
 from fujie.decision.replay import LEFT_OUT, PEOPLE
 from fujie.flows.gate import Case
-from fujie.flows.likeness import shared_by, told_of
+from fujie.flows.likeness import personal_of, shared_by, told_of
 from fujie.flows.reply import Summary
 from fujie.model.consent import EntryRef
 from fujie.model.customer import Identity
 from fujie.model.decision import Decision
 from fujie.model.facts import Known
+from fujie.model.making import made_often
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Subject:
     """Whom an entry is about: sids (the asked one first), the wrapped data key of that one for personal
@@ -95,7 +98,8 @@ async def record_sids(
 def alike(case: Case, decision: Decision) -> tuple[object, ...]:
     """Return what two decisions must share to be told in one entry."""
     told = told_of(case, decision)
-    return (decision.effect, decision.bundle, told.reasons, tuple(sorted(told.facts.items())))
+    facts, steps = tuple(sorted(told.facts.items())), tuple(told.steps.items())
+    return (decision.effect, decision.bundle, told.reasons, facts, steps)
 
 
 async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> tuple[Summary, EntryRef]:
@@ -107,14 +111,13 @@ async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> t
     sids = tuple(dict.fromkeys([sid for person, _ in people for sid in person.sids]))
     sealed: dict[str, str] = {}
     for person, decided in people:
-        personal = told_of(case, decided).personal
-        of_person = _sealed(case, personal, uid, person)
-        if personal and not of_person:
-            more[LEFT_OUT] = True
-        sealed |= of_person
+        if told_of(case, decided).personal:
+            of_person = _sealed(case, decided, uid, person)
+            if not of_person:
+                more[LEFT_OUT] = True
+            sealed |= of_person
     shared = shared_by(case, kind, decision, {**more, **subject.facts})
-    time = case.now.isoformat(timespec="microseconds").replace("+00:00", "Z")
-    own = Own(case.decision_id, shared.digest(sids), sealed, sids, time, uid)
+    own = Own(case.decision_id, shared.digest(sids), sealed, sids, _written(case.now), uid)
     index = await gate.log.append(shared.form.leaf(own))
     for _ in people if kind is not EntryKind.OUTCOME else ():
         gate.metrics.decided(str(case.request.action), str(decision.effect), decision.primary)
@@ -123,13 +126,25 @@ async def _appended(case: Case, kind: EntryKind, people: Sequence[Decided]) -> t
     return summary, EntryRef(gate.log.origin, index)
 
 
-def _sealed(case: Case, personal: Mapping[str, Known], uid: str, subject: Subject) -> dict[str, str]:
+def _written(now: datetime) -> str:
+    """Return a moment as entries have it. Exact: until 2255 a float tells a quarter of a microsecond."""
+    return f"{_second(int(now.timestamp()))}.{now.microsecond:06}Z"
+
+
+@lru_cache(maxsize=64)
+def _second(since_1970: int) -> str:
+    """Return a second as entries have it; many entries share one."""
+    return datetime.fromtimestamp(since_1970, UTC).isoformat().removesuffix("+00:00")
+
+
+def _sealed(case: Case, decided: Decision, uid: str, subject: Subject) -> dict[str, str]:
     """Encrypt personal facts under the customer's own key. Without a living key they are left out: erased is erased."""
-    if not personal or subject.wrapped_key is None:
+    if subject.wrapped_key is None:
         return {}
     sid = subject.sids[0]
     key = data_key(subject.wrapped_key, case.gate.seal_key, sid)
-    return {sid: seal_facts(personal, key, Place(case.gate.log.origin, uid, sid), case.gate.ids.nonce())}
+    place = Place(case.gate.log.origin, uid, sid)
+    return {sid: seal(personal_of(case, decided), key, place, case.gate.ids.nonce())}
 
 
 @lru_cache(maxsize=4096)

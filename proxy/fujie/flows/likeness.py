@@ -122,7 +122,14 @@ def request_digest(case: Case, request: Request, sids: tuple[str, ...]) -> str:
 
 
 def _digest(before: bytes, sids: tuple[str, ...], behind: bytes) -> str:
-    return hashlib.sha256(b"%b,%b,%b" % (before, canonical({"sids": sids})[1:-1], behind)).hexdigest()
+    return hashlib.sha256(b"%b,%b,%b" % (before, _named(sids), behind)).hexdigest()
+
+
+def _named(sids: tuple[str, ...]) -> bytes:
+    """Return the canonical bytes of the sids with their key; one that is letters and digits is itself."""
+    if len(sids) == 1 and sids[0].isascii() and sids[0].isidentifier():
+        return b'"sids":["%b"]' % sids[0].encode()
+    return canonical({"sids": sids})[1:-1]
 
 
 def _around_sids(case: Case, request: Request) -> tuple[bytes, bytes]:
@@ -190,8 +197,14 @@ def _told(decision: Decision, bundle: Bundle) -> Told:
 
 
 _TOLD = PerDecision(_told)
+_PERSONAL = PerDecision(lambda decision, bundle: canonical(dict(_TOLD.of(decision, bundle).personal)))
 
 
 def told_of(case: Case, decision: Decision) -> Told:
     """Return what an entry says of a decision."""
     return _TOLD.of(decision, case.decider.bundle)
+
+
+def personal_of(case: Case, decision: Decision) -> bytes:
+    """Return the personal facts of a decision as they are sealed. Raises EntryInvalid for facts that no entry can hold."""
+    return _PERSONAL.of(decision, case.decider.bundle)

@@ -143,6 +143,7 @@ def _masking(decision: Decision, bundle: Bundle) -> Masking:
 
 
 _MASKING = PerDecision(_masking)
+_OF_ONE = Emergency()
 _Answer = LookupReply | Refusal
 
 
@@ -178,7 +179,7 @@ def seen_of(judged: Judged, request: Request) -> Read:
 def _subject(case: Case, judged: Judged, *, is_explained: bool = False) -> Subject:
     """Return whom the entry is about, with what a replay must know and what the shadow says."""
     subject = Subject.of(judged.seen.identity)
-    facts = dict[str, Known]()
+    facts: dict[str, Known] = {}
     if len(judged.seen.rows) != 1 or case.gate.shadow is not None:
         read = seen_of(judged, case.request)
         if read.rows != 1:
@@ -234,7 +235,7 @@ async def judge(
         return Judged(plan, asker, closed, Seen(Raw(principal)))
     rows = await _fetched(case, plan, ask, timeout_s)
     seen = await _remembered(case, plan, principal, ask, rows)
-    agreement = Agreement(case, plan, ask.customer, Emergency())
+    agreement = Agreement(case, plan, ask.customer, _OF_ONE)
     facts = await agreement.known(asker, seen.sid)
     while True:
         facts = with_customer(plan.bundle, request, facts, seen.raw, case.now)

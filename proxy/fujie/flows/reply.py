@@ -10,6 +10,7 @@ from fujie.model.campaign import Campaign
 from fujie.model.consent import ConsentEvent
 from fujie.model.decision import Decision, Explanation, FieldOutcome, ReasonHit
 from fujie.model.export import Export, Trace
+from fujie.model.making import made_often
 from fujie.model.message import Message
 from fujie.model.notice import PrivacyNotice
 from fujie.model.notification import Notification
@@ -22,6 +23,7 @@ from fujie.model.suppression import Suppression
 from fujie.model.vocabulary import Effect, State
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The decision behind an answer. `decision_id` finds the entry in the log."""
@@ -57,6 +59,7 @@ class Refusal:
     explanation: Explanation | None = None
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class LookupReply:
     """The fields that leave: masked values by name, and what was done to each field asked for."""

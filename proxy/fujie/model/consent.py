@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol
 
 from fujie.model.customer import StoreKey
+from fujie.model.making import made_often
 from fujie.model.vocabulary import ANY_CHANNEL
 
 RECORD_SCHEMA = "fujie.dev/consent/v1"
@@ -95,6 +96,7 @@ NO_NOTICE = Notice()
 """No notice was shown."""
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class EntryRef:
     """Where an entry lies: the name of its log, and its index there."""

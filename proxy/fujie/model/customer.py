@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from fujie.model.making import made_often
 from fujie.model.vocabulary import KeyKind
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class StoreKey:
     """A customer by its id in one store. Its repr shows no id: references reach tracebacks."""
@@ -22,6 +24,7 @@ class StoreKey:
         return f"StoreKey(store={self.store!r}, customer_id=...)"
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class Phone:
     """A customer by phone number, normalised to E.164 (`+8613800138000`) by `model.phone`."""
@@ -40,6 +43,7 @@ class Phone:
 CustomerRef = StoreKey | Phone
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Identity:
     """What the ledger knows of a customer: `sid` is the one that was asked for, `others` are those

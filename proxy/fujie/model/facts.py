@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 
+from fujie.model.making import made_often
 from fujie.model.vocabulary import (
     AGREEMENT_STATES,
     ASSESSMENT_STATES,
@@ -207,6 +208,7 @@ def only_on_customers(path: str) -> bool:
     return root in CUSTOMER_ROOTS | USE_ROOTS or (root == "request" and path not in _OF_EVERY_REQUEST)
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Facts:
     """Fact path to value. A path that is absent is Unknown (NOT_FETCHED)."""

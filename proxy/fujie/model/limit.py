@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from fujie.model.making import made_often
+
 MAX_LIMIT = 10**9
 """The largest limit that a policy can set; more would limit nothing."""
 
@@ -56,6 +58,7 @@ class Charge:
     at_most: int
 
 
+@made_often
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reservation:
     """What one act of a principal takes from its counters.

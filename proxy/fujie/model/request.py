@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from fujie.model.customer import CustomerRef
 from fujie.model.export import Format
+from fujie.model.making import made_often
 from fujie.model.message import NO_PARAMS, Draft
 from fujie.model.vocabulary import Action, KeyKind
 
@@ -40,6 +41,7 @@ class Request:
     terms: str = ""
 
 
+@made_often
 @dataclass(frozen=True, slots=True, repr=False)
 class RequestContext:
     """Why a request is made, as the caller says it. Texts are free of control characters.
@@ -60,6 +62,7 @@ class RequestContext:
     break_glass: bool = False
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class LookupAsk:
     """A look-up as it came in. `fields` are the names of the mask, sorted, without duplicates.

@@ -46,6 +46,16 @@ def test_like_entries_have_the_bytes_that_each_has_alone(first: Entry, second: E
 
 
 @pytest.mark.parametrize(
+    "text", [',"time":"', '","time":"', ',"request_digest":', '\\","time":"x', ",", '"', "\\"]
+)
+@pytest.mark.parametrize("name", ["decision_id", "request_digest", "uid", "sids", "sealed"])
+def test_what_an_entry_says_moves_no_part_of_it(name: str, text: str) -> None:
+    said = {"sids": (text, "time", text), "sealed": {"request_digest": text, "time": text, "uid": text}}
+    alike = replace(PLAIN, **{name: said.get(name, text)})  # type: ignore[arg-type]  # each of its type
+    assert Form(PLAIN).leaf(own(alike)) == leaf_bytes(alike)
+
+
+@pytest.mark.parametrize(
     "changes",
     [{"uid": ""}, {"time": ""}, {"time": "2026-11-21T08:00:00Z"}, {"decision_id": "a\0"}, {"sids": ("\ud800",)},
      {"sealed": {"no key": ""}}],

@@ -34,6 +34,8 @@ DAYS_KEPT = 31
 _MOST_REMEMBERED = 16_384
 """Customers of the day that a process need not ask the ledger about again; people come back to the same ones."""
 
+_NONE: frozenset[Charge] = frozenset()
+
 _Counting = tuple[str, tuple[Charge, ...], date, str]
 """A principal, what it is charged on, a day, and the sid of a customer."""
 
@@ -204,7 +206,7 @@ class Usage:
     async def reserve(self, reservation: Reservation) -> frozenset[Charge]:
         """See `ports.Ledger.reserve`."""
         if not reservation.charges or await self._is_counted(reservation):
-            return (await self._look([reservation]))[0]
+            return (await self._look([reservation]))[0] if reservation.also_told else _NONE
         future: asyncio.Future[frozenset[Charge]] = asyncio.get_running_loop().create_future()
         self._waiting.append((reservation, future))
         if self._taking is None or self._taking.done():
@@ -222,10 +224,10 @@ class Usage:
 
     async def _is_counted(self, reservation: Reservation) -> bool:
         """Tell whether nothing is left to take: the customer was counted today on all that is charged."""
+        if _counting(reservation) in self._counted:  # nothing that does not last is
+            return True
         if not _is_lasting(reservation):
             return False
-        if _counting(reservation) in self._counted:
-            return True
         wanted = set(_customers(reservation, reservation.charges))
         if len(await self._known(wanted)) < len(wanted):
             return False

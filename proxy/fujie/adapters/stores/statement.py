@@ -172,11 +172,12 @@ class Reading:
 
         """
         self._check_lengths((row,))
-        start, middle = self._first, self._first + len(self._attributes)
-        fields = self._fields
+        start, middle, fields = self._first, self._first + len(self._attributes), self._fields
+        if len(row) != middle + len(fields):
+            raise StoreError(f"store {self.store.name}: a row has other columns than were asked for")
         return Fetched(
             key=StoreKey(self.store.name, self._customer_id(row[0])),
-            record=SealedRecord(dict(zip(fields, row[middle:], strict=True))) if fields else self._nothing,
+            record=SealedRecord(fields, tuple(row[middle:])) if fields else self._nothing,
             attributes=dict(zip(self._attributes, row[start:middle], strict=True)),
             phone=self._phone(row[1]) if self.store.phone else "",
         )

@@ -88,8 +88,25 @@ def lookup(reply: LookupReply) -> customer_v1.LookupCustomerResponse:
     customer = response.customer.fields
     for name, value in reply.customer.items():
         _fill(customer[name], value)
-    treat(response.treatments, reply.treatments)
+    response.MergeFromString(_treatments(reply.treatments))
     return response
+
+
+_MOST_KEPT = 1_024
+_KEPT: dict[int, tuple[Mapping[str, FieldOutcome], bytes]] = {}
+"""What was done to fields, encoded, by the mapping that tells it: one decision applies to many, and gives each the same
+mapping. It is held, so that no other gets its `id`."""
+
+
+def _treatments(outcomes: Mapping[str, FieldOutcome]) -> bytes:
+    known = _KEPT.get(id(outcomes))
+    if known is None:
+        alone = customer_v1.LookupCustomerResponse()
+        treat(alone.treatments, outcomes)
+        if len(_KEPT) >= _MOST_KEPT:
+            _KEPT.clear()
+        known = _KEPT[id(outcomes)] = outcomes, alone.SerializeToString()
+    return known[1]
 
 
 def recorded(reply: ConsentReply) -> consent_v1.RecordConsentResponse:

@@ -17,6 +17,7 @@ from fujie.flows.reply import (
     Summary,
 )
 from fujie.model.errors import RequestError
+from fujie.model.making import made_often
 from fujie.model.principal import Credential
 from fujie.model.vocabulary import Action
 from fujie.ports import Authenticator
@@ -51,6 +52,7 @@ class Front:
     streams: Streams = field(default_factory=Streams)
 
 
+@made_often
 @dataclass(frozen=True, slots=True)
 class Call:
     """One authenticated call."""

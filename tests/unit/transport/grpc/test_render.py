@@ -173,3 +173,24 @@ def test_an_explanation_carries_what_would_open_and_what_can_not_be_told() -> No
         ("after_sales", ["consent.state"])
     ]
     assert response.suggestions_cut
+
+
+@pytest.mark.parametrize("most", [1, 2, 1024])
+def test_what_was_done_to_fields_is_told_of_those_fields_alone(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of a mapping that has the place in memory of one that is gone."""
+    monkeypatch.setattr(render, "_MOST_KEPT", most)
+    monkeypatch.setattr(render, "_KEPT", {})
+    steps = ["reveal", "keep(3,4)", "omit"]
+    for turn in range(300):
+        outcomes = {
+            f"f{number}": FieldOutcome(parse_step(steps[(turn + number) % 3]), "X" * (turn % 2))
+            for number in range(turn % 4)
+        }
+        for _ in range(2):
+            told = render.lookup(LookupReply(ALLOWED, {}, outcomes)).treatments
+            assert {name: (each.step, each.withheld_reason) for name, each in told.items()} == {
+                name: (str(each.step), each.withheld) for name, each in outcomes.items()
+            }
+    assert len(render._KEPT) <= most

@@ -203,12 +203,13 @@ async def test_no_stream_is_opened_without_a_credential(serve: Any) -> None:
 
 async def test_a_message_is_read_only_when_the_flow_asks_for_it(serve: Any) -> None:
     """Who sends faster than the flow works waits: what is not asked for stays in the transport, which is bounded."""
-    asked_for = asyncio.Semaphore(0)
+    asked_for, has_begun = asyncio.Semaphore(0), asyncio.Event()
     taken: list[Any] = []
 
     async def flow(_asked: Any, batches: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for batch in batches:
             taken.append(batch)
+            has_begun.set()
             await asked_for.acquire()
             yield REPLY
 
@@ -227,6 +228,7 @@ async def test_a_message_is_read_only_when_the_flow_asks_for_it(serve: Any) -> N
                 written += 1
 
         writing = asyncio.ensure_future(write())
+        await asyncio.wait_for(has_begun.wait(), 60)
         done, _ = await asyncio.wait({writing}, timeout=0.5)
         assert not done
         assert written < 200

@@ -108,6 +108,24 @@ def test_a_mask_comes_sorted_and_without_duplicates() -> None:
     assert text.mask(["phone", "name", "phone"], "read_mask") == ("name", "phone")
 
 
+def test_a_mask_that_was_asked_before_is_no_other() -> None:
+    for _ in range(2):
+        assert text.mask(["name", "phone"], "read_mask") == ("name", "phone")
+        assert text.mask(["name"], "read_mask") == ("name",)
+        assert text.mask(["namephone"], "read_mask") == ("namephone",)
+        for field in ("read_mask", "other"):
+            with pytest.raises(RequestError) as caught:
+                text.mask(["name", "*"], field)
+            assert caught.value.field == field
+
+
+def test_a_path_that_is_named_a_hundred_thousand_times_is_one_and_is_not_kept_so_often() -> None:
+    text._mask.cache_clear()
+    for count in (100_000, 100_001):
+        assert text.mask(["name"] * count, "read_mask") == ("name",)
+    assert text._mask.cache_info().currsize == 1
+
+
 def test_a_mask_of_a_hundred_thousand_paths_is_refused() -> None:
     with pytest.raises(RequestError, match="more than 128"):
         text.mask([f"f{n}" for n in range(100_000)], "read_mask")
