@@ -66,6 +66,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=100_000, help="customers of `export` and `leave`")
     parser.add_argument("--ledger", default="sqlite", choices=["sqlite", "postgresql"], help="of `export`")
     parser.add_argument(
+        "--cores",
+        default="one",
+        choices=["one", "all"],
+        help="whether the server of `export` has one, and its client another",
+    )
+    parser.add_argument(
         "--store", default="sqlite,postgresql", help="stores of `export`, one after the other"
     )
     parser.add_argument("--leaving", type=int, default=40, help="principals that leave in `leave`")

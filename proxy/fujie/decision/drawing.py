@@ -9,11 +9,13 @@ from itertools import pairwise
 from typing import Final
 
 from fujie.decision.findings import LONGEST_SEARCHED, NotLooked, find_personal
-from fujie.decision.names import surname_length
-from fujie.decision.region import region_of
+from fujie.decision.names import COMPOUND_SURNAMES, surname_length
+from fujie.decision.region import region_of, regions_of
 from fujie.model.data_class import DataClass
 from fujie.model.pattern import matches
 from fujie.model.step import Step
+
+_KEPT_IN_PLACE: Final = frozenset({DataClass.MOBILE, DataClass.RESIDENT_ID, DataClass.BANK_CARD})
 
 MASKED: Final = "****"
 """A value masked whole. Its width says nothing about the value's."""
@@ -46,6 +48,64 @@ def drawing(step: Step, data_class: DataClass) -> Callable[[str], str]:
             return lambda text: _replaced(text, pattern, replacement)
         case _:  # a step that parse_step knows and this function does not: closed
             return lambda _text: MASKED
+
+
+def drawing_together(step: Step, data_class: DataClass) -> Callable[[Sequence[str]], list[str]]:
+    """Return what turns a column of normal forms, without line breaks, into what `drawing` makes of each, at half of the
+    cost or less where the step is one of those that lists of customers are made with."""
+    draw = drawing(step, data_class)
+    match step.name, step.args:
+        case "keep", (int() as first, int() as last) if data_class in _KEPT_IN_PLACE:
+            return _keep_together(first, last, draw)
+        case "keep", (int() as first, int() as last) if data_class is DataClass.PLATE:
+            in_place = _keep_together(first, last, _keep_in_place(first, last))
+            return lambda texts: [text[:2] + "·" + text[2:] for text in in_place(texts)]
+        case "keep", (1, 0) if data_class is DataClass.PERSON_NAME:
+            return _surnames
+        case "before", (str() as chars, int() as kept):
+            return lambda texts: [
+                f"{head[:kept] if len(head) > kept else ''}***{separator}{tail}"
+                if separator and head
+                else MASKED
+                for head, separator, tail in [text.partition(chars) for text in texts]
+            ]
+        case "region", (str() as level,):
+            return lambda texts: [region + MASKED for region in regions_of(texts, level)]
+        case "date_part", ("year",):
+            return lambda texts: [text[:4] + "-**-**" for text in texts]
+        case _:
+            return lambda texts: list(map(draw, texts))
+
+
+def _keep_together(
+    first: int, last: int, draw: Callable[[str], str]
+) -> Callable[[Sequence[str]], list[str]]:
+    def kept(texts: Sequence[str]) -> list[str]:
+        lengths = set(map(len, texts))
+        if min(lengths, default=0) <= first + last:
+            return list(map(draw, texts))
+        lines = "\n".join(texts)
+        if len(lengths) == 1 and lines.isascii():  # then each place of all of them is one slice
+            drawn, width, stars = bytearray(lines, "ascii"), lengths.pop(), b"*" * len(texts)
+            for place in range(first, width - last):
+                drawn[place :: width + 1] = stars
+            return drawn.decode().split("\n")
+        hidden = {length: "*" * (length - first - last) for length in lengths}
+        if last:
+            return [text[:first] + hidden[len(text)] + text[-last:] for text in texts]
+        return [text[:first] + hidden[len(text)] for text in texts]
+
+    return kept
+
+
+def _surnames(names: Sequence[str]) -> list[str]:
+    """Return what `_keep_of_name` makes of names, of which it keeps 1 and 0."""
+    return [
+        MASKED
+        if len(name) < 2
+        else (name[: surname_length(name)] if name[:2] in COMPOUND_SURNAMES else name[0]) + "**"
+        for name in names
+    ]
 
 
 def _keep(first: int, last: int, data_class: DataClass) -> Callable[[str], str]:

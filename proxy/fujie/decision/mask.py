@@ -15,7 +15,7 @@ from math import isfinite
 from typing import Final, TypeGuard
 
 from fujie.decision.classes import cleaned, is_normal, normal_form, normal_together
-from fujie.decision.drawing import MASKED, drawing
+from fujie.decision.drawing import MASKED, drawing, drawing_together
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DataClass, applicable
 from fujie.model.record import FieldTreatment, SealedRecord, open_columns_for_masking, open_for_masking
@@ -88,16 +88,20 @@ class Masking:
         return leaving
 
     def rows(
-        self, names: Sequence[str], people: Sequence[tuple[SealedRecord, str]], tokeniser: Tokeniser
+        self,
+        names: Sequence[str],
+        records: Sequence[SealedRecord],
+        sids: Sequence[str],
+        tokeniser: Tokeniser,
     ) -> Iterator[Cells]:
         """Return what leaves of records that each have a customer's sid (empty: nobody's), as `of` does, for these fields
         in this order. Column by column, at half of the cost."""
-        values = open_columns_for_masking([record for record, _ in people], OMITTED)
-        own = [tokeniser] * len(people)
+        values = open_columns_for_masking(records, OMITTED)
+        own = [tokeniser] * len(records)
         if self.needs_customer:
-            own = [tokeniser.of(sid) for _, sid in people]
+            own = [tokeniser.of(sid) for sid in sids]
         columns = [self._column(name, values.get(name), own) for name in names]
-        return zip(*columns, strict=True) if columns else repeat((), len(people))
+        return zip(*columns, strict=True) if columns else repeat((), len(records))
 
     def _column(
         self, name: str, values: Sequence[object] | None, own: Sequence[Tokeniser]
@@ -155,11 +159,11 @@ def _together_for(step: Step, data_class: DataClass) -> _Together:
         return _one_by_one
     if step.name == "reveal":
         return _revealed_together
-    draw, normalise = drawing(step, data_class), normal_together(data_class)
+    draw, normalise = drawing_together(step, data_class), normal_together(data_class)
 
     def drawn(values: Sequence[object]) -> Sequence[Shown] | None:
         normal = normalise(values) if _are_texts(values) else None
-        return None if normal is None else list(map(draw, normal))
+        return None if normal is None else draw(normal)
 
     return drawn
 

@@ -7,6 +7,7 @@ district without a break is taken for part of the district's name.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from fujie.decision.names import HAN
@@ -50,6 +51,19 @@ _DOWN_TO: Final = {
     level: tuple(re.compile("".join(parts[: n + 1])).match for parts in (_IN_PROVINCE, _IN_MUNICIPALITY))
     for n, level in enumerate(LEVELS)
 }
+
+
+_EACH_DOWN_TO: Final = {
+    level: re.compile(
+        f"^(?:{''.join(_IN_PROVINCE[: n + 1])}|{''.join(_IN_MUNICIPALITY[: n + 1])}|).*\n", re.MULTILINE
+    ).findall
+    for n, level in enumerate(LEVELS)
+}
+
+
+def regions_of(addresses: Sequence[str], level: str) -> list[str]:
+    """Return what `region_of` does for each of many addresses without line breaks, by one search."""
+    return list(map("".join, _EACH_DOWN_TO[level]("\n".join((*addresses, "")))))
 
 
 def region_of(address: str, level: str) -> str:

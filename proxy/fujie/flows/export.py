@@ -12,7 +12,7 @@ the rows that nobody has taken yet; rows that waited for their reader are asked 
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
@@ -267,8 +267,7 @@ class _Run:
         """Return what leaves of a chunk that is ready, once its release is on record."""
         room = self._start.asked.max_rows - self._place.rows
         most = min(room, self._openable - self._rows)
-        judged = [judged for judged, _, _ in ready.rows[:most]]
-        charged = [(decision.charges, sid) for _, sid, _, decision in judged]
+        charged = [(decision.charges, sid) for (_, sid, _, decision), _, _ in ready.rows[:most]]
         taken = await self._matter.meter.take_rows(charged)
         leaving = ready.rows[:taken]
         is_cut = taken < len(ready.rows)
@@ -318,14 +317,13 @@ class _Run:
     async def _recorded(self, leaving: Sequence[Row]) -> None:
         """Write the release entry: one for all rows whose decisions rest on the same open facts, if it holds them. Personal
         facts are left out, as 500 sealed ones are more than an entry holds."""
-        of_each: dict[int, tuple[Decision, list[str]]] = {}
+        of_each = defaultdict[int, list[str]](list)
+        decisions = dict[int, Decision]()
         for (_, sid, _, decision), _, _ in leaving:
-            known = of_each.get(id(decision))
-            if known is None:
-                known = of_each[id(decision)] = decision, []
-            known[1].append(sid)
+            of_each[id(decision)].append(sid)
+            decisions[id(decision)] = decision
         groups: dict[object, tuple[Decision, list[str]]] = {}
-        for decision, sids in of_each.values():
+        for decision, sids in zip(decisions.values(), of_each.values(), strict=True):
             group = look_of(self._matter, decision, self._reads).group
             groups.setdefault(group, (decision, []))[1].extend(sids)
         facts = self._about({"export.chunk": self._chunks, "export.rows": len(leaving)}).facts

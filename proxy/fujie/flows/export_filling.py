@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import repeat
+from itertools import accumulate, repeat
+from operator import eq
 from typing import NamedTuple
 
 from fujie.decision.mask import Cells
@@ -129,18 +130,19 @@ class Filling:
 
     async def _add(self, batch: Sequence[Fetched]) -> None:
         found = await self._seen(batch, judge_rows)
-        last = self._rows[-1].judged.row.key.customer_id if self._rows else None
-        for seen in found:
-            if isinstance(seen, str):
-                self._left_out.append(LeftOut(len(self._rows), seen))
-                continue
-            (fetched, _, _, _), _, _ = seen
-            customer_id = fetched.key.customer_id
-            if customer_id == last:
-                # What goes on goes on behind an id, and would lose the rest of its rows.
-                raise StoreError(code="STORE_ID_REPEATED")
-            last = customer_id
-            self._rows.append(seen)
+        before = len(self._rows)
+        self._rows += [each for each in found if not isinstance(each, str)]
+        if len(self._rows) < before + len(found):
+            places = accumulate((not isinstance(each, str) for each in found), initial=before)
+            self._left_out += [
+                LeftOut(place, each)
+                for place, each in zip(places, found, strict=False)
+                if isinstance(each, str)
+            ]
+        ids = [fetched.key.customer_id for (fetched, _, _, _), _, _ in self._rows[max(0, before - 1) :]]
+        if any(map(eq, ids, ids[1:])):
+            # What goes on goes on behind an id, and would lose the rest of its rows.
+            raise StoreError(code="STORE_ID_REPEATED")
         self._after = batch[-1].key.customer_id if batch else self._after
 
     async def _renew(self) -> None:

@@ -227,8 +227,9 @@ def _shown(
         if first.is_allowed and (look := look_of(matter, first.decision, reads)).is_filterable:
             treated.setdefault(look.masking, []).extend(of_one)
     for masking, of_one in treated.items():
-        people = [(judged[n].row.record, judged[n].sid) for n in of_one]
-        for n, cells in zip(of_one, masking.rows(names, people, tokeniser), strict=True):
+        of_these = [judged[n] for n in of_one]
+        records, sids = [each[0][1] for each in of_these], [each[1] for each in of_these]
+        for n, cells in zip(of_one, masking.rows(names, records, sids, tokeniser), strict=True):
             if reads:
                 seen = ((name, cells[at]) for at, name in places)
                 if not passes(wanted, {name: cell for name, cell in seen if not isinstance(cell, Omitted)}):

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.decision.classes import cleaned, normal_form
-from fujie.decision.drawing import MASKED
+from fujie.decision.drawing import MASKED, drawing, drawing_together
 from fujie.decision.mask import OMITTED, Masking, mask, mask_value
 from fujie.decision.tokens import Tokeniser
 from fujie.model.data_class import DEFAULT_LADDERS, DataClass, applicable, opens_when_short
@@ -528,11 +528,7 @@ def test_many_records_are_masked_as_each_of_them_is(
     else:
         records = [SealedRecord(values) for values, _ in people]
     masking = Masking(treatments)
-    together = list(
-        masking.rows(
-            names, [(record, sid) for record, (_, sid) in zip(records, people, strict=True)], TOKENS
-        )
-    )
+    together = list(masking.rows(names, records, [sid for _, sid in people], TOKENS))
     alone = [masking.of(record, TOKENS.of(sid)) for record, (_, sid) in zip(records, people, strict=True)]
     assert repr(together) == repr([tuple(shown.get(name, OMITTED) for name in names) for shown in alone])
 
@@ -549,9 +545,32 @@ def test_a_column_of_one_shape_is_masked_as_its_values_are(
         ]
     values += data.draw(st.lists(st.sampled_from([None, "", "x\ny", 7, b"x"]), max_size=1))
     masking = Masking({"a": FieldTreatment(step, data_class)})
-    together = masking.rows(("a",), [(SealedRecord({"a": value}), "s1") for value in values], TOKENS)
+    records = [SealedRecord({"a": value}) for value in values]
+    together = masking.rows(("a",), records, ["s1"] * len(values), TOKENS)
     own = TOKENS.of("s1")
     assert [cell for (cell,) in together] == [mask_value(value, step, data_class, own) for value in values]
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("data_class", [each for each in DataClass if each is not DataClass.NUMBER])
+def test_a_column_is_drawn_as_its_values_are(data_class: DataClass, data: st.DataObject) -> None:
+    """Long columns, of one width as of several, by the steps that a column has a way of its own for."""
+    step = data.draw(
+        st.builds(lambda *kept: Step("keep", kept), st.integers(0, 9), st.integers(0, 9))
+        | st.builds(lambda *given: Step("before", given), st.sampled_from("@.-"), st.integers(0, 3))
+        | st.sampled_from([parse_step(text) for text in STEPS_OF_LISTS])
+    )
+    if not applicable(data_class, step):
+        return
+    texts = data.draw(st.lists(SHAPED.get(data_class, st.text(max_size=9)), max_size=12))
+    normal = [each for each in map(normal_form(data_class), texts) if each and "\n" not in each]
+    column = normal * data.draw(st.integers(1, 3))
+    assert drawing_together(step, data_class)(column) == list(map(drawing(step, data_class), column))
+
+
+STEPS_OF_LISTS = (
+    "keep(1,0)", "region(province)", "region(city)", "region(district)", "date_part(year)", "date_part(month)",
+)  # fmt: skip
 
 
 def on_one_ladder(data_class: DataClass, *steps: Step) -> bool:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fujie.decision.classes import cleaned, normal_form
-from fujie.decision.region import LEVELS, region_of
+from fujie.decision.region import LEVELS, region_of, regions_of
 from fujie.model.data_class import DataClass
 
 
@@ -76,3 +76,9 @@ def test_a_region_is_a_bounded_part_of_the_address_and_levels_nest(address: str)
     assert len(district) <= len(province) + 12 + 14
     assert all(part in address for part in (province, city))
     assert not any(digit in district for digit in "0")
+
+
+@given(st.lists(ADDRESS_PIECES | st.text(st.characters(exclude_characters="\n")), max_size=6))
+@pytest.mark.parametrize("level", LEVELS)
+def test_regions_of_many_addresses_are_those_of_each(level: str, addresses: list[str]) -> None:
+    assert regions_of(addresses, level) == [region_of(address, level) for address in addresses]

@@ -26,6 +26,8 @@ _FORMS: Final[Mapping[str, Mapping[str, str]]] = {
         "{rows}": "json_each(:rows) AS given",
         "{places}": "SELECT value AS n FROM json_each(:places)",
         "{in_order}": "CROSS",
+        "{as_list}": "json_group_array",
+        "{linked}": "INDEXED BY ix_subject_linked",
     },
     "postgresql": {
         "{given}": "unnest(CAST(:given AS text[])) AS given(value)",
@@ -33,9 +35,12 @@ _FORMS: Final[Mapping[str, Mapping[str, str]]] = {
         "{rows}": "json_array_elements(CAST(:rows AS json)) AS given(value)",
         "{places}": "SELECT CAST(value AS INTEGER) AS n FROM json_array_elements_text(CAST(:places AS JSON))",
         "{in_order}": "LEFT",
+        "{as_list}": "json_agg",
+        "{linked}": "",
     },
 }
-"""What stands for a list, by dialect, and for a join that no planner turns round. The columns of one of `rows` are `given.value ->> 0` and so on, texts in PostgreSQL."""
+"""What stands for a list, by dialect, for a join that no planner turns round, for what makes a list, and for the index of who is
+linked, which SQLite would not take by itself. The columns of one of `rows` are `given.value ->> 0` and so on, texts in PostgreSQL."""
 
 _DIGESTS: Final = "(SELECT substr(:digests, 32 * n + 1, 32) AS value FROM ({places}) AS placed) AS given"
 _BLOBS: Final = ("of_keys", "numbers", "digests")

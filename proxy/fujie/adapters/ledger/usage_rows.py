@@ -31,22 +31,25 @@ _sid: Any = itemgetter(1)
 
 def take_rows(rows: Rows, connection: Connection) -> int:
     """Take the rows in order until one has no room; return how many were taken."""
-    every = set(_amounts(rows.charged))
-    keys = {charge: of_charge(charge, rows.principal) for charge in every}
+    amounts = _amounts(rows.charged)
+    keys = {charge: of_charge(charge, rows.principal) for charge in amounts}
     tally = tally_of(connection, keys.values())
-    left = {charge: tally.left(charge, keys[charge], rows) for charge in every}
-    days = {charge: counted_on(charge.limit, rows.day) for charge in every if charge.limit in PER_CUSTOMER}
+    left = {charge: tally.left(charge, keys[charge], rows) for charge in amounts}
+    days = {
+        charge: counted_on(charge.limit, rows.day) for charge in amounts if charge.limit in PER_CUSTOMER
+    }
     adding = partial(_added, connection, keys, days)
     taken = len(rows.charged)
-    if any(left[charge] < amount for charge, amount in _amounts(rows.charged).items()):
+    if any(left[charge] < amount for charge, amount in amounts.items()):
         attempt = connection.begin_nested()
         told = adding(rows.charged, _COUNT_AND_TELL)
         taken = _room(rows.charged, left, {charge: set(new.scalars()) for charge, new in told.items()})
         attempt.rollback()
+        amounts = _amounts(rows.charged[:taken])
     for charge, added in adding(rows.charged[:taken], _COUNT).items():
         if new := added.rowcount:
             tally.count_customers(keys[charge], rows.day, days[charge], new)
-    for charge, amount in _amounts(rows.charged[:taken]).items():
+    for charge, amount in amounts.items():
         if charge not in days:
             tally.count(keys[charge], bucket_of(charge.limit, rows.now), amount)
     store(connection, tally)

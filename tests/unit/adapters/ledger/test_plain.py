@@ -2,12 +2,13 @@
 
 import hashlib
 
+import orjson
 import pytest
 
 from fujie.adapters.ledger.plain import plain
 from fujie.adapters.ledger.sqlite import SQLiteDatabase
 from support.ledgers import sqlite_url
-from support.outboxes import opened
+from support.outboxes import NOW, opened
 from support.postgresql import execute, ledger_url, wait_until_alone
 
 ASKED = 20
@@ -37,7 +38,8 @@ def digest(text: str) -> bytes:
 @pytest.mark.parametrize(
     "is_known", [False, True], ids=["nothing is known", "known when one had opted out"]
 )
-async def test_of_4000_customers_those_are_read_who_were_asked_for(is_known: bool) -> None:
+@pytest.mark.parametrize("keys", [True, False], ids=["with keys", "a row of lists"])
+async def test_of_4000_customers_those_are_read_who_were_asked_for(is_known: bool, keys: bool) -> None:
     """With inner joins, or conditions that make them inner, it begins with the opt-outs of all, their messages, or `alias`."""
     asked = [(n, digest(f"C{n}"), digest(str(n))) for n in range(1, ASKED + 1)]
     with ledger_url() as url:
@@ -48,7 +50,7 @@ async def test_of_4000_customers_those_are_read_who_were_asked_for(is_known: boo
         wait_until_alone(url)  # who wrote has looked up foreign keys
         execute(url, "SELECT pg_stat_reset()")
         ledger = await opened(url)
-        found = await plain(ledger.database, asked, "marketing", 0)
+        found = await plain(ledger.database, asked, "marketing", 0, keys=keys)
         await ledger.close()
         wait_until_alone(url)
         read = {row[0]: row[1] for row in execute(url, READ)}
@@ -72,3 +74,27 @@ async def test_sqlite_begins_with_who_was_asked_for_and_looks_up_everybody_else(
     assert plan[plan.index("MATERIALIZE people") + 1].startswith("SCAN json_each")
     scanned = {line.split()[1] for line in plan if line.startswith("SCAN")}
     assert scanned == {"json_each", "people"}
+
+
+async def test_sqlite_tells_all_of_whom_nothing_was_said_by_one_row_and_reads_no_subject_of_them() -> None:
+    """A row for each, and the row of each subject, were a third of the statement's time."""
+    named = [(f"C{n}", f"+86138000000{n:02}") for n in range(ASKED)]
+    with sqlite_url() as url:
+        ledger = await opened(url)
+        told = await ledger.outbox.survey("crm", named, "marketing", NOW, enrol=True, sent=False)
+        assert isinstance(ledger.database, SQLiteDatabase)
+        text = next(
+            each.text for each in ledger.database._compiled.values() if "json_group_array" in each.text
+        )
+        reader = ledger.database._reader
+        keys = b"".join(
+            row[0] for row in reader.execute("SELECT digest FROM alias WHERE kind = 'store_key'")
+        )
+        asked = (keys, keys, orjson.dumps(list(range(ASKED))).decode(), "marketing")
+        [row] = reader.execute(text, asked).fetchall()
+        plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {text}", asked)]
+        await ledger.close()
+    assert len(set(told.sids) - {""}) == ASKED
+    assert sorted(orjson.loads(row[2])) == sorted(told.sids)
+    [of_subjects] = [line for line in plan if " subject " in line]
+    assert "ix_subject_linked" in of_subjects
