@@ -295,7 +295,7 @@ class Load:
 
     def wait(self, more: int) -> None:
         """Wait until so many further calls were answered, so that each thread asked anew."""
-        until, least = time.monotonic() + 30, len(self.answers) + more
+        until, least = time.monotonic() + 120, len(self.answers) + more
         while len(self.answers) < least:
             assert time.monotonic() < until
             time.sleep(0.005)
@@ -321,7 +321,7 @@ BAD = {
 
 
 def wait_for(claim: Callable[[], bool]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while not claim():
         assert time.monotonic() < until
         time.sleep(0.02)

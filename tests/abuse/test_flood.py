@@ -227,7 +227,7 @@ def test_clients_of_the_plain_listeners_that_break_off_write_nothing_to_the_serv
             b"\x16\x03\x01\x02\x00",
             b"GET \x1b[2J\n\n HTTP/9.9\r\n\r\n",
         ):
-            connection = socket.create_connection((host, int(port)), 5)
+            connection = socket.create_connection((host, int(port)), 30)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             connection.sendall(said)
             connection.close()  # with a reset

@@ -44,7 +44,7 @@ from support.wire import Wire
 
 ROUNDS, CONNECTIONS = 4, 8
 SLOWEST_S = 0.008
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 ADULTS = [f"C{number:05}" for number in range(1, 60) if number % 20]
 
 

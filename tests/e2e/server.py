@@ -42,7 +42,7 @@ ADMIN = "boss"
 """The subject of `bootstrap.admins`."""
 STATIC_TOKEN = "a-fixed-token-for-tests"
 KEYS = ("ledger_index", "token", "seal", "log")
-START_S = 60.0
+START_S = 180.0
 """Until the server must be ready: machines of tests are shared, and nothing is measured here."""
 
 POLICY = """\

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -97,17 +98,29 @@ def run(helm: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture
-def render(helm: str, tmp_path: Path) -> Render:
-    """Render a variant with values laid over it; a refusal raises ValueError with Helm's words."""
+@pytest.fixture(scope="session")
+def template(helm: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], str]:
+    """Render a variant with values (YAML) laid over it, once each; a refusal raises ValueError with Helm's words."""
+    over = tmp_path_factory.mktemp("chart") / "over.yaml"
 
-    def rendered(variant: Path = CHART / "ci" / "default-values.yaml", **values: Any) -> list[Object]:
-        over = tmp_path / "over.yaml"
-        over.write_text(yaml.safe_dump(values), "utf-8")
+    @cache
+    def rendered(variant: Path, values: str) -> str:
+        over.write_text(values, "utf-8")
         done = run(helm, "template", "fujie", CHART, "--values", variant, "--values", over)
         if done.returncode:
             raise ValueError(done.stderr)
-        return [each for each in yaml.safe_load_all(done.stdout) if each]
+        return done.stdout
+
+    return rendered
+
+
+@pytest.fixture
+def render(template: Callable[[Path, str], str]) -> Render:
+    """Return the objects of a variant with values laid over it, as `template` does."""
+
+    def rendered(variant: Path = CHART / "ci" / "default-values.yaml", **values: Any) -> list[Object]:
+        objects = yaml.load_all(template(variant, yaml.safe_dump(values)), yaml.CSafeLoader)
+        return [each for each in objects if each]
 
     return rendered
 

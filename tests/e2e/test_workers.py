@@ -227,8 +227,9 @@ async def test_a_killed_worker_comes_back_and_its_log_goes_on(site: Site, served
 async def test_a_worker_that_hangs_is_seen_and_holds_up_no_scrape(served: Server) -> None:
     os.kill(served.worker(1), signal.SIGSTOP)
     try:
+        # On a crowded machine the other one may be late for one scrape.
+        await soon(lambda: served.metric("fujie_worker_reporting", worker="w0") == 1)
         assert served.metric("fujie_worker_reporting", worker="w1") == 0
-        assert served.metric("fujie_worker_reporting", worker="w0") == 1
         assert served.metric("fujie_serving") == 1
     finally:
         os.kill(served.worker(1), signal.SIGCONT)
