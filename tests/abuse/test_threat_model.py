@@ -38,5 +38,6 @@ def test_each_of_the_thirty_cases_is_attacked() -> None:
 FOUNDATIONS = {
     "test_the_server_still_stands",
     "test_an_untouched_site_starts_again_and_verifies",
+    "test_the_search_for_many_finds_each_in_every_spelling",
 }
 """What the attacks rest on."""

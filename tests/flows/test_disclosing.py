@@ -169,11 +169,17 @@ def killed_after(steps: int, path: Path, url: str) -> None:
     """Run the child, and kill it after so many steps; 0: let it come to its end."""
     command = [sys.executable, str(CHILD), str(path), url]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, env={"PYTHONPATH": str(CHILD.parents[1])}
+        command,
+        stdin=subprocess.PIPE if steps else subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env={"PYTHONPATH": str(CHILD.parents[1])},
+        bufsize=0,
     ) as child:
         assert child.stdout is not None
         if steps:
-            assert child.stdout.read(steps) == b"." * steps
+            assert child.stdin is not None
+            child.stdin.write(b"." * steps)
+            assert b"".join(child.stdout.read(1) for _ in range(steps)) == b"." * steps
             child.kill()
         else:
             assert child.stdout.read()

@@ -1,6 +1,9 @@
-"""A process that indexes a log, one entry after the other, and says after each step that it came so far. It is killed."""
+"""A process that indexes a log, one entry after the other, and says after each step that it came so far. It is killed.
+
+Before it goes on it takes a byte from its input, if that is still open: so it never comes far beyond what it was given."""
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,6 +24,7 @@ async def main(path: Path, url: str) -> None:
     while await index.step():
         sys.stdout.write(".")
         sys.stdout.flush()
+        os.read(0, 1)
     await ledger.close()
 
 
