@@ -287,6 +287,7 @@ def test_a_locked_ledger_does_not_stop_look_ups_of_known_customers(site: Site) -
         answered(target, 1)
         quiet(target)
         target.stands()
+        assert target.server.stop() == 0  # a kill between the signature and its keeping would leave the one before
     with closing(sqlite3.connect(site.root / "ledger.db")) as ledger:
         ((kept,),) = ledger.execute("SELECT size FROM checkpoint")
     (report,) = verify_directory(site.log)
