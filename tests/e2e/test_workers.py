@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2
 
 from e2e.server import ADMIN, INSTANCE, POLICY, Server, Site, lookup
 from fujie.app.client import read_refusal
+from fujie.app.process import GRPC_CORE
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -185,6 +186,31 @@ def _cpus_of(thread: str) -> tuple[int, ...]:
         return tuple(sorted(os.sched_getaffinity(int(thread))))
     except ProcessLookupError:  # gRPC ended it
         return ()
+
+
+def test_no_thread_of_a_worker_takes_the_cpu_from_another_by_waking(served: Server) -> None:
+    """What gRPC core is told in the environment shows there; a policy that one of its threads lacked would show here."""
+    served.add_principal("agent", "support")
+    environment = Path(f"/proc/{served.worker()}/environ").read_bytes().split(b"\0")
+    assert {f"{name}={value}".encode() for name, value in GRPC_CORE.items()} <= set(environment)
+    threads = os.listdir(f"/proc/{served.worker()}/task")
+    assert len(threads) > 1
+    assert {_policy_of(thread) for thread in threads} <= {os.SCHED_BATCH, None}
+
+
+def _policy_of(thread: str) -> int | None:
+    try:
+        return os.sched_getscheduler(int(thread))
+    except ProcessLookupError:  # gRPC ended it
+        return None
+
+
+def test_what_the_environment_tells_grpc_core_stands(site: Site) -> None:
+    site.environ["GRPC_EXPERIMENTS"] = "event_engine_listener"
+    with site.running() as server:
+        environment = Path(f"/proc/{server.worker()}/environ").read_bytes().split(b"\0")
+        assert b"GRPC_EXPERIMENTS=event_engine_listener" in environment
+        server.add_principal("agent", "support")  # it is served
 
 
 async def test_sighup_reaches_every_worker(site: Site) -> None:

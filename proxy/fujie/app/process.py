@@ -20,6 +20,12 @@ START_S = 60.0
 EXIT_S = 2.0
 """How long a worker may live without its line: its interpreter ends in milliseconds."""
 
+GRPC_CORE = {
+    "GRPC_EXPERIMENTS": "-event_engine_listener",  # the poller's thread reads and writes: 18 thread switches a call, not 23
+    "GRPC_ENABLE_FORK_SUPPORT": "0",  # counts who is inside gRPC core at each step; a worker never forks
+}
+"""What gRPC core is told in a worker, unless the environment says otherwise; docs/performance.md has what it buys."""
+
 
 class WorkerProcess:
     """One process, from `start` until `ended` is done. Used by one event loop.
@@ -147,4 +153,7 @@ def _spawn(line: int) -> subprocess.Popen[bytes]:
     # -P: no module from whatever lies in the working directory. A process group of its own: Ctrl-C at a terminal is
     # for the server, which tells its workers.
     command = [sys.executable, "-P", "-m", "fujie.app.worker", str(line), str(os.getpid())]
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[line], process_group=0)  # noqa: S603 - our own module
+    environment = GRPC_CORE | os.environ
+    return subprocess.Popen(  # noqa: S603 - our own module
+        command, stdin=subprocess.DEVNULL, pass_fds=[line], process_group=0, env=environment
+    )

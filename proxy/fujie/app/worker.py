@@ -34,7 +34,7 @@ from fujie.app import logs
 from fujie.app.approving import Approving
 from fujie.app.callbacks import read_lines
 from fujie.app.control import NEVER, Control
-from fujie.app.cpus import own_cpu
+from fujie.app.cpus import let_finish, own_cpu
 from fujie.app.disclosing import Disclosing, OwnLog
 from fujie.app.dispatching import Dispatching
 from fujie.app.expiring import Expiring
@@ -99,7 +99,8 @@ async def _serve(end: socket.socket) -> int:
     slot = int(order["slot"])
     logs.install(f"w{slot}")
     settings = Settings.model_validate(order["settings"])
-    own_cpu(slot, settings.server.workers)  # before any thread begins
+    let_finish()  # before any thread begins
+    own_cpu(slot, settings.server.workers)
     try:
         return await Worker(slot, settings, line).serve(order["change"])
     except CannotStart as refusal:
