@@ -45,6 +45,8 @@ _UNSEEN = re.compile(
 )
 """What is refused in policy text: it would be read differently from how it looks."""
 
+_SAID_OF_UNSEEN = "control, direction and invisible characters are refused"
+
 
 class Fields:
     """A mapping whose keys are taken one by one; `finish` reports those that nobody knows."""
@@ -60,6 +62,8 @@ class Fields:
             place = _place(key, file)
             if not isinstance(key, yaml.ScalarNode) or key.tag != _TEXT:
                 report.problem(place, "KEY_NOT_TEXT", f"a key must be text; quote it: {_shown(key)}")
+            elif _UNSEEN.search(key.value):  # by an escape
+                report.problem(place, "TEXT_INVALID", _SAID_OF_UNSEEN)
             elif key.value in self._nodes:
                 report.problem(place, "DUPLICATE_KEY", f"`{key.value}` stands here a second time")
             else:
@@ -208,9 +212,7 @@ class Fields:
             self._report.problem(place, "WRONG_TYPE", f"{_MEANT[tag]} is meant, not {_shown(node)}{hint}")
             return None
         if _UNSEEN.search(node.value):
-            self._report.problem(
-                place, "TEXT_INVALID", "control, direction and invisible characters are refused"
-            )
+            self._report.problem(place, "TEXT_INVALID", _SAID_OF_UNSEEN)
             return None
         if not node.value.strip():
             self._report.problem(place, "EMPTY_TEXT", "an empty text says nothing: leave the key out")

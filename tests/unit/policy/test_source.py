@@ -237,6 +237,16 @@ def test_control_characters_can_not_come_in_by_escapes(value: str) -> None:
     assert [p.code for p in report.problems] == ["TEXT_INVALID"]
 
 
+@pytest.mark.parametrize("value", ["\\0", "\\e", "\\x07", "\\u202e", "\\uFEFF", "\\u200b"])
+def test_nor_in_a_key(value: str) -> None:
+    report = Report()
+    (fields,) = documents("f", f'{{a: b, "c{value}": d}}'.encode(), report)
+    fields.skip("a")
+    fields.finish()
+    assert [(p.code, p.column) for p in report.problems] == [("TEXT_INVALID", 8)]
+    assert all(p.message.isprintable() for p in report.problems)
+
+
 @pytest.mark.parametrize("value", ["yes", "on", "True", "TRUE", "1", '"true"'])
 def test_only_true_and_false_are_booleans(value: str) -> None:
     report = Report()

@@ -17,7 +17,7 @@ from fujie.app.cli.arguments import Store
 from fujie.app.cli.campaign_progress import adding
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.consentrows import HEADINGS, ConsentRows, Layout
-from fujie.app.cli.output import Exit, Format, fail, show, show_fields, show_json
+from fujie.app.cli.output import Exit, Format, fail, show, show_fields, show_json, visible
 from fujie.app.cli.sheets import BadFile, at_lines, count
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
@@ -193,7 +193,7 @@ def _show(
 ) -> None:
     taken = {"good" if check else "recorded": told.recorded, "repeated": told.repeated}
     if rows.unread:
-        typer.echo(f"not read: {', '.join(rows.unread)}", err=True)
+        typer.echo(visible(f"not read: {', '.join(rows.unread)}"), err=True)
     if server.output is Format.JSON:
         few = {code: {**found, "lines": found["lines"][:100]} for code, found in refused.items()}
         show_json({**taken, "refused": few})

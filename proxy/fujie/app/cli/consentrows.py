@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Final
 from fujie.app.cli.sheets import BadFile, packed, table
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
+    from google.protobuf.timestamp_pb2 import Timestamp
+
     from fujie.v1 import consent_service_pb2 as consent_v1
 
 HEADINGS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -135,9 +137,10 @@ def _row(said: Mapping[str, str], layout: Layout) -> "consent_v1.ConsentRow":
     from fujie.v1 import types_pb2 as types_v1
 
     number = said.get("customer_id", "") if layout.store else ""
+    kind = said.get("type", "")  # a row may end before it
     key = types_v1.StoreKey(store=layout.store, customer_id=number) if number else None
     record = consent_v1.ConsentRecord(
-        type=f"CONSENT_EVENT_TYPE_{_of(_TYPES, said['type'].lower())}",
+        type=f"CONSENT_EVENT_TYPE_{_of(_TYPES, kind.lower())}",
         channel=_CHANNELS.get(said.get("channel", ""), said.get("channel", "")),
         explicit=_is(said, "explicit") or False,
         separate=_is(said, "separate") or False,
@@ -152,13 +155,20 @@ def _row(said: Mapping[str, str], layout: Layout) -> "consent_v1.ConsentRow":
         setattr(record, name, said.get(name, ""))
     for name, field_ in (("event_time", record.event_time), ("valid_until", record.valid_until)):
         if said.get(name):
-            field_.FromDatetime(_time(said[name], layout.zone))
+            _set(field_, _time(said[name], layout.zone))
     capture = consent_v1.Capture()
     for name in ("preselected", "bundled"):  # what the file leaves open stays open
         if (is_so := _is(said, name)) is not None:
             setattr(capture, name, is_so)
     ref = types_v1.CustomerRef(store_key=key) if key else types_v1.CustomerRef(phone=said.get("phone", ""))
     return consent_v1.ConsentRow(customer=ref, consent=record, capture=capture)
+
+
+def _set(stamp: "Timestamp", when: datetime) -> None:
+    try:
+        stamp.FromDatetime(when)
+    except (OverflowError, ValueError):  # in UTC it lies outside the years 1 to 9999
+        raise _BadRow("ARGUMENT_INVALID") from None
 
 
 def _of(table: Mapping[str, str], text: str) -> str:

@@ -15,7 +15,7 @@ from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.export_files import Kept, Piped, Sheet, Sink
 from fujie.app.cli.lookups import Basis, BreakGlass, ByApproval, Evidence, FieldNames, Strict, Ticket
 from fujie.app.cli.messages import plain
-from fujie.app.cli.output import Exit, Format, console, fail, show_fields
+from fujie.app.cli.output import Exit, Format, console, fail, show_fields, visible
 from fujie.app.cli.sheets import BadFile
 
 if TYPE_CHECKING:  # grpc costs 100 ms, which --help need not wait for
@@ -115,12 +115,11 @@ def _run(server: Server, request: "customer_v1.ExportCustomersRequest", sink: Si
         with server.stubs() as stubs:
             told = _received(stubs, request, sink)
         sink.commit()
-    except BadFile as error:
-        sink.abandon()
-        fail(Exit.ERROR, str(error), code=error.code, output=server.output)
-    except BaseException:
+    except BaseException as error:
         if (partial := sink.abandon()) is not None:
-            console(stderr=True).print(f"what came is in {partial}")
+            typer.echo(visible(f"what came is in {partial}"), err=True)
+        if isinstance(error, BadFile):
+            fail(Exit.ERROR, str(error), code=error.code, output=server.output)
         raise
     return told
 

@@ -79,7 +79,7 @@ class Kept:
 
     def abandon(self) -> Path | None:
         """See `Sink.abandon`."""
-        if not self.file.tell():
+        if not self.file.closed and not self.file.tell():
             self.file.close()
             self._hidden.unlink(missing_ok=True)
             return None
@@ -87,6 +87,8 @@ class Kept:
         with suppress(BadFile):
             self._place(partial, force=True)
             return partial
+        with suppress(OSError):
+            self._hidden.unlink()
         return None
 
     @contextmanager
@@ -102,21 +104,30 @@ class Kept:
             return os.fdopen(os.open(self._hidden, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
     def _place(self, path: Path, *, force: bool) -> None:
+        """Give the file a place. Where it gets none it stays hidden, for `abandon`."""
         try:
-            with self.file as file:
-                file.flush()
-                os.fsync(file.fileno())
+            if not self.file.closed:
+                self._finish()
             if force:
                 self._hidden.replace(path)
                 return
             os.link(self._hidden, path)  # unlike a rename, never over another file
+            with suppress(OSError):
+                self._hidden.unlink()
         except FileExistsError:
             raise BadFile("FILE_EXISTS", f"{path} is there; --force overwrites it") from None
         except OSError as error:
             raise BadFile("FILE_UNWRITABLE", f"{path}: {error.strerror}") from None
-        finally:
-            with suppress(OSError):
-                self._hidden.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        """Bring all of it to the disk; of what is not sure to be there nothing stays."""
+        try:
+            with self.file as file:
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:
+            self._hidden.unlink(missing_ok=True)
+            raise
 
 
 class Sheet:
@@ -138,6 +149,7 @@ class Sheet:
         self._cell: Callable[..., Any] = WriteOnlyCell
         self._rest = b""
         self._rows = 0
+        self._is_saved = False
         self._sheet.append(columns)
 
     def write(self, data: bytes) -> None:
@@ -163,11 +175,12 @@ class Sheet:
     def abandon(self) -> Path | None:
         """See `Sink.abandon`."""
         with suppress(BadFile):
-            if self._rows:
+            if self._rows and not self._is_saved:
                 self._save()
         return self._kept.abandon()
 
     def _save(self) -> None:
+        self._is_saved = True  # a workbook is written once, whatever comes of it
         with self._kept.writing():
             self._book.save(self._kept.file)
 

@@ -11,7 +11,7 @@ import typer
 from fujie.app.cli.connection import Server, calls_server
 from fujie.app.cli.export_files import Kept, Piped, Sink
 from fujie.app.cli.lookups import ByApproval, Evidence, Ticket
-from fujie.app.cli.output import Exit, console, fail, show_fields
+from fujie.app.cli.output import Exit, console, fail, show_fields, visible
 from fujie.app.cli.sheets import BadFile
 
 if TYPE_CHECKING:  # grpc costs 100 ms, and cryptography 30, which --help need not wait for
@@ -65,7 +65,8 @@ def open_(
                     _write(opened, keys, sink, more)
                 sink.commit()
             except BaseException:
-                sink.abandon()
+                if (partial := sink.abandon()) is not None:
+                    typer.echo(visible(f"what was read is in {partial}"), err=True)
                 raise
     except OSError as error:
         if error.filename is None:  # standard output, of which the program's end tells

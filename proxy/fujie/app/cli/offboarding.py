@@ -95,15 +95,15 @@ def moment(server: Server, text: str, option: str) -> "Timestamp | None":
 
     if not text:
         return None
+    stamp = Timestamp()
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        stamp.FromDatetime(found)
+    except (ValueError, OverflowError):  # the latter for what lies outside the years 1 to 9999 in UTC
         found = None
     if found is None or found.tzinfo is None:
         problem = f"{option} is a time with its zone, such as 2027-01-31T18:00:00+08:00"
         fail(Exit.USAGE, problem, code="ARGUMENT_INVALID", output=server.output)
-    stamp = Timestamp()
-    stamp.FromDatetime(found)
     return stamp
 
 

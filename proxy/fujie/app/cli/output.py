@@ -67,8 +67,14 @@ def show(
     for heading in headings:
         table.add_column(heading, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) if isinstance(cell, str) else cell for cell in row))
+        table.add_row(*map(_visible_cell, row))
     console().print(table)
+
+
+def _visible_cell(given: str | Text) -> Text:
+    if isinstance(given, str):
+        return Text(visible(given))
+    return Text(visible(given.plain), given.style)
 
 
 def show_fields(output: Format, fields: Mapping[str, Any]) -> None:
@@ -118,10 +124,10 @@ def show_problems(output: Format, problems: Sequence[Problem]) -> None:
     talk = console(stderr=True)
     for problem in problems:
         place = ": ".join(part for part in (problem.place, problem.key) if part)
-        lead = Text.assemble((place, "bold"), ": ") if place else Text()
-        talk.print(Text.assemble(lead, (problem.code, "bold red"), f": {problem.message}"))
+        lead = Text.assemble((visible(place), "bold"), ": ") if place else Text()
+        talk.print(Text.assemble(lead, (problem.code, "bold red"), f": {visible(problem.message)}"))
         if problem.excerpt:
-            talk.print(Text(problem.excerpt, style="yellow"))
+            talk.print(Text(visible(problem.excerpt), style="yellow"))
         if problem.remedy:
             talk.print(Text(f"  -> {problem.remedy}", style="green"))
     talk.print(f"{len(problems)} problem{'s' if len(problems) > 1 else ''}")

@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from fujie.app.cli.offline import listing
-from fujie.app.cli.output import Exit, Format, Output, console, fail, show_fields, show_json
+from fujie.app.cli.output import Exit, Format, Output, console, fail, show_fields, show_json, visible
 from fujie.policy.archive import MAGIC, MAX_BYTES, MAX_REVISION, Archive
 
 Bundle = Annotated[Path, typer.Argument(help="A bundle file.")]
@@ -169,7 +169,7 @@ def policy_diff(
     for each in found:
         talk.print(Text(f"{each.what} {each.kind}/{each.name}", style="bold"))
         for line in each.diff.splitlines()[2:]:
-            talk.print(Text(line, style=_COLOURS.get(line[:1], "")))
+            talk.print(Text(visible(line), style=_COLOURS.get(line[:1], "")))
     talk.print(
         f"{len(found)} document{'' if len(found) == 1 else 's'} differ{'s' if len(found) == 1 else ''}"
     )

@@ -8,12 +8,14 @@ from typing import Any, NoReturn
 
 import pytest
 import typer
+from rich.text import Text
 from typer.testing import CliRunner
 
 import fujie.app.cli
 from fujie.__main__ import main
 from fujie.app.cli import build, leased_files
-from fujie.app.cli.output import Exit, Format, cell, fail, show, show_fields
+from fujie.app.cli.output import Exit, Format, cell, fail, show, show_fields, show_problems
+from fujie.app.problems import Problem
 from fujie.audit.container import Header, Place, seal_part
 from fujie.v1 import export_service_pb2
 
@@ -58,12 +60,13 @@ def test_no_text_of_a_stranger_gives_orders_to_the_terminal(
 ) -> None:
     """A filter that hides itself from who decides on it, a customer's name that writes into the clipboard."""
     show_fields(Format.TABLE, {"filter": text, "fields": [text], "counts": {text: 1}})
-    show(Format.TABLE, None, ("name",), [(text,)])
+    show(Format.TABLE, None, ("name", "reads"), [(text, Text(f"customer.city = {text}", style="dim"))])
+    show_problems(Format.TABLE, [Problem("UNKNOWN_KEY", text, key=text, excerpt=text)])
     with pytest.raises(typer.Exit):
         fail(Exit.DENIED, text, details={"reason": text}, output=Format.TABLE)
     said = "".join(capsys.readouterr())
     assert text not in said
-    assert said.count(read) == 6
+    assert said.count(read) in (9, 10)  # rich itself leaves some out of its texts
 
 
 def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,10 +3,13 @@
 import base64
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -169,8 +172,15 @@ def test_a_command_is_ended_though_what_it_started_goes_on(
     token: Token, unsigned: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An agent that stays in the background has the output open: to wait for its end would be to wait for the agent's."""
-    monkeypatch.setattr(keycommand, "SIGN_S", 0.2)
     pid = tmp_path / "pid"
+
+    def once_it_runs(*of: Any) -> Any:
+        while not (pid.exists() and pid.read_text()):
+            time.sleep(0.01)
+        return select.select(*of)
+
+    monkeypatch.setattr(keycommand, "SIGN_S", 0.2)
+    monkeypatch.setattr(keycommand, "select", SimpleNamespace(select=once_it_runs))
     command = f"sh -c 'sleep 300 & echo $! > {pid}; wait'"
     try:
         code, said = policy("sign", unsigned, "--signer", command, "--public-key", token.public)
