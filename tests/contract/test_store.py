@@ -20,6 +20,7 @@ from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import StartError, StoreError
 from fujie.model.phone import normalise
+from fujie.model.predicate import Column, Comparison, Operator
 from fujie.model.record import Fetched, open_for_masking
 from fujie.ports.stores import Scan
 from support.databases import InPostgreSQL, Place, place_of
@@ -258,6 +259,10 @@ async def test_of_ids_that_a_collation_takes_for_one_exactly_the_asked_is_found(
 
 ENCODED = {
     "EUC_CN": ("客・1", "欧阳", ["é1", "😀", "ß", "镕基", "阿·力"]),
+    "EUC_JP": ("客ー1", "渡邉", ["é한", "😀", "镕基", "阿力한"]),
+    "EUC_KR": ("客·1", "김철수", ["é1", "😀", "镕基", "똠방"]),
+    "EUC_TW": ("客1", "歐陽", ["é1", "😀", "镕基"]),
+    "WIN1258": ("é1", "Nguyên", ["客1", "😀", "Ж"]),
     "LATIN1": ("é1", "José", ["客1", "€", "😀"]),
     "KOI8R": ("ключ1", "Анна", ["客1", "é1", "😀"]),
     "SQL_ASCII": ("客1", "José", ["é1", "😀"]),
@@ -295,6 +300,36 @@ async def test_in_a_database_of_another_encoding_who_can_not_be_written_is_a_str
         assert await fetch(store, key(stranger)) == []
     found = await store.fetch_many([*map(key, nobodies), key(here)], NOTHING, 5.0)
     assert [each.key for each in found] == [key(here)]
+    for asked, constant, passes in (
+        *((Operator.EQ, each, False) for each in nobodies),
+        (Operator.NE, nobodies[0], True),
+        (Operator.EQ, name, True),
+        (Operator.NE, name, False),
+        (Operator.GT, "A", True),
+    ):
+        wanted = Scan(store.fields, NOTHING, Comparison(Column("name"), asked, constant))
+        async with store.scan(wanted, 5.0) as batches:
+            rows = [row.key async for batch in batches for row in batch]
+        assert rows == ([key(here)] if passes else [])
+
+
+@pytest.mark.parametrize("encoded", ["EUC_JP"], indirect=True)
+async def test_a_row_that_no_utf8_can_write_is_a_failure_and_no_stranger(
+    encoded: Place, opened: Open
+) -> None:
+    encoded.run(
+        "CREATE TABLE customers (id VARCHAR(40) PRIMARY KEY, name VARCHAR(40))",
+        "INSERT INTO customers VALUES ('客', convert_from('\\xa9a1', 'EUC_JP')), ('a', 'x')",
+    )
+    store = await opened(
+        "SELECT 1", url=encoded.url, phone=None, fields={"name": "name"}, attributes={"name": "name"}
+    )
+    assert await ids(store, key("a")) == ["a"]
+    with pytest.raises(StoreError):
+        await fetch(store, key("客"))
+    for asked in (["客", "a"], ["客", "😀"]):
+        with pytest.raises(StoreError):
+            await store.fetch_many([*map(key, asked)], frozenset({"name"}), 5.0)
 
 
 async def test_a_uuid_has_one_spelling(place: Place, opened: Open) -> None:

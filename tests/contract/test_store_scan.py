@@ -528,9 +528,9 @@ async def test_one_reader_has_half_of_the_scans_and_others_get_theirs(place: Pla
         for wanted in (others, replace(others, reader="one more")):  # the last free one is for who has none
             await anext(await held.enter_async_context(store.scan(wanted, 20.0)))
         third = Scan(NOTHING, NOTHING, reader="a third")
-        patient = asyncio.ensure_future(drained(store.scan(replace(third, patience_s=PATIENCE_S), 0.2)))
+        patient = asyncio.ensure_future(drained(store.scan(replace(third, patience_s=PATIENCE_S), 1.0)))
         with pytest.raises(StoreError):
-            async with store.scan(third, 0.2):
+            async with store.scan(third, 1.1):  # longer than the other has for its reading
                 pass
         assert not patient.done(), "who came before, and waits on"
     await patient

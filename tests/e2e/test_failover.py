@@ -16,7 +16,7 @@ from fujie.app.client import read_refusal
 from support.clusters import PASSWORD, Cluster, authority
 from support.postgresql import apart
 
-PATIENCE_S = 60
+PATIENCE_S = 180
 """No measure: what takes so long never comes."""
 
 
@@ -149,3 +149,19 @@ def test_what_one_worker_saw_is_missed_by_those_who_had_not_looked_yet(
         until_it_is_not_ready(server)
         assert outcome(server) == "LEDGER_ROLLED_BACK"
         assert server.stop() == 0
+
+
+def test_who_takes_the_place_of_a_worker_that_has_just_noticed_does_not_believe_the_ledger(
+    site: Site, clusters: tuple[Cluster, Cluster]
+) -> None:
+    primary, _ = clusters
+    with site.running() as server:
+        server.add_principal("agent", "support")
+        noticing = server.worker()
+        primary.execute("UPDATE change_counter SET value = value - 1", database="gate")
+        with pytest.raises(grpc.RpcError) as refused:
+            server.add_principal("late", "support")
+        os.kill(noticing, signal.SIGKILL)
+        assert read_refusal(refused.value).reason == "LEDGER_ROLLED_BACK"
+        assert server.wait_for("cannot_start")["code"] == "LEDGER_ROLLED_BACK"
+        server.stop()

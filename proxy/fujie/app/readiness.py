@@ -1,9 +1,11 @@
 """Whether one worker can answer: its log, its ledger, and whether it is ending."""
 
+import logging
 from typing import Final
 
 from fujie.adapters.clock import SystemClock
-from fujie.app.control import NEVER
+from fujie.app.control import NEVER, Control
+from fujie.app.logs import log_event
 from fujie.app.wire import OpenGate
 from fujie.model.errors import LedgerError
 
@@ -18,8 +20,10 @@ class Readiness:
     signed bundle in force has ended, and everything is refused.
     """
 
-    def __init__(self, gate: OpenGate, clock: SystemClock) -> None:
+    def __init__(self, gate: OpenGate, clock: SystemClock, line: Control) -> None:
+        """`line` leads to the server, which is told at once that a shared ledger went back."""
         self._gate = gate
+        self._line = line
         self._clock = clock
         self._is_ledger_readable = True
         self._signed_at = self._took_at = clock.monotonic()
@@ -27,6 +31,7 @@ class Readiness:
         self.is_draining = False
         self.change = 0
         """The last change of a shared ledger that is known to be committed."""
+        gate.ledger.database.when_gone_back(self._went_back)
 
     def why_not(self) -> str:
         """Return the reason in one word; empty when the gate answers."""
@@ -63,9 +68,15 @@ class Readiness:
             self._size, self._took_at = log.size, self._clock.monotonic()
         try:
             self.change = await self._gate.ledger.follow(0 if believes else NEVER)
-        except LedgerError as error:
+        except LedgerError:
             self._is_ledger_readable = False
-            if error.code == "LEDGER_ROLLED_BACK":
-                self.change = NEVER  # who takes this worker's place does not believe the ledger either
         else:
             self._is_ledger_readable = True
+
+    def _went_back(self) -> None:
+        """Tell before anybody is refused for it, so that who takes this worker's place does not believe the ledger either."""
+        self.change = NEVER
+        self._is_ledger_readable = False
+        log_event("ledger_rolled_back", logging.CRITICAL)
+        is_refused = self._gate.policies.is_refused
+        self._line.send("state", why_not="ledger", are_policies_refused=is_refused, change=NEVER)

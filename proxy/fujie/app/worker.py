@@ -33,7 +33,7 @@ from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
 from fujie.app.approving import Approving
 from fujie.app.callbacks import read_lines
-from fujie.app.control import NEVER, Control
+from fujie.app.control import Control
 from fujie.app.cpus import let_finish, own_cpu
 from fujie.app.disclosing import Disclosing, OwnLog
 from fujie.app.dispatching import Dispatching
@@ -139,7 +139,7 @@ class Worker:
             if gate.log.torn_bytes:
                 log_event("torn_entries_cut", logging.WARNING, torn_bytes=gate.log.torn_bytes)
             await self._tell_unfinished(gate)
-            readiness = Readiness(gate, self._clock)
+            readiness = Readiness(gate, self._clock, self._line)
             self._metrics.watch(_log_state(gate, readiness))
             grpc = await _listen(self._settings.server, gate)
             await grpc.server.start()
@@ -275,11 +275,8 @@ class Worker:
                 log_event("not_serving" if why_not else "serving", logging.WARNING, state=why_not)
             is_refused = gate.policies.is_refused
             if (why_not, is_refused, readiness.change) != (told, was_refused, change):
-                went_back = readiness.change == NEVER != change
                 told, was_refused, change = why_not, is_refused, readiness.change
                 self._line.send("state", why_not=told, are_policies_refused=was_refused, change=change)
-                if went_back:  # from here on no worker that takes this one's place believes the ledger
-                    log_event("ledger_rolled_back", logging.CRITICAL)
             await asyncio.sleep(WATCH_SECONDS)
 
     async def _follow_certificates(self, grpc: GrpcServer) -> None:

@@ -102,6 +102,10 @@ class Database(Protocol):
         """
         ...
 
+    def when_gone_back(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once, when a shared ledger is found to lack what it had, before anybody is refused for it."""
+        ...
+
     async def overwrite_deleted(self) -> bool:
         """Overwrite what was deleted in the files of the database, as far as it can; return whether that was done.
 

@@ -6,6 +6,8 @@ its restart, which is a decision of people, lets it believe the ledger again. Wh
 before the standby has it (`committing`, and the first read of a connection in `postgresql`).
 """
 
+from collections.abc import Callable
+
 from fujie.model.errors import LedgerError
 
 
@@ -15,6 +17,13 @@ class HighWater:
     def __init__(self) -> None:
         self._seen = 0
         self._has_fallen = False
+        self._tell: Callable[[], None] = lambda: None
+
+    def when_fallen(self, tell: Callable[[], None]) -> None:
+        """Have `tell` called once the ledger is found to have gone back, before anybody is refused for it."""
+        self._tell = tell
+        if self._has_fallen:
+            tell()
 
     @property
     def seen(self) -> int:
@@ -28,7 +37,9 @@ class HighWater:
             LedgerError: LEDGER_ROLLED_BACK when the ledger has, or ever had, less than was seen before.
 
         """
-        self._has_fallen = self._has_fallen or found < seen
+        if found < seen and not self._has_fallen:
+            self._has_fallen = True
+            self._tell()
         self._seen = max(self._seen, found)
         self.check()
 

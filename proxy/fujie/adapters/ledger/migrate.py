@@ -1,5 +1,6 @@
 """Bring a ledger to the schema of this build, by Alembic, without an ini file on disk."""
 
+import asyncio
 import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
+from fujie.adapters.clock import SystemClock
 from fujie.adapters.ledger import postgresql
 from fujie.adapters.ledger.home import SESSION
 from fujie.adapters.ledger.server import URL_ALONE, Server, ServerAccess, is_server, server_of
@@ -25,8 +27,11 @@ _SCRIPTS = Path(__file__).parent / "migrations"
 _LOCK: Final = int.from_bytes(b"fujie-db")
 """The advisory lock that a migration of ours holds: any number, but the same in every build."""
 
-_SESSION: Final = {**SESSION, "statement_timeout": "0", "lock_timeout": "60000"}
-"""A migration may take long, and who starts meanwhile waits for it a minute."""
+WAIT_S: Final = 45.0
+"""How long a start waits for another process that migrates: less than a worker may take to start, so that it says why."""
+
+_SESSION: Final = {**SESSION, "statement_timeout": "0", "lock_timeout": str(round(WAIT_S * 1000))}
+"""A migration may take long, and who starts meanwhile waits for it."""
 
 
 def migration_config(connection: Connection) -> "Config":
@@ -43,8 +48,8 @@ def migration_config(connection: Connection) -> "Config":
 async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
     """Create or migrate the ledger at `url` in one transaction; changes nothing when it is current.
 
-    Several processes may start at once: a lock lets one migrate while the others wait. A current
-    ledger needs no right to create tables.
+    Several processes may start at once: a lock lets one migrate while the others wait for it, `WAIT_S` at
+    most. A current ledger needs no right to create tables.
 
     Raises:
         StartError: LEDGER_UNSUPPORTED, LEDGER_PLAINTEXT, LEDGER_PASSWORD_UNREADABLE,
@@ -53,21 +58,39 @@ async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
     """
     if is_server(url):
         await _upgrade_server(server_of(url, access))
-    else:
-        _upgrade_file(file_of(url))
+        return
+    path, until = file_of(url), SystemClock.monotonic() + WAIT_S
+    while not _is_upgraded(path):
+        if SystemClock.monotonic() > until:
+            raise _held()
+        await asyncio.sleep(
+            0.05
+        )  # a try holds the event loop for as long as any write waits: the orders of the server are heard
 
 
-def _upgrade_file(path: Path) -> None:
+def _held() -> StartError:
+    return StartError(
+        "LEDGER_UNAVAILABLE",
+        f"the ledger cannot be opened: another process has kept it locked for {WAIT_S:g} s",
+        "It may be migrating the ledger: let it finish, or end it, which undoes what it began. Then start again.",
+    )
+
+
+def _is_upgraded(path: Path) -> bool:
+    """Return false when another process has the write lock."""
     engine = writing_engine(path)
     try:
         with engine.begin() as connection:
             _to_head(connection)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        if error_name(error).startswith("SQLITE_BUSY"):
+            return False
         raise StartError(
             "LEDGER_UNAVAILABLE", f"the ledger cannot be opened: {error_name(error)}"
         ) from None
     finally:
         engine.dispose()
+    return True
 
 
 async def _upgrade_server(server: Server) -> None:
@@ -78,7 +101,8 @@ async def _upgrade_server(server: Server) -> None:
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             await connection.run_sync(_to_head)
     except (*postgresql.FAILURES, ValueError) as error:
-        raise postgresql.unavailable(error) from None
+        is_held = postgresql.error_name(error) == "LockNotAvailableError"
+        raise (_held() if is_held else postgresql.unavailable(error)) from None
     finally:
         await engine.dispose()
 

@@ -211,6 +211,10 @@ class PostgreSQLDatabase:
         self._marks.reach(max(await self.rows(LAST_CHANGE, {}), default=0), seen)
         return self._marks.seen
 
+    def when_gone_back(self, tell: Callable[[], None]) -> None:
+        """See `Database.when_gone_back`."""
+        self._marks.when_fallen(tell)
+
     async def overwrite_deleted(self) -> bool:
         """Leave it to the server: its vacuum, its log and its replicas keep old rows as long as they are set to."""
         return True

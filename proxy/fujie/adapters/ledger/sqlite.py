@@ -264,6 +264,9 @@ class SQLiteDatabase:
         await self.rows(LAST_CHANGE, {})
         return 0
 
+    def when_gone_back(self, tell: Callable[[], None]) -> None:
+        """See `Database.when_gone_back`; never."""
+
     async def overwrite_deleted(self) -> bool:
         """Move everything from the write-ahead log to the file, and empty the log: it holds pages as they were."""
         if self._is_closed:

@@ -1,23 +1,16 @@
-"""A store in PostgreSQL: a pool of connections that can not write, read on the event loop.
-
-A statement is prepared once per connection. At the deadline the call ends; the cancel request goes out behind it,
-and a connection that does not come back to rest within `CANCEL_S` is cut. A connection that was lost is replaced, and
-the SELECT repeated once within its deadline: it changed nothing.
-"""
+"""A store in PostgreSQL: what its columns are and how they are compared, looked at when it is opened."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy import Dialect
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 from sqlalchemy.types import UserDefinedType
 
-from fujie.adapters.postgresql_session import open_session, settle
+from fujie.adapters.postgresql_session import open_session
 from fujie.adapters.stores.address import Address, mismatch, missing
 from fujie.adapters.stores.columns import (
     LONGEST,
@@ -29,34 +22,17 @@ from fujie.adapters.stores.columns import (
     not_keys,
     written,
 )
-from fujie.adapters.stores.postgresql_cursor import CANCEL_S, FAILURES, SESSION, PostgreSQLCursor
-from fujie.adapters.stores.scanning import Selection
-from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source, Stream, timed_out, unavailable
+from fujie.adapters.stores.postgresql_cursor import FAILURES, SESSION
+from fujie.adapters.stores.postgresql_pool import PostgreSQLPool, arguments_of, open_pool
+from fujie.adapters.stores.source import OPEN_S, ReplicasFirst, Source
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.predicate import Constant
 from fujie.ports import Clock
 
-PREPARED = 256
-"""Prepared statements that a connection keeps; the server holds a plan for each."""
-
-_LOST = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-)
-
 _LARGEST = 2**63 - 1
 
-_CODECS = {
-    "LATIN1": "latin-1", "LATIN2": "iso8859-2", "LATIN9": "iso8859-15", "ISO_8859_5": "iso8859-5", "WIN1250": "cp1250",
-    "WIN1251": "cp1251", "WIN1252": "cp1252", "KOI8R": "koi8-r", "KOI8U": "koi8-u", "EUC_CN": "gb2312",
-}  # fmt: skip
-"""Which texts a database of another encoding than UTF-8 holds: a server fails that is asked for others. (Asked sign by sign, it
-takes what Python's codec takes; GBK has 14,347 more and lacks the middle dot of names, U+30FB.) SQL_ASCII takes any UTF-8. Of
-encodings that are not here (EUC_JP and EUC_KR differ from Python's) nothing is known, and the server's failure stands."""
+_AS_UTF8 = frozenset({"UTF8", "SQL_ASCII"})
+"""Encodings of a database that take every text we send, SQL_ASCII for the bytes that it is."""
 
 _AS_THEY_ARE = frozenset(
     f"pg_catalog.{name}"
@@ -121,7 +97,7 @@ class PostgreSQLColumns:
         """`encoding` is the database's, as the server names it."""
         self._columns = table.from_clause().c
         self._types = types
-        self._codec = _CODECS.get(encoding, "utf-8")
+        self._is_utf8 = encoding in _AS_UTF8
         self.dialect: Dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy has no type for it
 
     def column(self, name: str) -> sa.ColumnElement[Any]:
@@ -157,15 +133,9 @@ class PostgreSQLColumns:
     def argument(self, name: str, text: str) -> object | None:
         """See `Columns.argument`. No text of PostgreSQL holds a NUL, no integer more than 64 bits with a sign."""
         key_type = self.key_type(name)
-        if not holds(key_type, text) or not self._is_storable(text):
+        if not holds(key_type, text) or "\0" in text:
             return None
         return None if key_type is KeyType.INTEGER and int(text) > _LARGEST else text
-
-    def _is_storable(self, text: str) -> bool:
-        try:
-            return b"\0" not in text.encode(self._codec)
-        except UnicodeEncodeError:
-            return False
 
     def ranks(self, name: str) -> Sequence[Rank]:
         """See `Columns.ranks`. A text type of an extension may have no order at all, so its text is ordered."""
@@ -184,12 +154,18 @@ class PostgreSQLColumns:
                 return [by_bytes]
 
     def constant(self, name: str, kind: Kind, constant: Constant) -> object | None:
-        """See `Columns.constant`. Every argument is text, which the server casts."""
+        """See `Columns.constant`. Every argument is text, which the server casts, or the UTF-8 of a text that it may not know."""
         of = self._types[name].name
         match kind:
             case Kind.WORD | Kind.TEXT:
-                is_text = of in _TEXTS - {"pg_catalog.bpchar"}
-                return constant if is_text and self._is_storable(str(constant)) else None
+                text = str(constant)
+                if (
+                    of not in _TEXTS - {"pg_catalog.bpchar"}
+                    or "\0" in text
+                    or not holds(KeyType.TEXT, text)
+                ):
+                    return None
+                return text if self._is_utf8 else text.encode()
             case Kind.NUMBER:
                 return format(written(constant), "f") if of in _NUMBERS else None
             case Kind.TRUTH | Kind.FLAG if of == "pg_catalog.bool":
@@ -205,7 +181,10 @@ class PostgreSQLColumns:
         """See `Columns.comparands`."""
         column, of, asked = self._columns[name], self._types[name].name, _text(parameter)
         if kind in {Kind.WORD, Kind.TEXT}:
-            return Comparands(sa.cast(column, sa.Text).collate("C"), asked)
+            if self._is_utf8:
+                return Comparands(sa.cast(column, sa.Text).collate("C"), asked)
+            as_utf8 = sa.func.convert_to(sa.cast(column, sa.Text), sa.literal_column("'UTF8'"))
+            return Comparands(as_utf8, sa.cast(sa.bindparam(parameter), sa.LargeBinary))
         if of in _FLOATS:
             return Comparands(sa.cast(column, sa.Double()), sa.cast(asked, sa.Double()))
         if kind is Kind.DAY:
@@ -217,77 +196,6 @@ class PostgreSQLColumns:
         key_type = self._types[name].key
         assert key_type is not None  # refused at the start
         return key_type
-
-
-class PostgreSQLPool:
-    """See `Source`. The pool connects when it is asked, so a replica need not be there at the start."""
-
-    def __init__(
-        self, store: str, address: Address, pool: "asyncpg.Pool[asyncpg.Record]", clock: Clock
-    ) -> None:
-        self._store = store
-        self._address = address
-        self._pool = pool
-        self._clock = clock
-        self._releasing = set[asyncio.Task[None]]()
-        self._scans = set[PostgreSQLCursor]()
-
-    async def rows(
-        self, text: str, arguments: Sequence[object], deadline: float
-    ) -> Sequence[Sequence[Any]]:
-        """See `Source.rows`. The wait for a connection counts."""
-        try:
-            async with asyncio.timeout(deadline - self._clock.monotonic()):
-                try:
-                    return await self._read(text, arguments)
-                except _LOST:
-                    await self._pool.expire_connections()  # what one has lost the others have lost
-                    return await self._read(text, arguments)
-        except (TimeoutError, asyncpg.QueryCanceledError):
-            raise timed_out(self._store) from None
-        except FAILURES as error:
-            raise unavailable(self._store, type(error).__name__) from None
-
-    async def _read(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
-        connection = await self._pool.acquire()
-        try:
-            rows = await connection.fetch(text, *arguments)
-        except BaseException:
-            self._release_behind(connection)
-            raise
-        await self._pool.release(connection)
-        return rows
-
-    async def open_scan(self, selection: Selection, size: int, deadline: float) -> Stream:
-        """See `Source.open_scan`. Not a connection of the pool: look-ups keep all of those."""
-        cursor = PostgreSQLCursor(self._store, self._clock, size, self._scans.discard)
-        self._scans.add(cursor)
-        try:
-            await cursor.open(_arguments(self._address), selection.statement(selection.after), deadline)
-        except BaseException:
-            await cursor.end()
-            raise
-        return cursor
-
-    def _release_behind(self, connection: Any) -> None:
-        """Give the connection back once its statement has stopped; the caller does not wait for that."""
-
-        async def release() -> None:
-            with suppress(Exception):  # asyncpg has cut it
-                await self._pool.release(connection, timeout=CANCEL_S)
-
-        task = asyncio.create_task(release())  # noqa: TID251 - kept below until it ends, and it never raises
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
-
-    async def close(self) -> None:
-        """See `Source.close`."""
-        try:
-            async with asyncio.timeout(CANCEL_S):
-                await asyncio.gather(*self._releasing, *(scan.end() for scan in self._scans))
-                await self._pool.close()
-        except TimeoutError:
-            self._pool.terminate()
 
 
 async def open_postgresql(
@@ -307,7 +215,7 @@ async def open_postgresql(
             columns = PostgreSQLColumns(table, types, encoding)
             await _may_read(table, address, columns)
             pools = [
-                PostgreSQLPool(table.name, each, await _pool(table, each), clock)
+                PostgreSQLPool(table.name, each, await open_pool(table, each), clock)
                 for each in (*replicas, address)
             ]
     except (*FAILURES, TimeoutError) as error:
@@ -317,7 +225,7 @@ async def open_postgresql(
 
 async def _types(table: StoreTable, address: Address) -> tuple[str, Mapping[str, Type], str]:
     """Return the schema that the table lies in, the types of its columns, and the database's encoding."""
-    connection = await open_session(_arguments(address), SESSION)
+    connection = await open_session(arguments_of(address), SESSION)
     try:
         described = await connection.fetch(_DESCRIBE, table.table_name, table.schema)
         encoding = await connection.fetchval("SHOW server_encoding")
@@ -340,43 +248,11 @@ async def _may_read(table: StoreTable, address: Address, columns: PostgreSQLColu
     nothing = (
         sa.select(*table.from_clause().c).limit(sa.literal_column("0")).compile(dialect=columns.dialect)
     )
-    connection = await open_session(_arguments(address), SESSION)
+    connection = await open_session(arguments_of(address), SESSION)
     try:
         await connection.fetch(str(nothing))
     finally:
         await connection.close()
-
-
-async def _pool(table: StoreTable, address: Address) -> "asyncpg.Pool[asyncpg.Record]":
-    arguments = _arguments(address)
-
-    async def settled(connection: Any) -> None:
-        await settle(connection, arguments, SESSION)
-
-    return await asyncpg.create_pool(
-        **arguments,
-        init=settled,
-        min_size=0,
-        max_size=table.connections,
-        statement_cache_size=PREPARED,
-        max_cached_statement_lifetime=0,  # a prepared statement stays as long as its connection
-        reset=_keep_session,
-    )
-
-
-def _arguments(address: Address) -> dict[str, Any]:
-    return {
-        "host": address.socket or address.host,
-        "port": address.port,
-        "user": address.user,
-        "password": address.password,
-        "database": address.database,
-        "ssl": address.tls or False,
-    }
-
-
-async def _keep_session(_connection: object) -> None:
-    """Save a round trip for each look-up: nothing that a SELECT did is left in the session."""
 
 
 class _Named(UserDefinedType[str]):

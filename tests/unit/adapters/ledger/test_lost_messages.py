@@ -4,11 +4,9 @@ Each act is what a flow does, with the request id by which a flow repeats it. A 
 """
 
 import inspect
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from hashlib import sha256
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -17,45 +15,41 @@ from sqlalchemy import Connection
 from fujie.adapters.ledger import ConfiguredKey, KeptCheckpoint, SQLLedger
 from fujie.adapters.ledger.tables import metadata
 from fujie.model.approval import Approval, ApprovalState, Ballot, Ending, Requirement, Stage
-from fujie.model.campaign import CampaignState
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import Phone, StoreKey
-from fujie.model.errors import LedgerError
-from fujie.model.export import Closing, Export, ExportEnd, ExportState, Format
+from fujie.model.errors import LedgerError, RequestError
+from fujie.model.export import Opening
 from fujie.model.limit import Charge, Limit, Reservation, Rows
 from fujie.model.notice import PrivacyNotice
-from fujie.model.notification import Notification
 from fujie.model.principal import Principal
-from fujie.model.processor import Processor
 from fujie.model.reason import LocalizedText
 from fujie.model.suppression import Confirmation
 from fujie.model.vocabulary import State
+from support.acts import (
+    BESIDE,
+    ENDS_AT_ONCE,
+    IN_PARTS,
+    KEY,
+    NOW,
+    PHONE,
+    TODAY,
+    Act,
+    digest,
+    leasing,
+    other,
+    sid_of,
+)
+from support.acts import NEEDS as BESIDE_NEEDS
 from support.identities import because, consent_event, opt_out
-from support.outboxes import campaign, planned
 from support.wire import Fault, Wire
 
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-TODAY = date(2026, 3, 1)
-KEY, PHONE = StoreKey("crm", "C-7700123"), Phone("+8613800138000")
 ROWS = Charge("grant:a", Limit.ROWS_PER_HOUR, 3)
 ONE_EACH = Charge("grant:b", Limit.LOOKUPS_PER_MINUTE, 1)
 SOMEBODY = Requirement("late", "one", ("lead",), 1, timedelta(hours=4))
 
-Act = Callable[[SQLLedger, str], Awaitable[Any]]
-
-
-async def sid_of(ledger: SQLLedger) -> str:
-    identity = await ledger.find([KEY])
-    assert identity is not None
-    return identity.sid
-
 
 def event(sid: str) -> ConsentEvent:
     return consent_event(sid, ConsentEventType.GIVEN, NOW, NOW)
-
-
-def digest(name: str) -> str:
-    return sha256(name.encode()).hexdigest()[:32]
 
 
 def wanted(name: str) -> Approval:
@@ -187,56 +181,6 @@ async def left(ledger: SQLLedger, name: str) -> None:
     await ledger.directory.left(name)
 
 
-# What lies beside it: the acts that flows repeat.
-
-
-async def notify(ledger: SQLLedger, name: str) -> None:
-    order = Notification(
-        id=digest(name), kind="principal.wipe_devices", subject=name, payload={"device": "d"}, created_at=NOW, due_at=NOW,
-    )  # fmt: skip
-    await ledger.notifications.notify(order)
-
-
-async def acknowledge(ledger: SQLLedger, name: str) -> object:
-    return await ledger.notifications.acknowledge(digest(name), "mdm", NOW)
-
-
-async def upsert_processor(ledger: SQLLedger, name: str) -> object:
-    named = Processor(name, "Carrier", "contract", TODAY, TODAY + timedelta(days=1))
-    return await ledger.processors.upsert_processor(named, NOW)
-
-
-async def end_sessions(ledger: SQLLedger, name: str) -> None:
-    await ledger.sessions.end(name, NOW)
-
-
-async def end_export(ledger: SQLLedger, name: str) -> None:
-    await ledger.exports.end_export(digest(name), ExportEnd(ExportState.COMPLETE, NOW, 1))
-
-
-async def close_export(ledger: SQLLedger, name: str) -> object:
-    return await ledger.exports.close_export(
-        digest(name), Closing(at=NOW, by="chief", why="EXPORT_REVOKED")
-    )
-
-
-async def create_campaign(ledger: SQLLedger, name: str) -> object:
-    draft = replace(campaign(name), id=digest(name), created_at=NOW)
-    return await ledger.outbox.create_campaign(draft, name, "digest")
-
-
-async def plan(ledger: SQLLedger, name: str) -> None:
-    intent = replace(planned(await sid_of(ledger), name), intent_id=digest(f"intent {name}"))
-    await ledger.outbox.plan(digest(name), [intent], NOW)  # a repeat finds him planned: none is new
-
-
-async def start_campaign(ledger: SQLLedger, name: str) -> object:
-    return await ledger.outbox.move_campaign(digest(name), CampaignState.RUNNING, NOW)
-
-
-BESIDE: tuple[Act, ...] = (
-    notify, acknowledge, upsert_processor, end_sessions, end_export, close_export, create_campaign, plan, start_campaign,
-)  # fmt: skip
 OF_LEDGER: tuple[Act, ...] = (
     enrol, enrol_many, number, merge, split, record_consent, record_consents, add_suppression, lift_suppression, keep_notice,
     reserve, reserve_many, reserve_rows, ask_approval, vote, end_approval, break_glass, approval_told, check_keys,
@@ -247,11 +191,12 @@ ONLY_READ = {
     "consents_ending", "consent_events", "recorded", "notice", "subject_key", "habits", "approval", "approval_page",
     "owes_review", "reviews", "approvals_due", "approval_history", "close",
     "get", "has_administrator", "page", "is_leaving", "last", "every",
+    "notification", "about", "standing", "processor", "processors", "era", "subject_request", "subject_requests", "disclosures",
+    "position", "export", "export_page", "open_leases", "traces", "campaign", "unfinished_of", "first", "claimed_of",
+    "still_claimed", "message", "link", "asking", "heard", "replies", "reply",
 }  # fmt: skip
-
-
-async def other(ledger: SQLLedger, name: str) -> None:
-    await ledger.enrol([StoreKey("crm", f"other-{name}")], NOW)
+TRIED_APART = {"open_lease", "survey"}
+"""A repeated opening takes another one, see below; `survey` enrols as `recall_many` does."""
 
 
 async def opted_out(ledger: SQLLedger, name: str) -> None:
@@ -272,32 +217,17 @@ async def gone(ledger: SQLLedger, name: str) -> None:
     await offboard(ledger, name)
 
 
-async def exporting(ledger: SQLLedger, name: str) -> None:
-    export = Export(
-        id=digest(name), requester=name, caller="crm", store="crm", purpose="marketing", basis="consent",
-        steps={"phone": "keep(3,4)"}, request_digest="digest", bundle="bundle", started_at=NOW, format=Format.CSV,
-    )  # fmt: skip
-    await ledger.exports.begin_export(export)
-
-
-async def drafted(ledger: SQLLedger, name: str) -> None:
-    await create_campaign(ledger, name)
-
-
-async def told(ledger: SQLLedger, name: str) -> None:
-    await drafted(ledger, name)
-    await plan(ledger, name)
-
-
 NEEDS: dict[Act, Act] = {
-    merge: other, split: other, lift_suppression: opted_out, vote: asked, end_approval: asked, approval_told: asked,
-    employ: hired, offboard: hired, leaving: gone, left: gone, acknowledge: notify, end_export: exporting,
-    close_export: exporting, plan: drafted, start_campaign: told,
+    **BESIDE_NEEDS, merge: other, split: other, lift_suppression: opted_out, vote: asked, end_approval: asked,
+    approval_told: asked, employ: hired, offboard: hired, leaving: gone, left: gone,
 }  # fmt: skip
 """What must be there before the act of that name."""
 
 
-COUNTS = sa.text(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in metadata.tables))
+COUNTED = {name: f"count(*) FROM {name}" for name in metadata.tables} | {
+    "keys": "count(wrapped_key) FROM export_chunk"
+}
+COUNTS = sa.text(" UNION ALL ".join(f"SELECT '{name}', {count}" for name, count in COUNTED.items()))
 
 
 async def contents(ledger: SQLLedger) -> dict[str, int]:
@@ -313,14 +243,18 @@ def added(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
 
 
 def test_no_write_is_missing_here(ledger: SQLLedger) -> None:
-    acts = {act.__name__ for act in (*OF_LEDGER, *OF_DIRECTORY, keep)}
+    acts = {act.__name__ for act in (*OF_LEDGER, *OF_DIRECTORY, keep, *BESIDE)}
+    ports = (
+        ledger, ledger.directory, ledger.checkpoints, ledger.notifications, ledger.processors, ledger.sessions, ledger.requests,
+        ledger.disclosures, ledger.exports, ledger.outbox,
+    )  # fmt: skip
     writes = {
         name
-        for port in (ledger, ledger.directory, ledger.checkpoints)
+        for port in ports
         for name, _ in inspect.getmembers(type(port), inspect.iscoroutinefunction)
         if not name.startswith("_")
     }
-    assert writes - ONLY_READ == acts
+    assert writes - ONLY_READ - TRIED_APART == acts
 
 
 @pytest.mark.parametrize("act", [*OF_LEDGER, *OF_DIRECTORY, keep, *BESIDE])
@@ -343,7 +277,11 @@ async def test_a_repeat_ends_in_exactly_one_whatever_message_was_lost(
         except LedgerError:
             has_failed = True
         is_over = wire.disarm()
-        again = await act(far, name)
+        again = first
+        try:
+            again = await act(far, name)
+        except LedgerError:
+            assert act in ENDS_AT_ONCE
         assert first in (None, again)
         assert added(before, await contents(ledger)) == once, (fault, at)
         return has_failed, not is_over
@@ -361,7 +299,8 @@ async def test_a_repeat_ends_in_exactly_one_whatever_message_was_lost(
             outcomes.append(await broken(fault, len(outcomes)))
         assert len(outcomes) > 3
         if fault is Fault.REQUEST_LOST:
-            assert sum(has_failed for has_failed, _ in outcomes) == 1  # COMMIT alone leaves it open
+            left_open = sum(has_failed for has_failed, _ in outcomes)
+            assert left_open >= 3 if act in IN_PARTS else left_open == 1  # COMMIT alone leaves it open
 
 
 async def test_a_limit_gives_no_more_whatever_message_was_lost(far: SQLLedger, wire: Wire) -> None:
@@ -382,5 +321,32 @@ async def test_a_limit_gives_no_more_whatever_message_was_lost(far: SQLLedger, w
             is_over = wire.disarm()
             taken += [await is_taken(who) for _ in range(2)]
             assert taken.count(True) <= 1, who
+            at += 1
+        assert at > 3
+
+
+async def test_a_file_opens_no_more_often_whatever_message_was_lost(
+    ledger: SQLLedger, far: SQLLedger, wire: Wire
+) -> None:
+    async def is_opened(name: str) -> bool:
+        try:
+            return bool(await far.exports.open_lease(digest(name), Opening("opener", NOW)))
+        except (LedgerError, RequestError):
+            return False
+
+    await leasing(ledger, "warm")
+    assert await is_opened("warm")
+    for fault in (Fault.REQUEST_LOST, Fault.ANSWER_LOST):
+        at, is_over = 0, False
+        while not is_over:
+            name = f"{fault.name}-{at}"
+            await leasing(ledger, name)
+            before = await contents(ledger)
+            wire.arm(fault, at)
+            opened = [await is_opened(name)]
+            is_over = wire.disarm()
+            opened += [await is_opened(name) for _ in range(2)]
+            assert opened.count(True) <= 1, name
+            assert added(before, await contents(ledger))["export_opening"] == 1
             at += 1
         assert at > 3

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +17,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
-from fujie.adapters.ledger import ServerAccess, postgresql
+from fujie.adapters.ledger import ServerAccess, migrate, postgresql, sqlite
 from fujie.adapters.ledger.migrate import HEAD, migration_config, upgrade
 from fujie.adapters.ledger.server import is_server, server_of
 from fujie.adapters.ledger.sqlite import file_of, writing_engine
 from fujie.adapters.ledger.tables import metadata
+from fujie.app.process import START_S
 from fujie.model.errors import StartError
 from support.postgresql import database, server
 
@@ -257,6 +259,57 @@ def test_many_can_create_one_ledger_at_once(url: str) -> None:
 async def test_several_can_create_one_ledger_at_once_in_one_loop(url: str) -> None:
     await asyncio.gather(*(upgrade(url) for _ in range(5)))
     assert (await within(url, schema)).keys() == metadata.tables.keys()
+
+
+@contextmanager
+def slow_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let a thread of its own migrate the ledger and not commit before the end of the block."""
+    monkeypatch.setattr(sqlite, "WRITE_BUSY_S", 0.05)
+    to_head = migrate._to_head
+    has_migrated, may_commit = threading.Event(), threading.Event()
+
+    def slowly(connection: Connection) -> None:
+        to_head(connection)
+        if not has_migrated.is_set():
+            has_migrated.set()
+            may_commit.wait()
+
+    monkeypatch.setattr(migrate, "_to_head", slowly)
+    with ThreadPoolExecutor(1) as thread:
+        slow = thread.submit(lambda: asyncio.run(upgrade(url)))
+        try:
+            assert has_migrated.wait(10)
+            yield
+        finally:
+            may_commit.set()
+        slow.result()
+
+
+def test_who_meets_a_migration_waits_for_it_and_goes_on(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        with slow_migration(url, monkeypatch):
+            later = thread.submit(lambda: asyncio.run(upgrade(url)))
+            with pytest.raises(TimeoutError):
+                later.result(0.6)  # many times what a write waits
+        later.result()
+    assert asyncio.run(within(url, schema)).keys() == metadata.tables.keys()
+
+
+def test_a_migration_that_never_ends_is_told_with_what_to_do(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrate, "WAIT_S", 0.3)
+    monkeypatch.setitem(migrate._SESSION, "lock_timeout", "300")
+    with slow_migration(url, monkeypatch), pytest.raises(StartError) as refused:
+        asyncio.run(upgrade(url))
+    assert refused.value.code == "LEDGER_UNAVAILABLE"
+    assert "locked for 0.3 s" in str(refused.value)
+    assert "let it finish, or end it" in refused.value.remedy
+
+
+def test_a_worker_that_waited_in_vain_still_has_the_time_to_say_so() -> None:
+    assert migrate.WAIT_S + sqlite.WRITE_BUSY_S + 10 <= START_S
+    assert migrate._SESSION["lock_timeout"] == "45000"
 
 
 async def test_a_ledger_of_a_later_build_is_refused(url: str) -> None:

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 
 from fujie.adapters.clock import SystemClock
-from fujie.adapters.stores import postgresql
+from fujie.adapters.stores import postgresql_pool
 from fujie.adapters.stores.mysql import MySQLPool
 from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
@@ -144,7 +144,7 @@ async def test_never_more_connections_than_the_limit(place: Server, opened: Open
 async def test_a_server_that_stops_answering_costs_the_deadline_and_no_more(
     place: Server, relay: Lossy, opened: Open, packets: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "CANCEL_S", 0.1)
+    monkeypatch.setattr(postgresql_pool, "CANCEL_S", 0.1)
     store = await opened(place.through(relay.port), connections=2)
     forget_idle(store)
     relay.fail("stall", packets)
@@ -204,7 +204,7 @@ async def test_a_restarted_server_is_found_again(tmp_path: Path, opened: Open, p
 async def test_a_hanging_server_does_not_hold_up_the_end(
     place: Server, relay: Lossy, opened: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql, "CANCEL_S", 0.1)
+    monkeypatch.setattr(postgresql_pool, "CANCEL_S", 0.1)
     store = await opened(place.through(relay.port))
     relay.fail("stall", 3)
     calls = [asyncio.ensure_future(outcome(store, 30.0)) for _ in range(3)]
