@@ -3,6 +3,7 @@
 import csv
 import io
 import resource
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -70,6 +71,44 @@ _HARSH = st.text("ab1" + SIGNS + "﹢−;|'\" \t\r\n\0\u200b", max_size=6)
 def test_a_column_is_written_as_each_of_its_values(values: list[Any]) -> None:
     cells = [lines(Format.CSV, ["a"], [{"a": value}]) for value in values]
     assert lines(Format.CSV, ["a"], [{"a": value} for value in values]) == b"".join(cells)
+
+
+_CELLS = st.one_of(
+    _HARSH, st.sampled_from(('"', '""', "a\r\nb", "a,b", "", "张**", None, 7, -2.5, True, OMITTED))
+)
+
+
+@given(st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[_CELLS] * width), max_size=4)))
+def test_rows_are_written_as_the_csv_module_writes_them(rows: list[tuple[Any, ...]]) -> None:
+    names = ("a", "b", "c")[: len(rows[0]) if rows else 1]
+    text = io.StringIO(newline="")
+    csv.writer(text, quoting=csv.QUOTE_NONNUMERIC).writerows([map(as_cell, row) for row in rows])
+    columns = list(zip(*rows, strict=True)) if rows else [()]
+    assert lines_of(Format.CSV, names, columns) == text.getvalue().encode()
+
+
+def as_cell(value: Any) -> Any:
+    """Return what stands in the place of a value, by itself."""
+    if isinstance(value, str):
+        return harmless(value.replace("\0", "\ufffd"))
+    return (
+        None
+        if value is OMITTED
+        else {True: "true", False: "false"}[value]
+        if isinstance(value, bool)
+        else value
+    )
+
+
+def test_no_letter_digit_or_star_is_taken_for_the_beginning_of_a_formula() -> None:
+    firsts = ["*", *filter(str.isalnum, map(chr, range(sys.maxunicode + 1)))]
+    assert [first for first in firsts if harmless(f"{first}=1") != f"{first}=1"] == []
+
+
+@pytest.mark.parametrize("split", [";", "|", "\t", "\r", "\n"])
+def test_a_sign_behind_what_splits_a_cell_is_guarded_in_a_column_too(split: str) -> None:
+    written = lines(Format.CSV, ("a",), [{"a": "x"}, {"a": f"x{split}=1"}])
+    assert written == f'"x"\r\n"x{split}\'=1"\r\n'.encode()
 
 
 @pytest.mark.parametrize("before", ["\t", "\r", "\n"])
@@ -160,6 +199,10 @@ def test_a_file_that_is_there_is_not_overwritten_also_when_it_came_meanwhile(tmp
     path.write_bytes(b"old")
     with pytest.raises(BadFile):
         kept.commit()
+    partial = kept.abandon()  # its rows have left: they are kept, beside what is there
+    assert partial is not None
+    assert partial.read_bytes() == b"new"
+    partial.unlink()
     with pytest.raises(BadFile):
         Kept(path, force=False)
     assert path.read_bytes() == b"old"

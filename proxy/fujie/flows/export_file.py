@@ -18,8 +18,7 @@ from fujie.decision.mask import OMITTED, Omitted, Shown
 from fujie.model.export import Export, Format
 
 _BOM = "\ufeff"
-_EVERY_SIGN = "=+-@＝＋－＠﹢﹣﹦﹫−"
-_SIGNS = re.escape(_EVERY_SIGN)
+_SIGNS = re.escape("=+-@＝＋－＠﹢﹣﹦﹫−")
 _BLANKS = "\\s\"'`´‘’“”„＂＇\u200b-\u200f\u2060\ufeff\x00-\x1f"
 # A run of more than 64 blanks counts as a sign too: so a search takes time in proportion to the text.
 _BLANKS_AT_MOST = 64
@@ -43,7 +42,9 @@ def lines(form: Format, names: Sequence[str], columns: Sequence[Sequence[Shown |
             for row in zip(*columns, strict=True)
         )
         return b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in objects)
-    return _lines(zip(*map(_column, columns), strict=True)).encode()
+    cells = list(map(_column, columns))
+    quoted = _quoted(cells)
+    return (_lines(zip(*cells, strict=True)) if quoted is None else quoted).encode()
 
 
 def closing(export: Export, at: datetime, rows: int) -> bytes:
@@ -64,16 +65,16 @@ def harmless(text: str) -> str:
 
 
 def _column(values: Sequence[Any]) -> Sequence[Any]:
-    """Return the cells of one column. Most columns hold no sign at all, which one search over all of it tells."""
+    """Return the cells of one column. Most columns hold nothing that begins a formula: their texts begin with a letter, a digit or
+    a star, which none of the blanks and signs is, and have nothing that splits a cell."""
     try:
         whole = "\n".join(values)
     except TypeError:  # not all of them are texts
         return [_cell(value) for value in values]
     if whole.count("\n") >= len(values) or any(sign in whole for sign in ("\0", "\t", "\r")):
         return [_cell(value) for value in values]
-    if max(map(len, values), default=0) <= _BLANKS_AT_MOST and not any(
-        sign in whole for sign in _EVERY_SIGN
-    ):
+    firsts = "".join([text[:1] for text in values]).replace("*", "")
+    if (firsts.isalnum() or not firsts) and ";" not in whole and "|" not in whole:
         return values  # without the search, which looks at each character
     return [_cell(value) for value in values] if _FORMULA.search(whole) else values
 
@@ -85,6 +86,18 @@ def _cell(value: Shown | Omitted) -> Shown:
         return "true" if value else "false"
     # A reader in C ends a line at NUL.
     return harmless(value.replace("\0", "\ufffd")) if isinstance(value, str) else value
+
+
+def _quoted(columns: Sequence[Sequence[Any]]) -> str | None:
+    """Return what `_lines` does, at a quarter of its cost, where every cell is a text without a quote, as nearly all are; else
+    None. Then there are two quotes for each cell, and no more."""
+    try:
+        text = '"\r\n"'.join(map('","'.join, zip(*columns, strict=True)))
+    except TypeError:  # a number, or an empty cell
+        return None
+    if text.count('"') != 2 * sum(map(len, columns)) - 2:
+        return None
+    return f'"{text}"\r\n'
 
 
 def _lines(rows: Any) -> str:

@@ -122,7 +122,7 @@ class Filling:
             LedgerError: somebody could not be enrolled, or not be decided on.
 
         """
-        while not all(row.judged.is_enrolled for row in ready.rows[:room]):
+        while "" in [sid for (_, sid, _, _), _, _ in ready.rows[:room]]:  # whom the ledger does not have
             first = await self._seen([row.judged.row for row in ready.rows[:room]], judge_leaving)
             rows, left_out = _merged([*first, *ready.rows[room:]], ready.left_out)
             ready = replace(ready, rows=rows, left_out=left_out)

@@ -62,11 +62,6 @@ class Judged(NamedTuple):
         """Tell whether it may leave."""
         return self.decision.effect is Effect.ALLOW
 
-    @property
-    def is_enrolled(self) -> bool:
-        """Tell whether the ledger has its customer: before that it may not leave."""
-        return self.sid != ""
-
 
 # What the constructor of a named tuple does, without a call of the interpreter for each.
 _AS_JUDGED: Callable[[tuple[Fetched, str, Facts, Decision]], Judged] = partial(tuple.__new__, Judged)
