@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Generator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from support import scratch
 
@@ -21,8 +21,14 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
 # 20 of each by default: the suite takes 13 minutes on two cores, and may take 15; FUJIE_EXAMPLES=1000 make test looks harder.
-# A deadline is a timed assertion: on a busy machine it fails a test that found nothing.
-settings.register_profile("fujie", deadline=None, max_examples=int(os.environ.get("FUJIE_EXAMPLES", "20")))
+# A deadline is a timed assertion, and so is the check of how long examples take to draw: on a busy machine they fail a test
+# that found nothing.
+settings.register_profile(
+    "fujie",
+    deadline=None,
+    max_examples=int(os.environ.get("FUJIE_EXAMPLES", "20")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("fujie")
 
 

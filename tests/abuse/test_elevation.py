@@ -332,7 +332,7 @@ def test_bad_policy_files_under_load_fail_no_call_and_the_last_good_bundle_stays
     file = target.site.root / "policies" / "extra.yaml"
     with Load(target) as load:
         for number, content in enumerate(BAD.values(), 1):
-            file.write_bytes(content)
+            replaced(file, content)  # an empty file, if only for a moment, is a good one
             wait_for(lambda n=number: reload_failures(target) == n)  # type: ignore[misc]  # mypy: lambda default
             load.wait(6)
         loaded = len(target.server.events("policies_loaded"))
@@ -387,11 +387,12 @@ def test_a_half_written_document_is_never_in_force(target: Target) -> None:
     docs/threat-model.md says to replace files whole."""
     file = target.site.root / "policies" / "grants.yaml"
     honest = file.read_bytes()
-    torn = honest[: honest.index(b"condition:")]
-    with Load(target) as load:
+    half = honest.index(b"condition:")
+    with Load(target) as load, file.open("r+b", buffering=0) as written:
         for _ in range(20):
-            file.write_bytes(torn)
-            file.write_bytes(honest)
+            written.truncate(half)  # never to nothing, which would be a sound file too
+            written.seek(half)
+            written.write(honest[half:])
             load.wait(1)
     digests = {bundle for bundle, _ in load.answers}
     assert len(digests) == 1

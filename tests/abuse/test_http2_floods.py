@@ -30,6 +30,8 @@ from abuse.test_flood import MIB, resident_bytes
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MOST_GROWTH = 96 * MIB
 """What a flood may leave in memory: gRPC core keeps buffers; without its bounds it would be gigabytes."""
+PATIENCE_S = 120.0
+"""No measure: what takes so long never comes."""
 
 
 def headers() -> bytes:
@@ -100,7 +102,7 @@ def address(target: Target) -> tuple[str, int]:
 
 @contextmanager
 def raw_connection(target: Target) -> Iterator[socket.socket]:
-    with socket.create_connection(address(target), timeout=20) as connection:
+    with socket.create_connection(address(target), timeout=PATIENCE_S) as connection:
         connection.sendall(PREFACE + SettingsFrame(0).serialize())
         yield connection
 
@@ -125,7 +127,7 @@ def send(connection: socket.socket, frames: Iterable[Frame]) -> bytes:
                 batch.clear()
         connection.sendall(batch)
         connection.shutdown(socket.SHUT_WR)
-    reader.join(20)
+    reader.join(PATIENCE_S)
     return bytes(received)
 
 
@@ -139,7 +141,7 @@ def test_a_flood_of_frames_stops_nobody_else_and_keeps_no_memory(
         flooding.start()
         for _ in range(20):  # honest calls in the middle of it
             assert dict(target.lookup("agent", ask("phone")).customer) == {"phone": "138****1234"}
-        flooding.join(30)
+        flooding.join(PATIENCE_S)
         assert not flooding.is_alive()
     assert resident_bytes(target) - before < MOST_GROWTH
     assert {entry.effect for entry in target.new()} == {"ALLOW"}  # the flood reached no flow
@@ -176,16 +178,19 @@ def test_a_reader_who_takes_nothing_holds_up_nobody_else(target: Target) -> None
     """His window stays at 0: his answers wait in memory, bounded by how many calls a connection may have."""
     target.new()
     before, calls = resident_bytes(target), 100
-    with socket.create_connection(address(target), timeout=20) as connection:
+    with socket.create_connection(address(target), timeout=PATIENCE_S) as connection:
         closed = SettingsFrame(0, {SettingsFrame.INITIAL_WINDOW_SIZE: 0})
         connection.sendall(PREFACE + closed.serialize())
-        for stream in range(1, 2 * calls, 2):
-            connection.sendall(b"".join(frame.serialize() for frame in asked_for(stream, target)))
-        answered, until = 0, time.monotonic() + 60
-        while answered < 20 * calls:  # all of it is decided, and in the log
-            assert time.monotonic() < until
-            answered += len(target.new())
-            time.sleep(0.05)
+        answered, until = 0, time.monotonic() + PATIENCE_S
+        for asked in range(calls):
+            frames = asked_for(2 * asked + 1, target)
+            connection.sendall(b"".join(frame.serialize() for frame in frames))
+            # All of it is decided, and in the log; ten at a time, since each has five seconds.
+            while answered < 20 * (asked + 1) and asked % 10 == 9:
+                assert time.monotonic() < until
+                answered += len(target.new())
+                time.sleep(0.01)
+        assert answered == 20 * calls
         assert resident_bytes(target) - before < MOST_GROWTH
         target.stands()
     target.stands()
@@ -196,7 +201,7 @@ def test_connections_that_never_finish_their_handshake_are_cut_off_and_others_se
 ) -> None:
     with ExitStack() as half_open:
         sockets = [
-            half_open.enter_context(socket.create_connection(address(target), timeout=20))
+            half_open.enter_context(socket.create_connection(address(target), timeout=PATIENCE_S))
             for _ in range(200)
         ]
         for connection in sockets:

@@ -99,6 +99,18 @@ def no_larger_files(target: Target, tail: Path) -> Iterator[None]:
         resource.prlimit(pid, resource.RLIMIT_FSIZE, before)
 
 
+@contextmanager
+def nobody_replaced(target: Target) -> Iterator[None]:
+    """Hold the parent of the workers: one whose log failed is told to end within two seconds, and calls that arrive after
+    that are cancelled unread."""
+    pid = target.server.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 Fault = Callable[[Target, Path], AbstractContextManager[None]]
 FAULTS: dict[str, tuple[Fault, str]] = {
     "EIO of the sync": (lambda t, f: faulty_calls(t, f, "fdatasync", "error=EIO"), "EIO"),
@@ -120,7 +132,7 @@ def test_a_log_that_can_not_be_written_closes_the_gate_of_its_process_for_good(
     with running(site) as target:
         acknowledged = answered(target, 5)
         assert target.server.metric("fujie_log_failures_total") == 0
-        with fault(target, tail):
+        with nobody_replaced(target), fault(target, tail):
             calls = [target.begin(LOOKUP, ask("phone"), target.bearer("agent")) for _ in range(20)]
             calls.append(target.begin(RECORD, consent(by_id(SHOWN)), target.bearer("desk")))
             assert {UNAVAILABLE} == {call.code() for call in calls}
@@ -287,7 +299,9 @@ def test_a_locked_ledger_does_not_stop_look_ups_of_known_customers(site: Site) -
         answered(target, 1)
         quiet(target)
         target.stands()
-        assert target.server.stop() == 0  # a kill between the signature and its keeping would leave the one before
+        assert (
+            target.server.stop() == 0
+        )  # a kill between the signature and its keeping would leave the one before
     with closing(sqlite3.connect(site.root / "ledger.db")) as ledger:
         ((kept,),) = ledger.execute("SELECT size FROM checkpoint")
     (report,) = verify_directory(site.log)

@@ -35,7 +35,7 @@ from abuse.target import (
     marketing,
     running,
 )
-from abuse.test_races import connected, logs, outcome, send
+from abuse.test_races import connected, logs, outcome
 from fujie.audit.entry import Entry
 from fujie.flows.lookup import LATELY_S
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -45,6 +45,9 @@ from support.wire import Wire
 ROUNDS, CONNECTIONS = 4, 8
 SLOWEST_S = 0.008
 PATIENCE_S = 120.0
+NOTHING = {"LEDGER_UNAVAILABLE", "DEADLINE_EXCEEDED"}
+"""How a call ends that got too little of a crowded machine within its five seconds: nothing was shown, and nothing is
+acknowledged. It is asked again."""
 ADULTS = [f"C{number:05}" for number in range(1, 60) if number % 20]
 
 
@@ -100,11 +103,20 @@ class Asking:
             asked = marketing("phone", customer=self.customer)
             while not is_over():
                 sent = time.time()
-                self.calls.append((sent, await outcome(self.target, channel, self.who, LOOKUP, asked)))
+                reason = await outcome(self.target, channel, self.who, LOOKUP, asked)
+                if reason not in NOTHING:
+                    self.calls.append((sent, reason))
                 if sum(reason == "" for _, reason in self.calls) > CONNECTIONS:
                     self.has_seen.set()
 
         await asyncio.gather(*map(one, self.channels))
+
+
+async def done(target: Target, channel: Any, who: str, method: str, request: Message) -> None:
+    """Do it; return once it is acknowledged."""
+    async with asyncio.timeout(PATIENCE_S):
+        while reason := await outcome(target, channel, who, method, request):
+            assert reason in NOTHING, reason
 
 
 Ending = Callable[[str, str], tuple[str, str, Message]]
@@ -132,10 +144,10 @@ async def test_no_look_up_that_starts_after_an_ending_was_acknowledged_is_allowe
     place = list(ENDINGS).index(ending)
     for number in range(ROUNDS):
         name, who = ADULTS[place * ROUNDS + number], f"asker-{place}-{number}"
-        target.call("desk", RECORD, consent(by_id(name)))
-        target.call("chief", UPSERT, hired(who, "marketer"))
         acknowledged = float("inf")
         async with connected(target, CONNECTIONS) as channels, connected(target, 1) as [desk]:
+            await done(target, desk, "desk", RECORD, consent(by_id(name)))
+            await done(target, desk, "chief", UPSERT, hired(who, "marketer"))
             asking = Asking(target, channels, who, name)
 
             def is_over(calls: list[tuple[float, str]] = asking.calls) -> bool:
@@ -143,7 +155,7 @@ async def test_no_look_up_that_starts_after_an_ending_was_acknowledged_is_allowe
 
             load = asyncio.create_task(asking.until(is_over))
             await asyncio.wait_for(asking.has_seen.wait(), PATIENCE_S)
-            await send(target, desk, *act(name, who))
+            await done(target, desk, *act(name, who))
             acknowledged = time.time()
             await load
         assert {code for sent, code in asking.calls if sent > acknowledged} == {reason}
@@ -172,11 +184,21 @@ def store_locked(target: Target) -> Iterator[None]:
 
 async def test_what_was_said_while_a_look_up_waited_for_the_store_holds_for_it(target: Target) -> None:
     """A withdrawal and an offboarding that were acknowledged meanwhile."""
-    for name in ("C00041", "C00042"):
-        target.call("desk", RECORD, consent(by_id(name)))
-    target.call("chief", UPSERT, hired("leaver", "marketer"))
-    asked = {"marketer": "C00041", "leaver": "C00042"}
+    for number in range(5):  # a crowded machine may not do all of it within the five seconds of a look-up
+        if await is_said_meanwhile(
+            target, f"leaver-{number}", [f"C{41 + 2 * number + n:05}" for n in (0, 1)]
+        ):
+            return
+    raise AssertionError("the look-ups never waited long enough")
+
+
+async def is_said_meanwhile(target: Target, leaver: str, names: Sequence[str]) -> bool:
+    """Let two look-ups wait while both is said, and see what becomes of them; False when their time was over before."""
+    asked = dict(zip(("marketer", leaver), names, strict=True))
     async with connected(target, 3) as [*channels, desk]:
+        for name in names:
+            await done(target, desk, "desk", RECORD, consent(by_id(name)))
+        await done(target, desk, "chief", UPSERT, hired(leaver, "marketer"))
 
         async def each() -> list[str]:
             return await asyncio.gather(
@@ -186,7 +208,9 @@ async def test_what_was_said_while_a_look_up_waited_for_the_store_holds_for_it(t
                 )
             )
 
-        assert await each() == ["", ""]
+        while NOTHING & set(first := await each()):
+            pass
+        assert first == ["", ""]
         with store_locked(target):
             begun = target.server.metric("fujie_stage_seconds_count", stage="precheck")
             waiting = asyncio.create_task(each())
@@ -194,15 +218,20 @@ async def test_what_was_said_while_a_look_up_waited_for_the_store_holds_for_it(t
             while target.server.metric("fujie_stage_seconds_count", stage="precheck") < begun + 2:
                 assert time.monotonic() < until
                 await asyncio.sleep(0.01)
-            leaver = directory_v1.OffboardPrincipalRequest(id="leaver")
             await asyncio.gather(
-                send(target, desk, "chief", OFFBOARD, leaver),
-                send(target, desk, "desk", WITHDRAW, about(WITHDRAW, by_id("C00041"))),
+                done(target, desk, "chief", OFFBOARD, directory_v1.OffboardPrincipalRequest(id=leaver)),
+                done(target, desk, "desk", WITHDRAW, about(WITHDRAW, by_id(names[0]))),
             )
             acknowledged = time.time()
             await asyncio.sleep(LATELY_S)  # a faster store's row leaves by what was known when it was asked
-            assert not waiting.done()
-        withdrawn, left = await waiting
-        assert (withdrawn, left) == ("CONSENT_WITHDRAWN", "PRINCIPAL_OFFBOARDED")
-        assert opened_after(target, "leaver", acknowledged) == []
-        assert await each() == ["CONSENT_WITHDRAWN", "PRINCIPAL_OFFBOARDED"]
+            is_too_late = waiting.done()
+        said = await waiting
+        assert opened_after(target, leaver, acknowledged) == []
+        if is_too_late or (NOTHING | {"STORE_TIMEOUT"}) & set(said):
+            assert set(said) <= NOTHING | {"STORE_TIMEOUT", "CONSENT_WITHDRAWN", "PRINCIPAL_OFFBOARDED"}
+            return False
+        assert said == ["CONSENT_WITHDRAWN", "PRINCIPAL_OFFBOARDED"]
+        while NOTHING & set(last := await each()):
+            pass
+        assert last == ["CONSENT_WITHDRAWN", "PRINCIPAL_OFFBOARDED"]
+        return True

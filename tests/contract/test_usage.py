@@ -373,7 +373,7 @@ def test_of_six_processes_at_the_edge_exactly_the_limit_get_through(url: str) ->
             assert child.stdin is not None
             child.stdin.write("go\n")
             child.stdin.flush()
-        got = [int(child.communicate(timeout=60)[0]) for child in children]
+        got = [int(child.communicate(timeout=300)[0]) for child in children]
     finally:
         for child in children:
             child.kill()

@@ -45,6 +45,9 @@ KEYS = ("ledger_index", "token", "seal", "log")
 START_S = 180.0
 """Until the server must be ready: machines of tests are shared, and nothing is measured here."""
 
+_OF_SERVER = ("fujie_serving", "fujie_worker_")
+"""Series that the server counts itself, and not its workers."""
+
 POLICY = """\
 apiVersion: fujie.dev/v1
 kind: Purposes
@@ -263,10 +266,17 @@ class Server:
         finally:
             connection.close()
 
+    def metrics(self) -> str:
+        """Return all metrics as they are now: while a worker that serves is late for the scrape, the server has its counts of
+        before, and is asked again."""
+        until = time.monotonic() + START_S
+        while _late(text := self._scraped()) and time.monotonic() < until:
+            pass  # each scrape waits for those who are late
+        return text
+
     def metric(self, name: str, **labels: str) -> float:
         """Return the sum of a metric's series with these labels; KeyError when there is none."""
-        status, text = self.get("metrics", "/metrics")
-        assert status == 200
+        text = self._scraped() if name.startswith(_OF_SERVER) else self.metrics()
         found = [
             float(value)
             for given, value in re.findall(rf"^{name}(?:\{{(.*)\}})? (\S+)$", text, re.MULTILINE)
@@ -275,6 +285,11 @@ class Server:
         if not found:
             raise KeyError(name)
         return sum(found)
+
+    def _scraped(self) -> str:
+        status, text = self.get("metrics", "/metrics")
+        assert status == 200
+        return text
 
     def connect(self, principal: str, token: str = "") -> Stubs:
         """Return stubs that call as `principal`, or with `token`."""
@@ -301,6 +316,24 @@ class Server:
         """Send the signal and return the exit code."""
         self.process.send_signal(number)
         return self.process.wait(START_S)
+
+
+def probed_until(server: Server, word: str) -> tuple[int, str]:
+    """Probe until the answer holds `word`: the server hears of a change of its worker a moment later."""
+    until = time.monotonic() + START_S
+    while word not in (answer := server.get("http", "/readyz"))[1]:
+        assert time.monotonic() < until, answer
+        time.sleep(0.05)
+    return answer
+
+
+def _late(metrics: str) -> set[str]:
+    """Return the workers that serve, and did not answer this scrape."""
+    said = {
+        name: set(re.findall(rf'^fujie_worker_{name}{{worker="(\w+)"}} 1\.0$', metrics, re.MULTILINE))
+        for name in ("serving", "reporting")
+    }
+    return said["serving"] - said["reporting"]
 
 
 def lookup(

@@ -1,6 +1,7 @@
 """A server on signed bundles: followed from an address, kept across a restart without it, closed when it ends."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from e2e.server import ADMIN, POLICY, Server, Site, lookup
+from e2e.server import ADMIN, POLICY, Server, Site, lookup, probed_until
 from fujie.app.client import read_refusal
 from fujie.policy.archive import Archive
 from fujie.v1 import policy_service_pb2 as policy_v1
@@ -109,20 +110,32 @@ def test_a_bundle_that_ends_closes_a_running_gate_and_the_next_opens_it(site: Si
         stubs = server.connect("agent")
         with stubs.channel:
             assert stubs.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
-            path.write_bytes(release(6, expires=datetime.now(UTC) + timedelta(seconds=4)).encoded)
-            server.wait_for("policies_loaded", count=2)
+            revision = until_one_is_loaded_that_ends(server, path)
             assert server.metric("fujie_bundle_expiry_timestamp_seconds") > 0
             assert server.wait_for("not_serving")["state"] == "policy"
-            status, reason = server.get("http", "/readyz")
-            assert (status, reason.strip()) == (503, "not ready: policy")
+            assert probed_until(server, "policy") == (503, "not ready: policy\n")
             with pytest.raises(grpc.RpcError) as refused:
                 stubs.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
             assert read_refusal(refused.value).reason == "NO_GRANT"
-            path.write_bytes(release(7).encoded)
-            server.wait_for("serving")
+            opened = len(server.events("serving"))
+            path.write_bytes(release(revision + 1).encoded)
+            server.wait_for("serving", opened + 1)
             assert stubs.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
             with pytest.raises(KeyError):
                 server.metric("fujie_bundle_expiry_timestamp_seconds")
+
+
+def until_one_is_loaded_that_ends(server: Server, path: Path) -> int:
+    """Put a bundle in place that ends soon; what has ended before it is read is refused, and the next has more time. Return its
+    revision."""
+    for revision, seconds in enumerate((4, 16, 64, 256), 6):
+        ends = datetime.now(UTC) + timedelta(seconds=seconds)
+        path.write_bytes(release(revision, expires=ends).encoded)
+        while datetime.now(UTC) < ends:
+            if len(server.events("policies_loaded")) > 1:
+                return revision
+            time.sleep(0.02)
+    raise AssertionError("nothing is loaded in time")
 
 
 def test_a_start_without_enough_signatures_is_refused(site: Site) -> None:

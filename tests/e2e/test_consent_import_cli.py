@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 from typing import Any
@@ -23,6 +24,9 @@ SAME = (
     "--set", "notice_language=zh-CN", "--set", f"notice_digest={NOTICE.digest}",
 )  # fmt: skip
 HEADING = ("customer_id", "type", "purpose", "event_time", "preselected", "bundled", "evidence_ref")
+
+A_MONTH_AGO = (datetime.now(UTC) - timedelta(days=30)).isoformat(timespec="seconds")
+"""What was agreed to holds for a year."""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +73,7 @@ def written(path: Path, rows: Sequence[Sequence[str]], heading: Sequence[str] = 
 
 
 def given(number: int, **changes: str) -> list[str]:
-    said = dict(zip(HEADING, (f"C{number:05}", "given", "marketing", "2026-01-05T10:00:00+08:00", "no", "no", "form"), strict=True))  # fmt: skip
+    said = dict(zip(HEADING, (f"C{number:05}", "given", "marketing", A_MONTH_AGO, "no", "no", "form"), strict=True))  # fmt: skip
     return [{**said, **changes}[name] for name in HEADING]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import grpc
 import pytest
 
-from e2e.server import Server, Site, lookup
+from e2e.server import START_S, Server, Site, lookup
 from fujie.app.client import Stubs
 
 NARROWER = """\
@@ -33,7 +33,7 @@ def ask(stubs: Stubs, *fields: str, purpose: str = "after_sales", customer: str 
 
 def soon(server: Server, name: str, **labels: str) -> float:
     """Return the metric when it is there; the shadow works behind the answers."""
-    until = time.monotonic() + 60
+    until = time.monotonic() + START_S
     while True:
         try:
             return server.metric(name, **labels)

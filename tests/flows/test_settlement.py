@@ -48,6 +48,7 @@ class OnItsWay:
             async for lease in leases(self.at.gate):
                 await dispatch(self.at.gate, lease)
 
+        self.at.hands.stands = True  # nobody has waited too long because the machine is slow
         self.task = asyncio.create_task(work())
         await self.there.wait()
 

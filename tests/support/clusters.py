@@ -4,6 +4,7 @@ Where the programs are missing the tests that ask for them are skipped, loudly; 
 """
 
 import atexit
+import itertools
 import os
 import pwd
 import shutil
@@ -19,13 +20,14 @@ from urllib.parse import quote
 import asyncpg
 import pytest
 
-from support import certificates, scratch
+from support import certificates, ports, scratch
 from support.postgresql import execute
 
 USER, PASSWORD = "gate", "s3same-Öffne-dich"
 """Who comes over TCP, by scram and only with TLS, once a cluster demands it."""
 
 _WAIT_S = 60
+_NUMBERS = itertools.count()
 _RULES = """\
 local all all trust
 local replication all trust
@@ -65,12 +67,6 @@ def _own(*paths: Path) -> None:
             os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port: int = free.getsockname()[1]
-        return port
-
-
 @cache
 def authority() -> certificates.Pair:
     """Return who signs the certificates of the servers."""
@@ -81,7 +77,8 @@ class Cluster:
     """A server on a socket in its directory and on a port of the loopback, with TLS for `localhost`."""
 
     def __init__(self, home: Path) -> None:
-        self.home, self.data, self.port = home, home / "d", free_port()
+        self.home, self.data = home, home / "d"
+        [self.port] = ports.free()
         _own(home)
         self._process: subprocess.Popen[bytes] | None = None
         scratch.guard(self.data / "postmaster.pid", home)  # first: at the end it comes last
@@ -187,7 +184,7 @@ class Cluster:
     @contextmanager
     def database(self, template: str = "template1") -> Iterator[str]:
         """Yield the name of a fresh database."""
-        name = f"d{free_port()}"
+        name = f"d{next(_NUMBERS)}"
         self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield name
@@ -198,7 +195,7 @@ class Cluster:
 @contextmanager
 def pgbouncer(cluster: Cluster, mode: str, *settings: str) -> Iterator[int]:
     """Run PgBouncer before the server, on the port that is given, as `pool_mode` says; its other settings are its own."""
-    directory, port = scratch.directory("pb"), free_port()
+    directory, [port] = scratch.directory("pb"), ports.free()
     configuration = directory / "pgbouncer.ini"
     (directory / "users").write_text('"open" ""\n')
     configuration.write_text("\n".join((

@@ -3,12 +3,13 @@
 import asyncio
 import os
 import shutil
-import socket
 from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from support import ports
 
 USER, PASSWORD = "shop", "s3cret"
 _WAIT_S = 20.0
@@ -54,7 +55,7 @@ async def kannel(smsc_port: int, directory: Path) -> AsyncIterator[int]:
         if os.environ.get("CI"):
             pytest.fail("Kannel must be there in CI")
         pytest.skip("NO KANNEL: bearerbox and smsbox are missing (Debian's package kannel)")
-    admin, boxes, http = _free_ports(3)
+    admin, boxes, http = ports.free(3)
     configuration = directory / "kannel.conf"
     configuration.write_text(
         _CONFIGURATION.format(
@@ -76,12 +77,6 @@ async def kannel(smsc_port: int, directory: Path) -> AsyncIterator[int]:
         for process in reversed(running):
             process.terminate()
             await process.wait()
-
-
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as held:  # all at once, so that no port comes twice
-        servers = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [server.getsockname()[1] for server in servers]
 
 
 async def _listening(port: int) -> None:

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from support import scratch
+from support import ports, scratch
 
 USER, PASSWORD = "reader", "pä ss'w:or@d"
 """Who reads: as little as the documentation says, with a password that every quoting has to survive."""
@@ -44,8 +44,7 @@ class MariaDB:
         self._binary = binary
         self._directory = directory
         self.socket = str(directory / "s")
-        with closing(socket.create_server(("127.0.0.1", 0))) as free:
-            self.port: int = free.getsockname()[1]
+        [self.port] = ports.free()
         self.certificate = directory / "c.pem"
         self._pid_file = directory / "pid"
         scratch.guard(self._pid_file, directory)  # first: at the end it comes last

@@ -107,7 +107,7 @@ for n in range(25):
     say(identity.sid)
 """
     processes = [start(body, path, PATIENT) for _ in range(3)]  # they also race to create the schema
-    outputs = [process.communicate(timeout=60)[0].split() for process in processes]
+    outputs = [process.communicate(timeout=300)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert outputs[0] == outputs[1] == outputs[2]
     assert len(set(outputs[0])) == 25

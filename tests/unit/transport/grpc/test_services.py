@@ -541,12 +541,12 @@ async def test_a_repeated_security_header_refuses_the_call(header: str, serve: A
 
 async def test_a_flow_gets_the_callers_deadline_but_never_more_than_the_servers(serve: Any) -> None:
     _, _, reply = CALLS["LookupCustomer"]
-    async with serve({"lookup": reply}, timeout_s=5.0) as served:
-        for timeout in (None, 3_600, 2.0):
+    async with serve({"lookup": reply}, timeout_s=50.0) as served:
+        for timeout in (None, 3_600, 20.0):
             await served.call(LOOKUP, ASK.SerializeToString(), timeout=timeout)
         unbounded, long, short = (args[2] for _, args in served.script.calls)
-    assert (unbounded, long) == (5.0, 5.0)
-    assert 0.0 < short < 3.0
+    assert (unbounded, long) == (50.0, 50.0)
+    assert 0.0 < short < 21.0
 
 
 async def test_a_flow_that_hangs_ends_with_the_servers_deadline(serve: Any) -> None:
