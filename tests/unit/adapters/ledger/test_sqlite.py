@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.identifiers import SystemIdentifiers
-from fujie.adapters.ledger import ConfiguredKey, IndexKey, KeptCheckpoint, SQLLedger, open_ledger
+from fujie.adapters.ledger import ConfiguredKey, IndexKey, KeptCheckpoint, SQLLedger, migrate, open_ledger
 from fujie.adapters.ledger import sqlite as sqlite_module
 from fujie.adapters.ledger.sqlite import file_of
 from fujie.adapters.ledger.tables import metadata
@@ -295,9 +295,10 @@ async def test_a_locked_ledger_builds_no_queue(impatient: SQLLedger, path: Path)
 
 
 async def test_a_ledger_that_another_process_keeps_to_itself_stops_the_start(
-    impatient: SQLLedger, path: Path
+    impatient: SQLLedger, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await impatient.close()
+    monkeypatch.setattr(migrate, "WAIT_S", 0.3)
     raw = sqlite3.connect(path, isolation_level=None)
     raw.execute("PRAGMA locking_mode = EXCLUSIVE")
     raw.execute("BEGIN EXCLUSIVE")
