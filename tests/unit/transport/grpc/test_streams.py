@@ -202,7 +202,7 @@ async def test_no_stream_is_opened_without_a_credential(serve: Any) -> None:
 
 
 async def test_a_message_is_read_only_when_the_flow_asks_for_it(serve: Any) -> None:
-    """Who sends faster than the flow works waits: what is not asked for stays in the transport, which is bounded."""
+    """Who sends faster than the flow works waits: the transport takes one window of 64 KiB and what is being sent."""
     asked_for, has_begun = asyncio.Semaphore(0), asyncio.Event()
     taken: list[Any] = []
 
@@ -223,7 +223,7 @@ async def test_a_message_is_read_only_when_the_flow_asks_for_it(serve: Any) -> N
 
         async def write() -> None:
             nonlocal written
-            for _ in range(400):  # 21 MB
+            for _ in range(100):  # 5 MB
                 await call.write(big)
                 written += 1
 
@@ -231,7 +231,7 @@ async def test_a_message_is_read_only_when_the_flow_asks_for_it(serve: Any) -> N
         await asyncio.wait_for(has_begun.wait(), 60)
         done, _ = await asyncio.wait({writing}, timeout=0.5)
         assert not done
-        assert written < 200
+        assert written < 8  # 2 or 3, whatever the machine does meanwhile
         assert len(taken) == 1
         writing.cancel()
         call.cancel()
