@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from fujie.adapters.compiled import CompiledSelect
 from fujie.adapters.stores.columns import Rank
+from fujie.adapters.stores.reading import Reading
 from fujie.adapters.stores.sieve import Sieve, clause_of
-from fujie.adapters.stores.statement import Reading
 from fujie.model.errors import StoreError
 from fujie.model.record import Fetched
 

@@ -1,9 +1,9 @@
 """The scans of a store, each shape of them compiled once."""
 
 from fujie.adapters.stores.columns import Columns
+from fujie.adapters.stores.reading import Reading
 from fujie.adapters.stores.scanning import Scanning, Selection
 from fujie.adapters.stores.sieve import constants_of, shape_of, sieve_of
-from fujie.adapters.stores.statement import Reading
 from fujie.adapters.stores.table import StoreTable
 from fujie.ports.stores import Scan
 

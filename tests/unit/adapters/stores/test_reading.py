@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fujie.adapters.stores.columns import LONGEST
+from fujie.adapters.stores.reading import Reading
 from fujie.adapters.stores.sqlite import SQLiteColumns
-from fujie.adapters.stores.statement import Reading
 from fujie.adapters.stores.table import StoreTable
 from fujie.model.errors import StoreError
 from fujie.model.record import Fetched, open_for_masking
