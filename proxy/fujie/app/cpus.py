@@ -12,7 +12,7 @@ from contextlib import suppress
 def let_finish() -> None:
     """Have the calling thread, and the threads that it will begin, take the CPU from nobody when they are woken.
 
-    SCHED_BATCH (Linux, sched(7)) needs no privilege and leaves the share of the CPU as it is. A look-up under load takes 5
+    SCHED_BATCH (Linux, sched(7)) needs no privilege and leaves the share of the CPU as it is. A look-up under load takes 4
     thread switches instead of 23. Where a sandbox forbids it, all is as without it.
     """
     with suppress(OSError):

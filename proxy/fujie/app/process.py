@@ -24,7 +24,7 @@ GRPC_CORE = {
     "GRPC_EXPERIMENTS": "-event_engine_listener",  # the poller's thread reads and writes: 18 thread switches a call, not 23
     "GRPC_ENABLE_FORK_SUPPORT": "0",  # counts who is inside gRPC core at each step; a worker never forks
 }
-"""What gRPC core is told in a worker, unless the environment says otherwise; docs/performance.md has what it buys."""
+"""What gRPC core is told in a worker, unless the environment says otherwise; docs/tuning.md has what it buys."""
 
 
 class WorkerProcess:
