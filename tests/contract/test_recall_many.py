@@ -404,7 +404,7 @@ async def test_postgresql_reads_by_customer_and_no_table_whole() -> None:
     """Every table of the statement is entered by the index of the customer: a plan is made once for a connection."""
     with URLS["postgresql"]() as url:
         ledger = await opened(url)
-        select = telling(Shape(of_purpose=True, sent=True, keys=True)).select
+        select = telling(Shape(of_purpose=True, sent=True, keys=True, is_long=True)).select
         assert isinstance(select, sa.TextClause)
         digest = bytes(32)
         values = {"of_keys": digest, "numbers": digest, "places": "[0]", "purpose": "marketing", "since": 0}

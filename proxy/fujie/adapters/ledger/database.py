@@ -29,12 +29,14 @@ class Query(Generic[T]):
     """A SELECT and what one of its rows means. Made once per shape; databases keep its SQL by identity.
 
     One that `is_of_now` sees all that was committed when it is asked for, and so does who reads behind it. A database may
-    answer it from memory where it can tell that nothing was committed since.
+    answer it from memory where it can tell that nothing was committed since. One that `is_long` takes milliseconds: no
+    database has the event loop wait for it.
     """
 
     select: Select[Any] | sa.TextClause
     decode: Callable[[Sequence[Any]], T]
     is_of_now: bool = False
+    is_long: bool = False
 
     def within(self, connection: Connection, values: Mapping[str, object]) -> list[T]:
         """Return the decoded rows as the transaction of `connection` sees them."""

@@ -25,7 +25,10 @@ from fujie.model.suppression import Suppression, SuppressionScope
 from fujie.ports.recollection import RawEvent, RawScope, RawSent, Recalled
 
 PLAIN_TOGETHER: Final = 512
-"""Customers of one statement, which keeps the event loop of SQLite for 5 ms."""
+"""Customers of one statement, which takes SQLite 2 to 5 ms."""
+
+LONG_FROM: Final = 64
+"""Customers from which on it takes longer than to have a thread ask, and be told."""
 
 Asked = tuple[int, bytes, bytes]
 """The place of a customer, the digest of its store key, and that of its number: again the first where it has none."""
@@ -79,14 +82,15 @@ _WHOM = ("address = people.number", "sid = people.sid")
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What is told: events of one purpose or of all, messages or none, the data keys or none."""
+    """What is told: events of one purpose or of all, messages or none, the data keys or none; and whether of many."""
 
     of_purpose: bool
     sent: bool
     keys: bool
+    is_long: bool
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def telling(shape: Shape) -> Query[_Row]:
     """Return the statement."""
     text = _PEOPLE + ("".join([_MESSAGES.replace("{whom}", each) for each in _WHOM]) if shape.sent else "")
@@ -100,7 +104,7 @@ def telling(shape: Shape) -> Query[_Row]:
     }
     for word, meant in words.items():
         text = text.replace(word, meant)
-    return Query(Told(text), tuple)
+    return Query(Told(text), tuple, is_long=shape.is_long)
 
 
 @lru_cache(maxsize=PLAIN_TOGETHER)
@@ -230,7 +234,7 @@ async def plain(
     no data key is read.
     """
     found = Plain()
-    query = telling(Shape(bool(purpose), since is not None, keys))
+    query = telling(Shape(bool(purpose), since is not None, keys, len(asked) >= LONG_FROM))
     for start in range(0, len(asked), PLAIN_TOGETHER):
         places, of_keys, numbers = zip(*asked[start : start + PLAIN_TOGETHER], strict=True)
         values = {

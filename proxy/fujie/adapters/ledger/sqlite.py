@@ -1,7 +1,7 @@
-"""The ledger in one SQLite file: WAL, one reader on the event loop, one writer thread.
+"""The ledger in one SQLite file: WAL, one reader on the event loop, one in a thread, one writer thread.
 
-A point read costs the event loop about 10 µs, a hop to a thread and back 147: so reads run inline.
-The reads of one turn of the event loop share a transaction (`_begin`). Writes take the
+A point read costs the event loop about 10 µs, a hop to a thread and back 147: so reads run inline, but for those
+of many customers, which take milliseconds. The reads of one turn of the event loop share a transaction (`_begin`). Writes take the
 write lock at once (BEGIN IMMEDIATE) and reach the disk before they return (synchronous=FULL). Those that wait
 at the same time are one transaction, each in a savepoint of its own.
 """
@@ -38,7 +38,7 @@ MOST_REMEMBERED = 1_024
 MOST_TOGETHER = 64
 """Writes of one transaction: bounds what is lost when it fails, and how long other processes wait."""
 READ_CACHE_KIB = 32_768
-"""Pages that the reader of a process keeps, in KiB; SQLite's own 2 MB hold the inner nodes of no large index: a campaign
+"""Pages that each reader of a process keeps, in KiB; SQLite's own 2 MB hold the inner nodes of no large index: a campaign
 reads by digests, which lie anywhere."""
 READ_BUSY_S = 0.05
 """How long a read may hold the event loop; in WAL mode it waits only while the file is recovered or closed."""
@@ -176,8 +176,11 @@ class SQLiteDatabase:
         self._version = 0
         self._remembered: dict[tuple[object, ...], list[Any]] = {}
         """What queries that are `is_of_now` answered at this version of the file."""
-        self._reader.execute("PRAGMA query_only = ON")
-        self._reader.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
+        self._long_reader = connect(path, READ_BUSY_S)
+        for each in (self._reader, self._long_reader):
+            each.execute("PRAGMA query_only = ON")
+            each.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
+        self._long_reads = ThreadPoolExecutor(max_workers=1, thread_name_prefix="fujie-ledger-reader")
         self._file = SameFile(path)
         self._engine = writing_engine(path)
         self._log = f"{path}-wal"
@@ -187,7 +190,7 @@ class SQLiteDatabase:
         self._writing: asyncio.Task[None] | None = None
 
     async def rows(self, query: Query[T], values: Mapping[str, object]) -> list[T]:
-        """Return all rows; runs on the event loop."""
+        """Return all rows; runs on the event loop, but for a query that `is_long`."""
         compiled = self._compiled.get(query)
         if compiled is None:
             compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
@@ -197,12 +200,23 @@ class SQLiteDatabase:
         try:
             if query.is_of_now:
                 return self._of_now(query, compiled.text, arguments)
-            if not self._is_reading:
-                self._begin()
-            found = self._reader.execute(compiled.text, arguments).fetchall()
+            if query.is_long:
+                if self._is_closed:
+                    raise LedgerError("the ledger is closed")
+                found = await self._loop.run_in_executor(
+                    self._long_reads, self._read_long, compiled.text, arguments
+                )
+            else:
+                if not self._is_reading:
+                    self._begin()
+                found = self._reader.execute(compiled.text, arguments).fetchall()
         except _FAILURES as error:
             raise LedgerError(f"the ledger cannot be read: {error_name(error)}") from None
         return query.decoded(found)
+
+    def _read_long(self, text: str, arguments: tuple[object, ...]) -> list[Any]:
+        """Read in a transaction of its own, which begins behind all that was acknowledged when it was asked for."""
+        return self._long_reader.execute(text, arguments).fetchall()
 
     def _of_now(self, query: Query[T], text: str, arguments: tuple[object, ...]) -> list[T]:
         """Answer by a transaction that begins now. Its first read is whether anybody has committed since the last one: as long
@@ -346,6 +360,10 @@ class SQLiteDatabase:
                 future.set_exception(LedgerError("the ledger is closed"))
         # Not on the event loop: a write may wait seconds for another process, and calls still drain.
         await asyncio.to_thread(self._writer.shutdown, wait=True, cancel_futures=True)
+        await asyncio.to_thread(
+            self._long_reads.shutdown
+        )  # who reads is not told to be cancelled: he gets his rows
         self._engine.dispose()
         self._is_reading = False
         self._reader.close()
+        self._long_reader.close()

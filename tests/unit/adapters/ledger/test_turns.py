@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -236,3 +237,52 @@ def test_who_was_counted_is_looked_up_by_the_whole_key() -> None:
         asked = compiled.arguments(given_rows([("k", 1, "s"), ("l", 2, "t")]))
         plan = connection.execute(f"EXPLAIN QUERY PLAN {compiled.text}", asked).fetchall()
     assert any("key=? AND day=? AND sid=?" in row[3] for row in plan)
+
+
+LONG = Query(READ.select, _n, is_long=True)
+
+
+async def test_the_event_loop_does_not_wait_for_a_long_read(database: SQLiteDatabase) -> None:
+    """Of 500 customers at once it is milliseconds, in which nobody else would be served."""
+    readers = list[int]()
+    database._long_reader.set_trace_callback(lambda _: readers.append(threading.get_ident()))
+    assert await database.rows(LONG, {}) == [0]
+    assert readers
+    assert threading.get_ident() not in readers
+
+
+async def test_a_long_read_sees_what_was_committed_before_it_was_asked_for(
+    database: SQLiteDatabase, elsewhere: sqlite3.Connection
+) -> None:
+    """Also behind another read of the same turn, which goes on to see what was before."""
+    with closing(elsewhere):
+        for n in range(1, 50):
+            await database.rows(READ, {})
+            elsewhere.execute("UPDATE number SET n = ?", (n,))
+            assert await database.rows(LONG, {}) == [n]
+        assert not database._long_reader.in_transaction
+
+
+async def test_a_long_read_that_fails_tells_so_and_closes_nothing_to_the_next(
+    database: SQLiteDatabase,
+) -> None:
+    broken = Query(BROKEN.select, BROKEN.decode, is_long=True)
+    with pytest.raises(LedgerError, match="cannot be read"):
+        await database.rows(broken, {})
+    assert await database.rows(LONG, {}) == [0]
+
+
+async def test_long_reads_that_have_begun_end_before_the_ledger_does_and_none_begins_behind_it(
+    database: SQLiteDatabase,
+) -> None:
+    waiting = [asyncio.ensure_future(database.rows(LONG, {})) for _ in range(20)]
+    await asyncio.sleep(0)
+    await database.close()
+    assert await asyncio.gather(*waiting) == [[0]] * 20
+    with pytest.raises(LedgerError, match="closed"):
+        await database.rows(LONG, {})
+
+
+async def test_a_long_read_leaves_no_deleted_bytes_behind(database: SQLiteDatabase) -> None:
+    await database.rows(LONG, {})
+    assert await database.overwrite_deleted()
