@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import suppress
+from math import inf
 
 from fujie.adapters.merged import Merged
 from fujie.app.control import Control, Message
@@ -15,7 +16,10 @@ from fujie.app.problems import CannotStart, Problem
 from fujie.app.settings import Settings
 
 START_S = 60.0
-"""Until a worker must be ready. It loads the engine and policies (1 to 2 s), may migrate the ledger, and recovers its log."""
+"""Until a worker must be ready, which loads the engine and policies (1 to 2 s) and recovers its log. While it migrates the
+ledger, the time stands still: a migration that is given up begins from the beginning, and would never end."""
+LOOK_S = 0.5
+"""How often one that starts is looked at."""
 
 EXIT_S = 2.0
 """How long a worker may live without its line: its interpreter ends in milliseconds."""
@@ -45,7 +49,8 @@ class WorkerProcess:
         self._process = process
         self._line = line
         self._merged = merged
-        loop = asyncio.get_running_loop()
+        loop = self._loop = asyncio.get_running_loop()
+        self._until = loop.time() + START_S
         self._ready: asyncio.Future[None] = loop.create_future()
         self._report: asyncio.Future[None] | None = None
         self.ended = asyncio.create_task(self._listen(), name=f"w{slot}")
@@ -72,8 +77,10 @@ class WorkerProcess:
         worker.change = change
         line.send("serve", slot=slot, settings=settings.model_dump(mode="json"), change=change)
         try:
-            async with asyncio.timeout(START_S):
-                await worker._ready
+            while not (await asyncio.wait({worker._ready}, timeout=LOOK_S))[0]:
+                if worker._loop.time() > worker._until:
+                    raise TimeoutError
+            worker._ready.result()
         except BaseException as error:  # also when told to end: it may have become ready in the same moment
             await worker.end(0)
             if not isinstance(error, TimeoutError):
@@ -131,6 +138,10 @@ class WorkerProcess:
             if not self._ready.done():
                 problems = [Problem(**each) for each in message["problems"]]
                 self._ready.set_exception(CannotStart(problems))
+        elif kind == "migrating":
+            is_migrating = message["is_migrating"]
+            self._until = inf if is_migrating else self._loop.time() + START_S
+            log_event("ledger_migrating" if is_migrating else "ledger_migrated", worker=f"w{self.slot}")
         elif kind == "state":
             self.why_not = message["why_not"]
             self.change = max(self.change, message["change"])

@@ -27,7 +27,15 @@ from fujie.adapters.identity.jwt import TokenAuthenticator
 from fujie.adapters.identity.keyset import Issuer
 from fujie.adapters.identity.static import FirstOf, UnsafeStaticTokens
 from fujie.adapters.keyfiles import read_key
-from fujie.adapters.ledger import ConfiguredKey, IndexKey, ServerAccess, SQLLedger, open_ledger
+from fujie.adapters.ledger import (
+    ConfiguredKey,
+    IndexKey,
+    ServerAccess,
+    SQLLedger,
+    Tell,
+    open_ledger,
+    told_to_nobody,
+)
 from fujie.adapters.logstart import open_log
 from fujie.adapters.metrics import PrometheusMetrics
 from fujie.adapters.stores.store import SQLStore, open_store
@@ -95,10 +103,16 @@ class OpenGate:
 
 
 async def open_gate(
-    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, slot: int, change: int = 0
+    settings: Settings,
+    metrics: PrometheusMetrics,
+    clock: SystemClock,
+    slot: int,
+    change: int = 0,
+    tell: Tell = told_to_nobody,
 ) -> OpenGate:
     """Open everything that the settings name, checked, for the worker `slot`; close it with `await gate.close()`.
-    Must run in the event loop that will serve. A shared ledger must have come to `change`, which others have seen.
+    Must run in the event loop that will serve. A shared ledger must have come to `change`, which others have seen; `tell` is
+    told while it is migrated.
 
     Raises:
         CannotStart: with everything that is wrong, as far as it can be known together.
@@ -114,7 +128,7 @@ async def open_gate(
         ledger = None
         if keys is not None:
             with found.gathering():
-                ledger = await _reaching(await _ledger(settings.ledger, keys, ids, clock), change)
+                ledger = await _reaching(await _ledger(settings.ledger, keys, ids, clock, tell), change)
         if ledger is not None and keys is not None:
             opened.push_async_callback(ledger.close)
             await _check_keys(ledger, tuple(keys.values()), found)
@@ -313,7 +327,11 @@ def _table(name: str, store: Store, index_key: bytes) -> StoreTable:
 
 
 async def _ledger(
-    configured: Ledger, keys: Mapping[str, ConfiguredKey], ids: SystemIdentifiers, clock: SystemClock
+    configured: Ledger,
+    keys: Mapping[str, ConfiguredKey],
+    ids: SystemIdentifiers,
+    clock: SystemClock,
+    tell: Tell,
 ) -> SQLLedger:
     seal = SealKey(keys["seal"].id, keys["seal"].secret)
     index = IndexKey(keys["ledger_index"].id, keys["ledger_index"].secret)
@@ -322,7 +340,7 @@ async def _ledger(
     def new_wrapped_key(sid: str) -> bytes:
         return wrap_key(os.urandom(KEY_BYTES), seal, sid, ids.nonce())
 
-    return await open_ledger(configured.url, index, ids, new_wrapped_key, access, clock)
+    return await open_ledger(configured.url, index, ids, new_wrapped_key, access, clock, tell)
 
 
 async def _reaching(ledger: SQLLedger, change: int) -> SQLLedger:

@@ -133,7 +133,9 @@ class Worker:
             # Until all is closed: a server that hears nothing for `HANG_S` takes its worker for hanging.
             orders = asyncio.create_task(self._obey(), name="orders")
             open_things.push_async_callback(_cancelled, {orders})
-            gate = await open_gate(self._settings, self._metrics, self._clock, self._slot, change)
+            gate = await open_gate(
+                self._settings, self._metrics, self._clock, self._slot, change, self._migrating
+            )
             open_things.push_async_callback(gate.close)
             announce(gate.policies, self._metrics)
             if gate.log.torn_bytes:
@@ -165,6 +167,10 @@ class Worker:
             log_event("drained", seconds=round(self._clock.monotonic() - began, 1))
         self._line.send("last_report", samples=await asyncio.to_thread(samples_of, self._metrics.registry))
         return code
+
+    def _migrating(self, is_migrating: bool) -> None:  # noqa: FBT001 - see `Tell`
+        """Have the server wait meanwhile, however long it takes: what is given up begins again from the beginning."""
+        self._line.send("migrating", is_migrating=is_migrating)
 
     def _tasks(self, gate: OpenGate, readiness: Readiness, grpc: GrpcServer) -> set[asyncio.Task[None]]:
         reload_s = self._settings.policy.follow_seconds

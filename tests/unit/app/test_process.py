@@ -8,12 +8,14 @@ import os
 import resource
 import signal
 import sys
+from math import inf
 from pathlib import Path
 
 import pytest
 
 from e2e.server import Site
 from fujie.adapters.merged import Merged
+from fujie.app import process
 from fujie.app.problems import CannotStart
 from fujie.app.process import WorkerProcess
 from fujie.app.settings import Settings, load_settings
@@ -63,6 +65,55 @@ async def test_a_worker_that_dies_before_it_is_ready_is_a_problem(settings: Sett
     with pytest.raises(CannotStart) as caught:
         await WorkerProcess.start(0, settings, Merged())
     assert [problem.code for problem in caught.value.problems] == ["WORKER_DIED"]
+
+
+async def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Let so much time pass for the event loop."""
+    loop = asyncio.get_running_loop()
+    time = loop.time
+    monkeypatch.setattr(loop, "time", lambda: time() + seconds)
+    for _ in range(3):
+        await asyncio.sleep(process.LOOK_S)
+
+
+MIGRATING = """printf '{"kind":"migrating","is_migrating":%s}\\n' >&$4"""
+
+
+async def test_a_worker_that_is_not_ready_in_time_is_a_problem(
+    settings: Settings, script: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(script, HANG)
+    starting = asyncio.create_task(WorkerProcess.start(0, settings, Merged()))
+    ended = await listening()
+    await later(monkeypatch, process.START_S)
+    with pytest.raises(CannotStart) as caught:
+        await starting
+    assert [problem.code for problem in caught.value.problems] == ["WORKER_NOT_READY"]
+    assert ended.result() == -signal.SIGKILL
+
+
+async def test_a_worker_that_migrates_the_ledger_is_waited_for_and_then_has_as_long_as_any(
+    settings: Settings, script: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """What is given up begins from the beginning: a large ledger would never come up."""
+    go_on = tmp_path / "go-on"
+    os.mkfifo(go_on)
+    says(script, MIGRATING % "true", f"cat {go_on}", MIGRATING % "false", f"cat {go_on}", READY, HANG)
+    starting = asyncio.create_task(WorkerProcess.start(0, settings, Merged()))
+    ended = await listening()
+    worker = ended.get_coro().cr_frame.f_locals["self"]  # type: ignore[union-attr]  # who listens is the worker
+    while worker._until != inf:  # noqa: ASYNC110 - what another process said
+        await asyncio.sleep(0.01)
+    await later(monkeypatch, 100 * process.START_S)
+    assert not starting.done()
+    go_on.write_text("")
+    while worker._until == inf:  # noqa: ASYNC110 - as above
+        await asyncio.sleep(0.01)
+    await later(monkeypatch, process.START_S / 2)
+    assert not starting.done()
+    go_on.write_text("")
+    assert (await starting).entries == 3
+    assert await worker.end(0) == -signal.SIGKILL
 
 
 async def test_a_start_that_is_given_up_leaves_no_process(settings: Settings, script: Path) -> None:

@@ -3,7 +3,7 @@
 from fujie.adapters.ledger.checkpoints import Checkpoints, KeptCheckpoint
 from fujie.adapters.ledger.keycheck import ConfiguredKey
 from fujie.adapters.ledger.ledger import SQLLedger, open_ledger
-from fujie.adapters.ledger.migrate import upgrade
+from fujie.adapters.ledger.migrate import Tell, told_to_nobody, upgrade
 from fujie.adapters.ledger.principals import Principals
 from fujie.adapters.ledger.server import ServerAccess
 from fujie.adapters.ledger.subjects import IndexKey
@@ -16,6 +16,8 @@ __all__ = [
     "Principals",
     "SQLLedger",
     "ServerAccess",
+    "Tell",
     "open_ledger",
+    "told_to_nobody",
     "upgrade",
 ]

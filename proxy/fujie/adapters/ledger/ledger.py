@@ -16,7 +16,7 @@ from fujie.adapters.ledger.enrolment import Enrolment
 from fujie.adapters.ledger.exports import Exports
 from fujie.adapters.ledger.habits import Observer
 from fujie.adapters.ledger.keycheck import ConfiguredKey, check_keys
-from fujie.adapters.ledger.migrate import upgrade
+from fujie.adapters.ledger.migrate import Tell, told_to_nobody, upgrade
 from fujie.adapters.ledger.notices import Notices
 from fujie.adapters.ledger.notifications import SQLNotifications
 from fujie.adapters.ledger.outbox import SQLOutbox
@@ -281,8 +281,10 @@ async def open_ledger(
     new_wrapped_key: Callable[[str], bytes],
     access: ServerAccess = URL_ALONE,
     clock: Clock | None = None,
+    tell: Tell = told_to_nobody,
 ) -> SQLLedger:
-    """Migrate the ledger at `url` (`sqlite:///path` or `postgresql://user@host:port/database`) and open it.
+    """Migrate the ledger at `url` (`sqlite:///path` or `postgresql://user@host:port/database`) and open it; `tell` is told
+    while it is migrated.
 
     `new_wrapped_key` takes a new sid and returns its fresh data key, wrapped under the `seal` key.
     `clock` tells who has left by now; that of the system when none is given. Call `check_keys` before anything else.
@@ -291,7 +293,7 @@ async def open_ledger(
         StartError: see `upgrade`.
 
     """
-    await upgrade(url, access)
+    await upgrade(url, access, tell)
     opened = await _database(url, access)
     return SQLLedger(opened, index, identifiers, new_wrapped_key, clock)
 

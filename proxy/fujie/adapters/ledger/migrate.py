@@ -2,7 +2,9 @@
 
 import asyncio
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -23,6 +25,12 @@ HEAD: Final = "0017"
 """The newest of `migrations`. A ledger that has it is told by one SELECT: Alembic is not even imported."""
 
 _SCRIPTS = Path(__file__).parent / "migrations"
+
+Tell = Callable[[bool], None]
+"""Told True before a ledger is migrated, which may take minutes where it is large, and False behind it."""
+
+_alembic = Lock()
+"""Its context is one per process, and each SQLite ledger is migrated in a thread of its own."""
 
 _LOCK: Final = int.from_bytes(b"fujie-db")
 """The advisory lock that a migration of ours holds: any number, but the same in every build."""
@@ -45,11 +53,15 @@ def migration_config(connection: Connection) -> "Config":
     return config
 
 
-async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
-    """Create or migrate the ledger at `url` in one transaction; changes nothing when it is current.
+def told_to_nobody(_: bool) -> None:  # noqa: FBT001 - as `Tell`
+    """Where nobody waits."""
+
+
+async def upgrade(url: str, access: ServerAccess = URL_ALONE, tell: Tell = told_to_nobody) -> None:
+    """Create or migrate the ledger at `url` in one transaction; changes nothing when it is current. The event loop goes on.
 
     Several processes may start at once: a lock lets one migrate while the others wait for it, `WAIT_S` at
-    most. A current ledger needs no right to create tables.
+    most. A current ledger needs no right to create tables, and nobody is told of it.
 
     Raises:
         StartError: LEDGER_UNSUPPORTED, LEDGER_PLAINTEXT, LEDGER_PASSWORD_UNREADABLE,
@@ -57,15 +69,18 @@ async def upgrade(url: str, access: ServerAccess = URL_ALONE) -> None:
 
     """
     if is_server(url):
-        await _upgrade_server(server_of(url, access))
+        await _upgrade_server(server_of(url, access), tell)
         return
     path, until = file_of(url), SystemClock.monotonic() + WAIT_S
-    while not _is_upgraded(path):
+    loop = asyncio.get_running_loop()
+
+    def tell_there(is_migrating: bool) -> None:  # noqa: FBT001 - see `Tell`
+        loop.call_soon_threadsafe(tell, is_migrating)
+
+    while not await asyncio.to_thread(_is_upgraded, path, tell_there):
         if SystemClock.monotonic() > until:
             raise _held()
-        await asyncio.sleep(
-            0.05
-        )  # a try holds the event loop for as long as any write waits: the orders of the server are heard
+        await asyncio.sleep(0.05)
 
 
 def _held() -> StartError:
@@ -76,12 +91,12 @@ def _held() -> StartError:
     )
 
 
-def _is_upgraded(path: Path) -> bool:
+def _is_upgraded(path: Path, tell: Tell) -> bool:
     """Return false when another process has the write lock."""
     engine = writing_engine(path)
     try:
-        with engine.begin() as connection:
-            _to_head(connection)
+        with engine.begin() as connection, _alembic:
+            _to_head(connection, tell)
     except (SQLAlchemyError, sqlite3.Error, OSError) as error:
         if error_name(error).startswith("SQLITE_BUSY"):
             return False
@@ -93,13 +108,13 @@ def _is_upgraded(path: Path) -> bool:
     return True
 
 
-async def _upgrade_server(server: Server) -> None:
+async def _upgrade_server(server: Server, tell: Tell) -> None:
     engine = postgresql.writing_engine(server, _SESSION)
     try:
         async with engine.begin() as connection:
             # Before Alembic, whose context is one per process.
             await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-            await connection.run_sync(_to_head)
+            await connection.run_sync(_to_head, tell)
     except (*postgresql.FAILURES, ValueError) as error:
         is_held = postgresql.error_name(error) == "LockNotAvailableError"
         raise (_held() if is_held else postgresql.unavailable(error)) from None
@@ -107,9 +122,10 @@ async def _upgrade_server(server: Server) -> None:
         await engine.dispose()
 
 
-def _to_head(connection: Connection) -> None:
+def _to_head(connection: Connection, tell: Tell) -> None:
     if _revisions(connection) == [HEAD]:
         return
+    tell(True)
     from alembic import command  # see HEAD
     from alembic.util.exc import CommandError
 
@@ -121,6 +137,8 @@ def _to_head(connection: Connection) -> None:
             "the ledger has a schema that this build does not know",
             "Run the build that wrote it, or a later one.",
         ) from None
+    finally:
+        tell(False)
 
 
 def _revisions(connection: Connection) -> list[str]:

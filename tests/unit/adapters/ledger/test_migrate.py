@@ -268,8 +268,8 @@ def slow_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     to_head = migrate._to_head
     has_migrated, may_commit = threading.Event(), threading.Event()
 
-    def slowly(connection: Connection) -> None:
-        to_head(connection)
+    def slowly(connection: Connection, tell: migrate.Tell) -> None:
+        to_head(connection, tell)
         if not has_migrated.is_set():
             has_migrated.set()
             may_commit.wait()
@@ -305,6 +305,48 @@ def test_a_migration_that_never_ends_is_told_with_what_to_do(
     assert refused.value.code == "LEDGER_UNAVAILABLE"
     assert "locked for 0.3 s" in str(refused.value)
     assert "let it finish, or end it" in refused.value.remedy
+
+
+async def test_a_migration_is_told_before_it_begins_and_behind_its_end_and_a_current_ledger_is_not(
+    url: str,
+) -> None:
+    """Who started the process gives it up behind `START_S`, and what is given up begins from the beginning."""
+    told = list[bool]()
+    await upgrade(url, tell=told.append)
+    assert told == [True, False]
+    await upgrade(url, tell=told.append)
+    assert told == [True, False]
+
+
+async def test_a_migration_that_fails_is_told_to_be_over(url: str) -> None:
+    await upgrade(url)
+    await within(url, execute("UPDATE alembic_version SET version_num = '9999'"))
+    told = list[bool]()
+    with pytest.raises(StartError):
+        await upgrade(url, tell=told.append)
+    assert told == [True, False]
+
+
+def test_the_event_loop_goes_on_while_a_ledger_is_migrated(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must hear the orders of the server, and say that it migrates."""
+    to_head, may_end = migrate._to_head, threading.Event()
+
+    def waiting(connection: Connection, tell: migrate.Tell) -> None:
+        to_head(connection, tell)
+        if not is_server(url):  # PostgreSQL is waited for on the loop itself
+            assert may_end.wait(60)
+
+    async def migrated() -> None:
+        migrating = asyncio.ensure_future(upgrade(url))
+        for _ in range(100):
+            await asyncio.sleep(0)
+        may_end.set()
+        await migrating
+
+    monkeypatch.setattr(migrate, "_to_head", waiting)
+    asyncio.run(migrated())
 
 
 def test_a_worker_that_waited_in_vain_still_has_the_time_to_say_so() -> None:
