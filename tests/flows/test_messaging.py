@@ -5,6 +5,8 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import count
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,10 @@ from fujie.flows.consent import NOW
 from fujie.flows.messaging import get_message, send_message
 from fujie.flows.reply import MessageReply, Refusal, ScreenReply, SuppressionReply
 from fujie.flows.screen import ScreenAsk, screen_recipients
+from fujie.flows.settlement import LATE_S
 from fujie.flows.suppression import OptOut, add_suppression
 from fujie.model.customer import CustomerRef, Phone, StoreKey
-from fujie.model.message import Category, Draft, MessageState
+from fujie.model.message import Category, Claimed, Draft, MessageState
 from fujie.model.request import RequestContext, SendAsk
 from fujie.model.suppression import SuppressionScope
 from fujie.ports.providers import Acceptance, Submission
@@ -290,6 +293,51 @@ async def test_no_room_anywhere_sends_nothing_and_says_so(house: House) -> None:
     assert (message.state, message.reason) == (MessageState.FAILED, "PROVIDER_FAILED")
     assert (await sent(at, ask(request_id="r-1"))).message.id == message.id
     assert len(second.got) == 1
+
+
+@pytest.mark.parametrize("slow", [1, 7])
+async def test_a_message_that_met_a_slow_ledger_goes_out_by_the_same_provider_once_that_answers(
+    house: House, monkeypatch: pytest.MonkeyPatch, slow: int
+) -> None:
+    """What was claimed too long ago is decided on anew: the only provider has not refused it, and nothing has failed."""
+    first, second = CountingProvider("first"), CountingProvider("second")
+    at = sending(house, first, second)
+    await agree(at, [KEY])
+    assert at.gate.sending is not None
+    outbox, times = at.gate.sending.outbox, count()
+    claim = outbox.claim
+
+    async def slowly(*given: Any) -> Claimed:
+        claimed = await claim(*given)
+        if next(times) < slow:
+            at.hands.time += timedelta(seconds=LATE_S + 1)
+        return claimed
+
+    monkeypatch.setattr(outbox, "claim", slowly)
+    message = (await sent(at, ask())).message
+    assert (message.state, message.provider, message.reason) == (MessageState.SUBMITTED, "first", "")
+    assert (len(first.got), len(second.got)) == (1, 0)
+
+
+async def test_a_message_that_meets_a_slow_ledger_again_and_again_fails_and_nothing_goes_out(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider = CountingProvider()
+    at = sending(house, provider)
+    await agree(at, [KEY])
+    assert at.gate.sending is not None
+    outbox = at.gate.sending.outbox
+    claim = outbox.claim
+
+    async def slowly(*given: Any) -> Claimed:
+        claimed = await claim(*given)
+        at.hands.time += timedelta(seconds=LATE_S + 1)
+        return claimed
+
+    monkeypatch.setattr(outbox, "claim", slowly)
+    message = (await sent(at, ask())).message
+    assert (message.state, message.reason) == (MessageState.FAILED, "PROVIDER_FAILED")
+    assert provider.got == []
 
 
 async def test_a_call_that_ends_early_leaves_no_message_half_sent(

@@ -185,8 +185,9 @@ class _Sending:
                 end = released.ends.get(intent_id)
                 if end is None or end.state is not MessageState.PLANNED:
                     return await self._reply(intent_id)
-                full += released.put_back
-                attempt += end.is_attempt or released.put_back  # 5
+                # 5: what was too late, behind a ledger that stood still, goes the same way once more.
+                full += not released.is_open
+                attempt += end.is_attempt or not released.is_open
                 self._tried(attempt)
                 if full >= routes:
                     break

@@ -112,6 +112,7 @@ class Release:
         started = self._case.gate.clock.monotonic()
         room = await room_for(self.matter, len(allowed)) if self.has_room is None else self.has_room
         if not room:  # 1
+            done.is_open = False
             await self._put_back(allowed, done)
             return done
         done.summary = await self._recorded(allowed)  # 2
