@@ -25,6 +25,7 @@ from fujie.decision.entitlement import entitlement
 from fujie.decision.filtering import fields_of, sieve_of
 from fujie.decision.replay import STARTS
 from fujie.decision.rowfilter import row_filter
+from fujie.flows.ahead import ahead
 from fujie.flows.evidence import APPROVAL_ID, Subject, record, record_sids
 from fujie.flows.export_file import closing, lines, opening
 from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
@@ -175,7 +176,7 @@ class _Run:
             finally:
                 opening.cancel()
                 await asyncio.gather(opening, return_exceptions=True)
-            yield opening.result()
+            yield await held.enter_async_context(aclosing(ahead(opening.result())))
 
     async def _of_scan(self, batches: AsyncIterator[Sequence[Fetched]]) -> AsyncGenerator[ExportPart, None]:
         matter, size = self._matter, LEASED_CHUNK if self._start.asked.lease else CHUNK
