@@ -4,12 +4,15 @@ Every attack states three things: the gRPC status, the reason code, and the entr
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from shutil import copytree
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import grpc
 import pytest
@@ -344,6 +347,14 @@ def running(site: Site, credentials: grpc.ChannelCredentials | None = None) -> I
                 hire_staff(target)
             target.new()
             yield target
+
+
+def with_a_day_before_it() -> None:
+    """Return when the day of the policies does not end soon: limits of a day begin anew then."""
+    now = datetime.now(ZoneInfo("Asia/Shanghai"))
+    left = timedelta(days=1) - timedelta(hours=now.hour, minutes=now.minute, seconds=now.second)
+    if left < timedelta(minutes=2):
+        time.sleep(left.total_seconds() + 1)
 
 
 def hire_staff(target: Target) -> None:

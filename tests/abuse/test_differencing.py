@@ -36,6 +36,7 @@ from abuse.target import (
     primary,
     running,
     search,
+    with_a_day_before_it,
 )
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -92,6 +93,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 
 
 def hire(target: Target, name: str) -> str:
+    with_a_day_before_it()
     target.call("chief", UPSERT, hired(name, "counted"))
     return name
 

@@ -330,10 +330,11 @@ def wait_for(claim: Callable[[], bool]) -> None:
 def test_bad_policy_files_under_load_fail_no_call_and_the_last_good_bundle_stays(target: Target) -> None:
     digest = target.lookup("agent", ask("phone")).decision.bundle
     file = target.site.root / "policies" / "extra.yaml"
+    before = reload_failures(target)
     with Load(target) as load:
         for number, content in enumerate(BAD.values(), 1):
             replaced(file, content)  # an empty file, if only for a moment, is a good one
-            wait_for(lambda n=number: reload_failures(target) == n)  # type: ignore[misc]  # mypy: lambda default
+            wait_for(lambda n=number: reload_failures(target) == before + n)  # type: ignore[misc]  # mypy: lambda default
             load.wait(6)
         loaded = len(target.server.events("policies_loaded"))
         file.unlink()

@@ -28,6 +28,7 @@ from abuse.target import (
     search,
     seen_of,
     told,
+    with_a_day_before_it,
 )
 from fujie.app.client import read_refusal
 from fujie.v1 import consent_service_pb2 as consent_v1
@@ -64,6 +65,7 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
 @pytest.fixture
 def spent(target: Target, request: pytest.FixtureRequest) -> str:
     """Somebody who has used up the limit of the role that the test names."""
+    with_a_day_before_it()
     role = request.node.callspec.params["role"]
     who = f"{role}-{request.node.originalname}"
     target.call("chief", UPSERT, hired(who, role))

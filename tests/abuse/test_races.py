@@ -46,6 +46,10 @@ from fujie.v1 import types_pb2 as types_v1
 from support.answers import WIRE_FREE
 
 CONNECTIONS = 8
+PATIENCE_S = 120.0
+NOTHING = {"LEDGER_UNAVAILABLE", "DEADLINE_EXCEEDED"}
+"""How a call ends that got too little of a crowded machine within its five seconds: nothing was shown, and nothing is
+acknowledged."""
 MOST = 20
 LIMITED = f"""\
 apiVersion: fujie.dev/v1
@@ -101,6 +105,13 @@ async def outcome(target: Target, channel: Any, who: str, method: str, request: 
     return ""
 
 
+async def done(target: Target, channel: Any, who: str, method: str, request: Message) -> None:
+    """Do it; return once it is acknowledged."""
+    async with asyncio.timeout(PATIENCE_S):
+        while reason := await outcome(target, channel, who, method, request):
+            assert reason in NOTHING, reason
+
+
 # What ends while a batch is on its way.
 
 CROWD = [f"C{number:05}" for number in range(1, 200) if number % 20][:30]
@@ -135,7 +146,9 @@ class Load:
         try:
             raw = await send(self.target, channel, who, BATCH, request)
         except grpc.aio.AioRpcError as error:
-            self.batches.append((sent, [read_refusal(error).reason or str(error.code())] * len(self.crowd)))
+            reason = read_refusal(error).reason or str(error.code())
+            if reason not in NOTHING:
+                self.batches.append((sent, [reason] * len(self.crowd)))
             return
         results = customer_v1.BatchLookupCustomersResponse.FromString(raw).results
         self.batches.append((sent, [each.reasons[0].code if each.reasons else "" for each in results]))
@@ -187,7 +200,7 @@ async def test_nothing_is_shown_after_an_ending_was_acknowledged(
         running_load = asyncio.create_task(load.until(is_over))
         await load.is_running.wait()
         async with connected(target, 1) as [channel]:
-            await send(target, channel, *ending(victim))
+            await done(target, channel, *ending(victim))
             acknowledged = time.time()
         await running_load
     before = {row[0] for sent, row in load.batches if sent < acknowledged}
@@ -268,7 +281,7 @@ async def test_who_is_offboarded_is_shown_nothing_more_of_a_batch_that_is_on_its
         await load.is_running.wait()
         async with connected(target, 1) as [channel]:
             request = directory_v1.OffboardPrincipalRequest(id="leaver")
-            await send(target, channel, "chief", OFFBOARD, request)
+            await done(target, channel, "chief", OFFBOARD, request)
             acknowledged = time.time()
         await running_load
     assert {code for sent, row in load.batches if sent > acknowledged for code in row} == {
@@ -300,9 +313,9 @@ async def test_a_look_up_that_waits_for_its_limit_is_decided_on_what_was_said_me
                 for channel, each in zip(channels, who, strict=True)
             ]
             await asyncio.sleep(turn * 0.0015)  # into the middle of them, wherever that is
-            await send(target, channels[turn % CONNECTIONS], *withdrawal(name))
+            await done(target, channels[turn % CONNECTIONS], *withdrawal(name))
             said = Counter(await asyncio.gather(*calls))
-            assert set(said) <= {"", "CONSENT_WITHDRAWN"}
+            assert set(said) - NOTHING <= {"", "CONSENT_WITHDRAWN"}
             opened += said[""]
             assert late(logs(target), sid) == []
     assert opened
@@ -323,10 +336,23 @@ async def test_of_many_answers_to_one_prompt_on_two_workers_one_is_taken(target:
         said = await asyncio.gather(
             *(outcome(target, channel, "marketer", RECORD, answer) for channel in (*channels,) * 5)
         )
-    assert Counter(said) == {"": 1, "PROMPT_INVALID": 5 * CONNECTIONS - 1}
+    lost = sum(reason in NOTHING for reason in said)  # the one that was taken may be among them
+    assert set(said) - NOTHING <= {"", "PROMPT_INVALID"}
+    assert min(1, lost) + said.count("") >= 1 >= said.count("")
     raw = target.call("desk", EVENTS, consent_v1.ListConsentEventsRequest(customer=by_id(name)))
     events = consent_v1.ListConsentEventsResponse.FromString(raw).events
     assert [event.type for event in events] == [consent_v1.CONSENT_EVENT_TYPE_GIVEN]
+
+
+async def until_said(target: Target, channel: Any, same: consent_v1.AddSuppressionRequest) -> bytes:
+    """Ask until there is an answer: a request id is for asking again."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            try:
+                return await send(target, channel, "desk", ADD_SUPPRESSION, same)
+            except grpc.aio.AioRpcError as error:
+                if read_refusal(error).reason not in NOTHING:
+                    raise
 
 
 async def test_one_request_id_on_two_workers_is_one_act(target: Target) -> None:
@@ -335,9 +361,7 @@ async def test_one_request_id_on_two_workers_is_one_act(target: Target) -> None:
         customer=by_id(name), context=types_v1.RequestContext(request_id="once")
     )
     async with connected(target) as channels:
-        said = await asyncio.gather(
-            *(send(target, channel, "desk", ADD_SUPPRESSION, same) for channel in (*channels,) * 5)
-        )
+        said = await asyncio.gather(*(until_said(target, channel, same) for channel in (*channels,) * 5))
         ids = {consent_v1.AddSuppressionResponse.FromString(raw).suppression.suppression_id for raw in said}
         assert len(ids) == 1
         other = consent_v1.AddSuppressionRequest(
@@ -363,7 +387,7 @@ async def test_people_who_are_merged_into_each_other_at_once_are_one_and_lose_no
             )
         )
     assert "" in said
-    assert set(said) <= {"", "MERGE_CONFLICT", "LEDGER_CONFLICT"}, Counter(said)
+    assert set(said) - NOTHING <= {"", "MERGE_CONFLICT", "LEDGER_CONFLICT"}, Counter(said)
     for name in ring:
         detail = target.refused("marketer", LOOKUP, marketing("phone", customer=name))
         assert detail.reason == "CONSENT_WITHDRAWN"

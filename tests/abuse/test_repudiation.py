@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,8 +83,11 @@ def faulty_calls(target: Target, file: Path, call: str, fault: str) -> Iterator[
 
 
 def is_traced(pid: int) -> bool:
-    tasks = Path(f"/proc/{pid}/task").glob("*/status")
-    return all("TracerPid:\t0\n" not in task.read_text() for task in tasks)
+    for task in Path(f"/proc/{pid}/task").glob("*/status"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended since
+            if "TracerPid:\t0\n" in task.read_text():
+                return False
+    return True
 
 
 @contextmanager

@@ -35,7 +35,7 @@ from abuse.target import (
     marketing,
     running,
 )
-from abuse.test_races import connected, logs, outcome
+from abuse.test_races import NOTHING, PATIENCE_S, connected, done, logs, outcome
 from fujie.audit.entry import Entry
 from fujie.flows.lookup import LATELY_S
 from fujie.v1 import directory_service_pb2 as directory_v1
@@ -44,10 +44,6 @@ from support.wire import Wire
 
 ROUNDS, CONNECTIONS = 4, 8
 SLOWEST_S = 0.008
-PATIENCE_S = 120.0
-NOTHING = {"LEDGER_UNAVAILABLE", "DEADLINE_EXCEEDED"}
-"""How a call ends that got too little of a crowded machine within its five seconds: nothing was shown, and nothing is
-acknowledged. It is asked again."""
 ADULTS = [f"C{number:05}" for number in range(1, 60) if number % 20]
 
 
@@ -110,13 +106,6 @@ class Asking:
                     self.has_seen.set()
 
         await asyncio.gather(*map(one, self.channels))
-
-
-async def done(target: Target, channel: Any, who: str, method: str, request: Message) -> None:
-    """Do it; return once it is acknowledged."""
-    async with asyncio.timeout(PATIENCE_S):
-        while reason := await outcome(target, channel, who, method, request):
-            assert reason in NOTHING, reason
 
 
 Ending = Callable[[str, str], tuple[str, str, Message]]

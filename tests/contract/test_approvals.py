@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -223,7 +223,7 @@ _requirements = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=13, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=13)
 @given(
     needs=st.lists(_requirements, min_size=1, max_size=3, unique_by=lambda each: each.key),
     words=st.tuples(*[_texts] * 6),
@@ -384,9 +384,7 @@ class OneApproval(RuleBasedStateMachine):
             self.context.__exit__(None, None, None)
 
 
-OneApproval.TestCase.settings = settings(
-    max_examples=10, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+OneApproval.TestCase.settings = settings(max_examples=10, stateful_step_count=20)
 TestOneApproval = OneApproval.TestCase
 
 

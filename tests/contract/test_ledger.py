@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import permutations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -309,7 +309,7 @@ class EnrolMachine(RuleBasedStateMachine):
 
 
 TestEnrolment = EnrolMachine.TestCase
-TestEnrolment.settings = settings(max_examples=10, stateful_step_count=12, deadline=None)
+TestEnrolment.settings = settings(max_examples=10, stateful_step_count=12)
 
 
 # Consent events.
@@ -401,7 +401,7 @@ _names = st.lists(_texts, max_size=3).map(tuple)
 _moments = st.datetimes(datetime(1900, 1, 1), datetime(9999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001 - zone is added
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15)
 @given(
     event=st.builds(
         ConsentEvent,

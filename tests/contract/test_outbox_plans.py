@@ -111,6 +111,7 @@ async def test_a_chunk_reads_its_own_rows_whether_it_was_planned_on_an_empty_led
         await _chunk(early, draft.id, 2100)
         _fill(url, draft.id, run.id)
         later = await opened(url)
+        wait_until_alone(url, besides="fujie")  # what filled it has been counted
         before = _read(url)
         for n, ledger in enumerate((early, later) * 3):
             await _chunk(ledger, draft.id, 3000 + 100 * n)

@@ -98,7 +98,7 @@ def test_what_is_not_claimed_when_an_opt_out_is_acknowledged_is_never_claimed(ki
         async def work(n: int) -> None:
             ledger = await opened(url)
             try:
-                ready.wait(20)
+                ready.wait(120)
                 if n < 2:
                     out.update(await send(ledger, f"w{n}", "marketer", random.Random(n)))
                 else:

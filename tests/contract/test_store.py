@@ -8,7 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.clock import SystemClock
@@ -777,7 +777,7 @@ async def test_long_texts_are_measured_in_bytes(opened: Open) -> None:
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufffd"), min_size=1, max_size=30)
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8)
 @given(
     stored=st.lists(TEXTS, min_size=1, max_size=6, unique=True),
     asked=st.lists(TEXTS, max_size=6),

@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 import pymysql
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.clock import SystemClock
@@ -241,7 +241,7 @@ async def test_a_row_that_cannot_be_named_is_an_error(place: Place, opened: Open
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0\ufffd"), min_size=1, max_size=20)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6)
 @given(stored=st.lists(TEXTS | st.sampled_from(["a", "A", "a ", "á"]), min_size=1, max_size=12))
 def test_any_texts_are_each_passed_once(place: Place, stored: list[str]) -> None:
     def literal(text: str) -> str:

@@ -6,8 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import given as drawn
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from contract.test_ledger import ADAPTERS, Open
@@ -189,7 +189,7 @@ _opt_outs = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=13, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=13)
 @drawn(said=_opt_outs)
 def test_what_was_digested_comes_back_with_the_same_digest(empty: Open, said: Suppression) -> None:
     """Else an honest opt-out would look altered in the evidence."""

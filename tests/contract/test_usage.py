@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -491,9 +491,7 @@ class Counters(RuleBasedStateMachine):
             self.url.__exit__(None, None, None)
 
 
-Counters.TestCase.settings = settings(
-    max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+Counters.TestCase.settings = settings(max_examples=8, stateful_step_count=25)
 TestCounters = Counters.TestCase
 
 

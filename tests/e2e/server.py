@@ -171,6 +171,12 @@ class Site:
         """Make `values` the configuration file."""
         self.config.write_text(yaml.safe_dump(self.values, sort_keys=False), "utf-8")
 
+    def replace_policies(self, text: str) -> None:
+        """Put other policies in place whole: a running server may look between the truncating and the writing of a file."""
+        beside = self.root / "base.new"
+        beside.write_text(text, "utf-8")
+        beside.replace(self.policy_file)
+
     def use_static_tokens(self) -> None:
         """Believe STATIC_TOKEN as ADMIN: an unsafe setting."""
         path = self.root / "static.yaml"

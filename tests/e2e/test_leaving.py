@@ -197,9 +197,12 @@ async def test_a_set_time_comes_in_every_worker_also_when_one_was_killed(site: S
     site.write()
     with site.running() as server:
         await asyncio.to_thread(hired, server)
-        at = datetime.now(UTC) + timedelta(seconds=4)
         stubs = server.connect("boss")
         with stubs.channel:
+            stubs.directory.GetPrincipal(
+                directory_v1.GetPrincipalRequest(id="clerk"), timeout=30
+            )  # connected
+            at = datetime.now(UTC) + timedelta(seconds=4)
             request = directory_v1.OffboardPrincipalRequest(id="clerk", at=at)
             assert (
                 stubs.directory.OffboardPrincipal(request, timeout=30).principal.offboard_at.ToDatetime(UTC)

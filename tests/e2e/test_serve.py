@@ -194,7 +194,7 @@ def test_a_killed_server_starts_again_on_its_log(site: Site, served: Server) -> 
 def test_a_bad_policy_on_reload_keeps_the_last_good_one(site: Site, served: Server) -> None:
     digest = served.wait_for("policies_loaded")["digest"]
     assert served.metric(REFUSALS) == 0
-    site.policy_file.write_text(POLICY.replace("customer.minor", "customer.minr"), "utf-8")
+    site.replace_policies(POLICY.replace("customer.minor", "customer.minr"))
     refused = served.wait_for("policies_refused")
     assert refused["place"].startswith("policies/base.yaml:")
     assert served.metric(REFUSALS) == 1
@@ -204,7 +204,7 @@ def test_a_bad_policy_on_reload_keeps_the_last_good_one(site: Site, served: Serv
         "ok, but policies refused, the last good ones are in force\n",
     )
     assert ask(served)["phone"].endswith("****1234")
-    site.policy_file.write_text(POLICY.replace('phone: "keep(3,4)"', "phone: omit"), "utf-8")
+    site.replace_policies(POLICY.replace('phone: "keep(3,4)"', "phone: omit"))
     served.wait_for("policies_loaded", count=2)
     assert probed_until(served, "ok\n") == (200, "ok\n")
     assert "phone" not in ask(served)
@@ -216,7 +216,7 @@ def test_sighup_reloads_at_once(site: Site) -> None:
     site.values["policy"]["reload_seconds"] = 3600
     site.write()
     with site.running() as server:
-        site.policy_file.write_text(POLICY.replace("[support]", "[agents]"), "utf-8")
+        site.replace_policies(POLICY.replace("[support]", "[agents]"))
         server.process.send_signal(signal.SIGHUP)
         assert server.wait_for("policies_loaded", count=2)
         assert server.process.poll() is None
@@ -384,7 +384,7 @@ def test_beyond_loopback_it_speaks_tls_and_nothing_else(site: Site) -> None:
         assert read_refusal(refused.value).reason == "PRINCIPAL_UNKNOWN"
         plain = connect(address, site.token("nobody"))
         with plain.channel, pytest.raises(grpc.RpcError) as dropped:
-            plain.customers.LookupCustomer(lookup("C00001", "name"), timeout=30)
+            plain.customers.LookupCustomer(lookup("C00001", "name"), timeout=START_S)
         assert read_refusal(dropped.value).code is grpc.StatusCode.UNAVAILABLE
     private.unlink()
     assert codes(site.refusal()) == {"TLS_UNREADABLE"}

@@ -46,7 +46,7 @@ class Scene:
         arguments = (root, self.crm, self.child, (self.house.hands.now(), at), name)
         process = racing.processes().Process(target=act, args=arguments)
         process.start()
-        await asyncio.to_thread(process.join, 60)
+        await asyncio.to_thread(process.join, 300)
         if at in ("", *VOTE, *LIST):  # others come by as often as time allows
             assert process.exitcode == (-signal.SIGKILL if at else 0)
         return root

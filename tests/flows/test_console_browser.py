@@ -1,7 +1,6 @@
 """The approvals inbox in a real Chromium: without scripts, at the width of a phone and of a desk, in both languages, with
 axe; signed in at a stand-in for an OpenID Connect provider on another origin, and by keyboard alone."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from pathlib import Path
 from playwright.async_api import ConsoleMessage, Page
 
 from flows.test_approvals import EYES, NOTHING
-from flows.test_own_page_browser import WIDTHS, check, chromium, needs_chromium
+from flows.test_own_page_browser import PATIENCE_MS, WIDTHS, check, chromium, needs_chromium
 from fujie.app.web import PublicServer
 from fujie.flows.approvals import approve
 from fujie.flows.gate import Gate
 from fujie.flows.reply import ApprovalReply
 from fujie.transport.http.console import COOKIE
+from support import ports
 from support.consoles import desk_of, fixed_tokens, signing_in, staffed, waiting
 from support.house import House
 from support.oidc import provider
@@ -43,9 +43,7 @@ async def served(house: House) -> AsyncIterator[Served]:
     async with AsyncExitStack() as opened:
         at = await opened.enter_async_context(provider(house.hands.now))
         # The port first: the origin of the console is a part of what it serves.
-        port = await asyncio.start_server(lambda _reader, _writer: None, "127.0.0.1", 0, reuse_port=True)
-        base = f"http://127.0.0.1:{port.sockets[0].getsockname()[1]}"
-        port.close()
+        base = f"http://127.0.0.1:{ports.free()[0]}"
         sign_in = signing_in(house.gate, at, base, opened)
         desk = desk_of(house.gate, fixed_tokens(), sign_in, base)
         server = await PublicServer.over(desk.app, base.removeprefix("http://"), ())
@@ -76,6 +74,7 @@ async def test_an_approver_decides_at_any_width_in_both_languages(house: House, 
                     color_scheme="dark" if number == 4 else "light",
                 )  # fmt: skip
                 page, troubles = await context.new_page(), list[str]()
+                page.set_default_timeout(PATIENCE_MS)
                 page.on("console", partial(hear, troubles))
                 await walk(page, at, words, f"{size}-{language}", tmp_path)
                 approval = await house.ledger.approval(approval_id)
@@ -137,6 +136,7 @@ async def test_the_keyboard_is_enough_and_no_script_is_needed(house: House, tmp_
         approval_id = await waiting(house_of(house, at))
         context = await browser.new_context(java_script_enabled=False, locale="en")
         page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await signed_in(page, at.base, WORDS["en"], EYES[1].subject)
         await page.keyboard.press("Tab")
         assert await focused(page) == "Skip to the content"
@@ -175,6 +175,7 @@ async def test_another_site_can_neither_frame_it_nor_send_its_forms(house: House
         other = await waiting(house_of(house, at), max_rows=120)
         context = await browser.new_context(locale="en")
         page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await signed_in(page, at.base, WORDS["en"], EYES[0].subject)
         await _attack(page, at.base, other)
         approval = await house.ledger.approval(other)

@@ -59,7 +59,7 @@ class Scene:
         arguments = (act, root, self.crm, self.child, (self.house.hands.now(), at))
         process = racing.processes().Process(target=racing.die, args=arguments)
         process.start()
-        await asyncio.to_thread(process.join, 60)
+        await asyncio.to_thread(process.join, 300)
         assert process.exitcode == (-signal.SIGKILL if at else 0), at
         return root
 

@@ -68,7 +68,7 @@ class Scene:
         run = partial(racing.offboard, root, self.crm, self.child, self.house.hands.now(), who, at=at)
         process = racing.processes().Process(target=run)
         process.start()
-        await asyncio.to_thread(process.join, 60)
+        await asyncio.to_thread(process.join, 300)
         assert process.exitcode is not None
         return process.exitcode, root
 

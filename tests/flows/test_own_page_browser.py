@@ -24,6 +24,8 @@ from support.links import Sent, send, sending
 
 CHROMIUM = Path("/usr/bin/chromium")
 AXE = Path(__file__).parents[1] / "node" / "node_modules" / "axe-core" / "axe.min.js"
+PATIENCE_MS = 180_000
+"""No measure: what takes so long never comes."""
 WIDTHS = {"phone": (360, 740), "desk": (1280, 900)}
 WORDS = {
     "zh-CN": ("不再接收“营销”消息", "重新同意…", "我同意", "不再接收任何消息", "解除全部拒收…", "确认解除"),
@@ -47,7 +49,9 @@ needs_chromium = pytest.mark.skipif(
 async def chromium() -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-dev-shm-usage"]
+            executable_path=str(CHROMIUM),
+            args=["--no-sandbox", "--disable-dev-shm-usage"],
+            timeout=PATIENCE_MS,
         )
         try:
             yield browser
@@ -99,6 +103,7 @@ async def test_a_customer_refuses_and_agrees_again_at_any_width_in_both_language
                     color_scheme="dark" if number == 4 else "light",
                 )  # fmt: skip
                 page = await context.new_page()
+                page.set_default_timeout(PATIENCE_MS)
                 troubles: list[str] = []
                 page.on("console", partial(_hear, troubles))
                 await walk(page, f"{base}/c/{sent.token}", words, f"{size}-{language}", tmp_path)
@@ -182,6 +187,7 @@ async def test_it_works_without_javascript_and_a_bad_link_says_what_to_do(
             java_script_enabled=False, locale="zh-CN", viewport={"width": 360, "height": 740}
         )
         page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
         await page.goto(f"{base}/c/{sent.token}")
         await page.get_by_role("link", name="English").click()
         await page.get_by_role("button", name=WORDS["en"][0]).click()
@@ -199,6 +205,7 @@ async def test_the_page_loads_nothing_from_anywhere_and_leaves_nothing_behind(ho
         sent, _ = await linked(gate, StoreKey("crm", "C00001"))
         context = await browser.new_context()
         page, asked = await context.new_page(), []
+        page.set_default_timeout(PATIENCE_MS)
         page.on("request", lambda request: asked.append(request.url))
         await page.goto(f"{base}/c/{sent.token}")
         others = [url for url in asked if not url.endswith((sent.token, "/favicon.ico"))]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.audit.entry import EntryKind
@@ -297,7 +297,7 @@ class TestAnswer:
                     "prompt",
                 )
 
-    @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=20)
     @given(token=st.text(min_size=1, max_size=200))
     async def test_no_text_opens_a_prompt_or_breaks_the_flow(self, house: House, token: str) -> None:
         assert code(await said(house, token)) == "PROMPT_INVALID"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.adapters.ledger.tables import subject
@@ -287,7 +287,7 @@ async def asked(house: House, asks: Sequence[tuple[str, LookupAsk]]) -> None:
         await lookup(house.gate, caller(who), said, 1.0)
 
 
-FEW = settings(max_examples=13, suppress_health_check=[HealthCheck.too_slow])
+FEW = settings(max_examples=13)
 
 
 @FEW

@@ -34,4 +34,4 @@ async def cancelled_twice(running: Coroutine[None, None, None], began: asyncio.E
     task.cancel()
     await asyncio.wait({task})
     log.goes_on.set()
-    await asyncio.wait_for(log.written.wait(), 20)
+    await asyncio.wait_for(log.written.wait(), 60)

@@ -26,7 +26,7 @@ from support.postgresql import execute
 USER, PASSWORD = "gate", "s3same-Öffne-dich"
 """Who comes over TCP, by scram and only with TLS, once a cluster demands it."""
 
-_WAIT_S = 60
+_WAIT_S = 180
 _NUMBERS = itertools.count()
 _RULES = """\
 local all all trust

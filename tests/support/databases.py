@@ -88,7 +88,7 @@ class InPostgreSQL:
 
         holder = threading.Thread(target=lambda: asyncio.run(hold()))
         holder.start()
-        assert held.wait(10)
+        assert held.wait(120)
         try:
             yield
         finally:

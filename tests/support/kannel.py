@@ -12,7 +12,7 @@ import pytest
 from support import ports
 
 USER, PASSWORD = "shop", "s3cret"
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 
 _CONFIGURATION = """
 group = core

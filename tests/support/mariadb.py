@@ -34,7 +34,7 @@ USER, PASSWORD = "reader", "pä ss'w:or@d"
 
 _PROGRAMS, _ELSEWHERE = ("mariadbd", "mariadb-install-db", "my_print_defaults"), "/usr/sbin:/usr/libexec"
 _NUMBERS = itertools.count()
-_START_S = 60
+_START_S = 180
 
 
 class MariaDB:
@@ -78,7 +78,7 @@ class MariaDB:
         installed = subprocess.run(
             ["mariadb-install-db", "--no-defaults", f"--datadir={self._directory / 'd'}", "--skip-test-db",
              "--auth-root-authentication-method=normal", *self._as_root()],
-            capture_output=True, text=True, timeout=120, check=False,
+            capture_output=True, text=True, timeout=_START_S, check=False,
         )  # fmt: skip
         assert installed.returncode == 0, installed.stdout + installed.stderr
 

@@ -93,9 +93,13 @@ def execute(url: str, *statements: str) -> list[asyncpg.Record]:
     return apart(run)
 
 
-def wait_until_alone(url: str) -> None:
-    """Wait until nobody else is connected to the database: a session tells what it has counted when it ends."""
-    others = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+def wait_until_alone(url: str, besides: str = "nobody") -> None:
+    """Wait until nobody else, `besides` the program of that name, is connected to the database: a session tells what it has
+    counted when it ends, a moment after its client left."""
+    others = (
+        "SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        f" AND application_name <> '{besides}'"
+    )
     while execute(url, others):
         sleep(0.02)
 

@@ -74,7 +74,7 @@ def send(directory: Path, crm: Path, shared: Shared, campaign_id: str, start: Ba
         async with opened_house(directory, crm, shared) as house:
             gate = sending(house, WritingProvider(directory / "out")).gate
             outbox = house.ledger.outbox
-            start.wait(60)
+            start.wait(300)
             while True:
                 lease = await outbox.lease(gate.ids.new_id(), gate.clock.now(), 3600.0, 10)
                 if lease is not None:
@@ -104,7 +104,7 @@ def opt_out(
             with (directory / "out").open("a") as out:
                 for number, customer in enumerate(customers):
                     if number == 1:  # the first is known to be before all that is sent
-                        start.wait(60)
+                        start.wait(300)
                     said = OptOut(customer, SuppressionScope(), NOW, "call", "call-1")
                     reply = await add_suppression(at.gate, caller("consent-desk"), RequestContext(), said)
                     acknowledged = monotonic_ns()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 _NODE = Path(__file__).parents[1] / "node"
-_WAIT_S = 20.0
+_WAIT_S = 60.0
 
 Event = dict[str, Any]
 

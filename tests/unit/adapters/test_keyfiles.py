@@ -5,7 +5,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fujie.adapters.keyfiles import create_keys, read_key
@@ -79,7 +79,6 @@ def test_a_key_that_is_not_there_is_missing(tmp_path: Path) -> None:
     assert code(tmp_path) == "KEY_MISSING"
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.binary(min_size=1, max_size=100))
 def test_no_content_of_a_bad_file_reaches_the_error(tmp_path: Path, content: bytes) -> None:
     secret = base64.b64encode(content) + b"!"

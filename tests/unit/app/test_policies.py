@@ -168,15 +168,22 @@ def counted(metrics: PrometheusMetrics, name: str) -> float:
 REFUSALS = "fujie_bundle_reload_failures_total"
 
 
+def replace_grant(directory: Path, text: str) -> None:
+    """Put another file in place whole: who follows may look between the truncating and the writing of one."""
+    beside = directory / "grant.new"
+    beside.write_text(text, "utf-8")
+    beside.replace(directory / "grant.yaml")
+
+
 async def test_a_bad_bundle_keeps_the_last_good_one_and_a_good_one_follows(directory: Path) -> None:
     policies, metrics = PolicyFiles([directory], CRM), PrometheusMetrics("0", "engine")
     first = policies.current
     announce(policies, metrics)
     async with following(policies, metrics, 0.02, asyncio.Event()) as task:
-        (directory / "grant.yaml").write_text(BROKEN, "utf-8")
+        replace_grant(directory, BROKEN)
         await passed(lambda: counted(metrics, REFUSALS) == 1 and policies.is_refused)
         assert policies.current is first
-        (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+        replace_grant(directory, grant("b"))
         await passed(lambda: policies.current is not first)
         assert [each.name for each in policies.current.bundle.grants] == ["b"]
         assert not policies.is_refused
@@ -201,7 +208,7 @@ async def test_when_the_files_were_last_in_order_is_shown_and_stands_still_while
     async with following(policies, metrics, 0.02, now):
         started = counted(metrics, checked)
         await passed(lambda: counted(metrics, checked) > started)
-        (directory / "grant.yaml").write_text(BROKEN, "utf-8")
+        replace_grant(directory, BROKEN)
         await passed(lambda: counted(metrics, REFUSALS) == 1)
         stands = counted(metrics, checked)
         for _ in range(3):
@@ -209,7 +216,7 @@ async def test_when_the_files_were_last_in_order_is_shown_and_stands_still_while
             await passed(lambda: not now.is_set())
         assert not policies.in_order
         assert counted(metrics, checked) == stands
-        (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+        replace_grant(directory, grant("b"))
         await passed(lambda: counted(metrics, checked) > stands)
     assert policies.in_order
 
@@ -244,7 +251,7 @@ async def test_asking_reloads_at_once(directory: Path) -> None:
     policies, now = PolicyFiles([directory], CRM), asyncio.Event()
     first = policies.current
     async with following(policies, PrometheusMetrics("0", "engine"), 3600, now):
-        (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+        replace_grant(directory, grant("b"))
         now.set()
         await passed(lambda: policies.current is not first)
 
@@ -261,11 +268,11 @@ async def test_a_compiler_that_fails_by_itself_stops_neither_the_gate_nor_the_wa
     async with following(policies, metrics, 0.02, asyncio.Event()) as task:
         with monkeypatch.context() as patch:
             patch.setattr("fujie.app.policies.compile_bundle", fails)
-            (directory / "grant.yaml").write_text(grant("b"), "utf-8")
+            replace_grant(directory, grant("b"))
             await passed(lambda: counted(metrics, REFUSALS) == 1)
         assert policies.current is first
         assert not task.done()
-        (directory / "grant.yaml").write_text(grant("c"), "utf-8")
+        replace_grant(directory, grant("c"))
         await passed(lambda: policies.current is not first)
 
 

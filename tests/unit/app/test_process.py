@@ -179,4 +179,4 @@ async def test_an_interpreter_that_is_gone_is_a_problem_and_leaves_no_descriptor
         assert [problem.code for problem in caught.value.problems] == ["WORKER_DIED"]
     await asyncio.sleep(0)  # a transport closes in the next round
     await asyncio.sleep(0)
-    assert set(os.listdir("/proc/self/fd")) == before
+    assert set(os.listdir("/proc/self/fd")) <= before  # what other tests left open may be closed meanwhile

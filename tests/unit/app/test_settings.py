@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.app.problems import CannotStart, Problem
@@ -461,7 +461,7 @@ def test_no_password_is_in_repr_or_shown(load: Load, url: str) -> None:
     assert loaded.ledger.url == url
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
+@settings(max_examples=60)
 @given(section=st.sampled_from([*LEAST, "server", "stores"]), junk=st.sampled_from(
     [SECRET, [SECRET], {"x": SECRET}, {"url": [SECRET]}, {"crm": {"url": {"a": SECRET}}}, {"issuers": SECRET},
      {"listen": SECRET}, {"instance": SECRET * 9}, {"zone": SECRET}, {"log": {"id": SECRET, "file": [SECRET]}}]

@@ -1,7 +1,7 @@
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fujie.audit.checkpoint import Checkpoint, Signer, parse_unverified
@@ -82,7 +82,7 @@ def test_every_flip_inside_an_entry_names_that_entry(log_of: LogOf, signer: Sign
         at += 2 + len(leaf)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_any_flip_in_a_log_of_several_tiles_is_found(
     data: st.DataObject, log_of: LogOf, signer: Signer

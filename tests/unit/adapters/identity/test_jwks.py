@@ -123,9 +123,10 @@ def test_a_peer_that_says_a_byte_now_and_then_is_cut_off(
 
 
 def test_nobody_there_is_refused() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert "ConnectionRefusedError" in refusal(f"http://127.0.0.1:{port}/")
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # and does not listen: nobody else gets the port meanwhile
+        port = silent.getsockname()[1]
+        assert "ConnectionRefusedError" in refusal(f"http://127.0.0.1:{port}/")
 
 
 def test_an_https_issuer_is_held_to_its_certificate_and_name(

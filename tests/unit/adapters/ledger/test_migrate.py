@@ -278,7 +278,7 @@ def slow_migration(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with ThreadPoolExecutor(1) as thread:
         slow = thread.submit(lambda: asyncio.run(upgrade(url)))
         try:
-            assert has_migrated.wait(10)
+            assert has_migrated.wait(120)
             yield
         finally:
             may_commit.set()
