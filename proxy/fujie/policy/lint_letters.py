@@ -27,24 +27,26 @@ _LIKE_NONE = frozenset("ΓΔΘΛΞΠΣΦΨΩβδζθλμξπσφψ")
 def lookalikes(subject: Subject) -> Marks:
     """Find words in rules, roles, stores and params with letters that look like others, or blanks at an end."""
     for written in subject.rules():
-        text = written.rule.text
-        if sign := _odd(text):
+        if sign := _odd(written.rule.text):
             yield written.sheet, Found("LOOKALIKE", written.place, _message(sign))
         if any(
-            _has_blank_end(literal) for literal in texts_in(text)
+            _may_have_blank_end(literal) for literal in texts_in(written.rule.expanded)
         ):  # a tree costs more than a look at the tokens
             words = dict.fromkeys(word for _, word in mentions(subject.tree(written.rule)))
             for word in (word for word in words if word != word.strip()):
-                message = f"'{word}' begins or ends with a blank, and equals no word without it"
-                yield written.sheet, Found("LOOKALIKE", written.place, message)
+                yield written.sheet, Found("LOOKALIKE", written.place, _of_blank(word))
     for sheet in subject.sheets:
-        for item in _words(sheet):
+        names = list(_names(sheet))
+        for item in (*names, *_others(sheet)):
             if sign := _odd(item.text):
                 yield sheet, Found("LOOKALIKE", item.place, _message(sign))
+        for item in names:
+            if item.text != item.text.strip():
+                yield sheet, Found("LOOKALIKE", item.place, _of_blank(item.text))
 
 
-def _words(sheet: Sheet) -> Iterator[Located]:
-    """Yield the words of a document that others are compared with: roles, stores, texts of params."""
+def _names(sheet: Sheet) -> Iterator[Located]:
+    """Yield the roles and stores of a document: they are compared as a whole."""
     if sheet.kind in ("Grant", "Guard"):
         yield from sheet.spec.texts("roles")
         if match := sheet.spec.fields("match", required=False):
@@ -52,6 +54,13 @@ def _words(sheet: Sheet) -> Iterator[Located]:
     for _, entry in sheet.entries("validations", "name"):
         if approval := entry.fields("approval", required=False):
             yield from approval.texts("roles")
+
+
+def _others(sheet: Sheet) -> Iterator[Located]:
+    """Yield the texts of params, and the expressions of variables: what a rule does with them stands in the rule."""
+    for _, entry in sheet.entries("variables", "name") if sheet.kind == "Guard" else ():
+        if expression := entry.text("expression"):
+            yield Located(expression.text, expression.at(1, 1))
     if sheet.kind == "Guard" and (params := sheet.spec.fields("params", required=False)):
         yield from _values(params)
     if sheet.kind == "Params" and (guards := sheet.spec.fields("guards")):
@@ -81,9 +90,13 @@ def _looks_latin(sign: str) -> bool:
     return (folded.isascii() and folded.isalnum()) or unicodedata.name(sign, "").startswith(_SCRIPTS)
 
 
-def _has_blank_end(literal: str) -> bool:
+def _may_have_blank_end(literal: str) -> bool:
     bare = literal.lstrip("bBrR").strip("'\"")
-    return bare != bare.strip()
+    return bare != bare.strip() or "\\" in bare  # an escape may be a blank: those of params are written so
+
+
+def _of_blank(word: str) -> str:
+    return f"'{word}' begins or ends with a blank, and equals no word without it"
 
 
 def _message(sign: str) -> str:

@@ -6,6 +6,7 @@ from fujie.policy.bundle import Guard
 from fujie.policy.expression import used
 from fujie.policy.lint_finding import Found
 from fujie.policy.lint_outcomes import F, T
+from fujie.policy.lint_rules import where_given
 from fujie.policy.lint_sheet import Sheet
 from fujie.policy.lint_subject import Subject
 from fujie.policy.places import Place
@@ -37,9 +38,12 @@ class _Readers:
             expression = entry.text("expression")
             self._of_variables[name.text] = self._in(expression.text if expression else "")
 
-    def place(self, *texts: str) -> Place | None:
-        """Return where the first param that they read is set; None where none of them is."""
-        names = frozenset[str]().union(*map(self._in, texts)) & self._places.keys()
+    def of(self, *texts: str) -> frozenset[str]:
+        """Return the params that are set and that they read."""
+        return frozenset[str]().union(*map(self._in, texts)) & self._places.keys()
+
+    def place(self, names: frozenset[str]) -> Place | None:
+        """Return where the first of them is set; None without any."""
         return min((self._places[name] for name in names), key=lambda place: place.line, default=None)
 
     def _in(self, text: str) -> frozenset[str]:
@@ -49,14 +53,15 @@ class _Readers:
 def _of_guard(subject: Subject, guard: Guard, reads: _Readers) -> Iterator[Found]:
     conditions = [rule for _, rule in guard.conditions]
     given = " && ".join(f"({rule.expanded}\n)" for rule in conditions)
-    on_conditions = [rule.text for rule in conditions]
-    place = reads.place(*on_conditions)
+    on_conditions = reads.of(*[rule.text for rule in conditions])
+    place = reads.place(on_conditions)
     if place and subject.possible.of(given, guard.match) == {F}:
         yield Found("PARAM_DISARMS", place, f"with this value {guard.name} matches no request")
         return
+    given = where_given(conditions)
     for validation in guard.validations:
         text = f"({validation.rule.expanded}\n)"
-        place = reads.place(validation.rule.text, *on_conditions)
+        place = reads.place(reads.of(validation.rule.text) | on_conditions)
         if place and subject.possible.of(f"!({given}) || {text}" if given else text, guard.match) == {T}:
             message = f"with this value `{validation.name}` of {guard.name} refuses nothing"
             yield Found("PARAM_DISARMS", place, message)

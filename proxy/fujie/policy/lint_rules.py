@@ -6,7 +6,7 @@ from fujie.model.facts import LONGEST, Kind
 from fujie.model.pattern import MATCHES_NOTHING, fault_of
 from fujie.model.reason import LocalizedText
 from fujie.policy.bundle import Guard, Rule, Validation
-from fujie.policy.cel import MAX_ITERATIONS
+from fujie.policy.cel import MAX_EXPRESSION, MAX_ITERATIONS
 from fujie.policy.expression import used
 from fujie.policy.lint_finding import Found
 from fujie.policy.lint_outcomes import F, T
@@ -45,9 +45,10 @@ def constants(subject: Subject) -> Marks:
             for mark in _condition(subject, Written(sheet, guard.match, rule), "GUARD_NEVER_MATCHES"):
                 never |= mark[1].code == "GUARD_NEVER_MATCHES"
                 yield mark
+        given = where_given(conditions)
         for validation in () if never else guard.validations:
             if not _is_tuned(validation.rule.text, tuned):
-                yield from _validation(subject, sheet, guard, validation, _all(conditions))
+                yield from _validation(subject, sheet, guard, validation, given)
 
 
 def _tuned_variables(sheet: Sheet) -> frozenset[str]:
@@ -94,6 +95,13 @@ def _validation(subject: Subject, sheet: Sheet, guard: Guard, validation: Valida
 
 def _is_never(subject: Subject, guard: Guard, text: str) -> bool:
     return subject.possible.of(text, guard.match) == {F}
+
+
+def where_given(conditions: list[Rule]) -> str:
+    """Return the conditions in one expression, to put before a validation; empty for none, and for more than is tried as
+    one: split again, they say nothing about the validation, and take their length for each."""
+    given = _all(conditions)
+    return given if len(given) <= MAX_EXPRESSION else ""
 
 
 def _all(rules: list[Rule]) -> str:

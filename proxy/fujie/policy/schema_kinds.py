@@ -21,6 +21,7 @@ from fujie.policy.schema_shapes import (
     integer,
     keyed,
     listed,
+    literal,
     localized,
     mapping,
     matching,
@@ -160,12 +161,12 @@ def _validation() -> Shape:
 
 
 def _params_of_guard() -> Shape:
-    value = {"type": ["boolean", "integer", "string", "array"], "items": {"type": "string"}}
-    return {**keyed(None, value, "name to value, read as `params.name`"), "minProperties": 1}
+    return {**keyed(VARIABLE_NAME, literal(), "name to value, read as `params.name`"), "minProperties": 1}
 
 
 def _params() -> Shape:
-    return mapping({"guards": keyed(None, _params_of_guard(), "guard to the params that it gets here")})
+    guards = keyed(None, _params_of_guard(), "guard to the params that it gets here")
+    return mapping({"guards": {**guards, "minProperties": 1}})
 
 
 def _notice() -> Shape:

@@ -9,11 +9,12 @@ from fujie.model.vocabulary import State
 from fujie.policy.catalogue import NAME
 
 Shape = dict[str, Any]
+_SAYS_SOMETHING: Shape = {"pattern": r"\S"}
 
 
 def text(says: str = "") -> Shape:
     """Return the shape of a text that is not empty."""
-    return {"type": "string", "pattern": r"\S", **_says(says)}
+    return {"type": "string", **_SAYS_SOMETHING, **_says(says)}
 
 
 def matching(pattern: re.Pattern[str], says: str = "") -> Shape:
@@ -43,6 +44,15 @@ def texts(item: Shape | None = None, *, may_be_empty: bool = False) -> Shape:
         "items": item or text(),
         "uniqueItems": True,
         **({} if may_be_empty else {"minItems": 1}),
+    }
+
+
+def literal(*, may_be_empty: bool = False) -> Shape:
+    """Return the shape of a value as it is written: true or false, a whole number, a text, or a list of texts."""
+    return {
+        **texts(may_be_empty=may_be_empty),
+        "type": ["boolean", "integer", "string", "array"],
+        **_SAYS_SOMETHING,
     }
 
 

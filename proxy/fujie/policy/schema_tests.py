@@ -1,7 +1,6 @@
 """The spec of PolicyTest documents as a JSON Schema."""
 
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from fujie.model.consent import ConsentEventType
 from fujie.model.facts import BUILT_IN_FACTS, USAGE, Kind
@@ -15,6 +14,7 @@ from fujie.policy.schema_shapes import (
     integer,
     keyed,
     listed,
+    literal,
     mapping,
     matching,
     one_of,
@@ -163,5 +163,4 @@ def _asking(actions: frozenset[Action], then: Shape) -> Shape:
 
 
 def _attributes() -> Shape:
-    value: dict[str, Any] = {"type": ["boolean", "integer", "string", "array"], "items": {"type": "string"}}
-    return {"type": "object", "additionalProperties": value}
+    return keyed(None, literal(may_be_empty=True))

@@ -1,7 +1,7 @@
 """The lint: what it says is so, what it does not say is not its fault, and a silence needs a reason."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from fujie.decision.plan import Planner
 from fujie.model.facts import LONGEST, Facts, Unknown
 from fujie.model.request import Request
 from fujie.model.vocabulary import Action
-from fujie.policy import lint_scopes
+from fujie.policy import lint_outcomes, lint_params, lint_scopes
 from fujie.policy.bundle import Bundle, Match
 from fujie.policy.cel import Checked, Engine, EvaluationError
 from fujie.policy.compile import compile_bundle
@@ -721,6 +721,32 @@ def test_many_guards_are_looked_at_without_comparing_each_with_every_grant(
     assert isinstance(bundle, Bundle)
     told = [f.code for f in lint(alone, bundle, lambda _: ()) if f.document.startswith("Guard")]
     assert [code for code in told if code not in NOISE] == ["GUARD_WITHOUT_GRANT"] * 4 + ["LINT_INCOMPLETE"]
+
+
+@pytest.mark.parametrize("tuned", [False, True])
+def test_many_conditions_are_not_read_again_for_every_validation(
+    tuned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By count of what is split and searched: some times the text of the guard, not its square."""
+    read: list[int] = []
+    for module, name in ((lint_outcomes, "operands"), (lint_params, "used")):
+        real: Callable[..., object] = getattr(module, name)
+
+        def counted(text: str, *more: str, real: Callable[..., object] = real) -> object:
+            read.append(len(text))
+            return real(text, *more)
+
+        monkeypatch.setattr(module, name, counted)
+    rows = "params.rows" if tuned else "3"
+    conditions = [f"request.rows > {rows} || customer.owner.contains('condition {i}')" for i in range(100)]
+    validations = [f"request.strict || customer.owner.contains('validation {i}')" for i in range(100)]
+    closing = spec_guard(
+        params={"rows": 3},
+        matchConditions=[{"name": f"c{i}", "expression": each} for i, each in enumerate(conditions)],
+        validations=[{**validation(each), "name": f"v{i}"} for i, each in enumerate(validations)],
+    )
+    linted(closing, document("Params", "prod", {"guards": {"guard": {"rows": 4}}}))
+    assert sum(read) < 12 * len(closing)
 
 
 def test_codes_that_nothing_silences_are_codes() -> None:

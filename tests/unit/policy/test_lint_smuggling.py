@@ -90,6 +90,38 @@ def test_roles_stores_and_params_are_looked_at_too() -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("word", ["блосked", "blocked ", "blocked\u3000"])
+def test_a_word_in_a_variable_is_looked_at_as_one_in_a_rule(word: str) -> None:
+    content = json.loads(guard("g", "variables.ok"))
+    content["spec"]["variables"] = [{"name": "ok", "expression": f"customer.owner != '{word}'"}]
+    assert [each.code for each in found(json.dumps(content, ensure_ascii=False))] == ["LOOKALIKE"]
+
+
+def test_a_letter_in_a_variable_is_told_at_the_variable() -> None:
+    content = json.loads(guard("g", "variables.ok"))
+    content["spec"]["variables"] = [{"name": "ok", "expression": "customer.owner != 'еast'"}]
+    documents = json.dumps(content, ensure_ascii=False)
+    (finding,) = found(documents)
+    assert at(finding, documents).startswith("customer.owner != ")
+
+
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u3000"])
+def test_roles_stores_and_params_that_end_with_a_blank_are_told(blank: str) -> None:
+    tuned = json.loads(guard("g", "!(customer.owner in params.who)"))
+    tuned["spec"]["params"] = {"who": ["alice"]}
+    override = document("Params", "prod", {"guards": {"g": {"who": [f"bob{blank}"]}}})
+    opened = json.loads(grant("wide", roles=(f"clerk{blank}",)))
+    opened["spec"]["match"]["stores"] = [f"crm{blank}"]
+    said = found(json.dumps(tuned), json.dumps(opened), override)
+    assert [each.document for each in said] == ["Guard g", "Grant wide", "Grant wide"]
+    assert {each.code for each in said} == {"LOOKALIKE"}
+
+
+def test_a_blank_that_is_written_as_an_escape_is_told() -> None:
+    (finding,) = found(guard("g", r"customer.owner != 'blocked\x20'"))
+    assert finding.code == "LOOKALIKE"
+
+
 @given(st.text(st.characters(max_codepoint=127, categories=("L", "N", "P")), min_size=1, max_size=12))
 def test_no_word_of_ascii_is_called_a_lookalike(word: str) -> None:
     quoted = '"' + "".join(f"\\u{ord(c):04x}" for c in word) + '"'

@@ -280,6 +280,12 @@ MISSHAPEN: dict[str, dict[str, Any]] = {
     "a lexicon without a date": changed("Lexicon", as_of=None),
     "params of no guard": changed("Params", guards=None),
     "a guard without params": changed("Params", guards={"g": {}}),
+    "params of no guard at all": changed("Params", guards={}),
+    "an empty param": changed("Params", guards={"g": {"p": " "}}),
+    "a param of no text": changed("Guard", params={"p": []}),
+    "a param with an empty text": changed("Guard", params={"p": ["a", ""]}),
+    "a param with a text twice": changed("Params", guards={"g": {"p": ["a", "a"]}}),
+    "a param whose name is none": changed("Guard", params={"p-1": 1}),
 }  # fmt: skip
 
 
@@ -288,6 +294,22 @@ def test_what_is_misshapen_is_refused_by_the_schema_and_by_the_reader(content: d
     assert faults(content) != []
     text = json.dumps(content, ensure_ascii=False)
     assert isinstance(compile_bundle({"f": "\n---\n".join((*CATALOGUE, text)).encode()}), tuple)
+
+
+@pytest.mark.parametrize("value", ["", " ", ["a", " "], ["a", "a"]])
+def test_an_attribute_that_no_test_can_state_is_refused_by_the_schema(value: object) -> None:
+    attributes = (
+        "properties",
+        "spec",
+        "properties",
+        "principals",
+        "additionalProperties",
+        "properties",
+        "attributes",
+    )
+    shape = Draft202012Validator(at(schema(POLICY_TEST), attributes))
+    assert not shape.is_valid({"region": value})
+    assert shape.is_valid({"region": "x", "tags": [], "minor": False, "points": 0})
 
 
 if __name__ == "__main__":

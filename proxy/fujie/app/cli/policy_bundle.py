@@ -213,7 +213,11 @@ def _policies(path: Path, output: Format) -> Any:
     from fujie.app.policies import read_files
     from fujie.app.signedbundle import parsed
 
-    if path.is_file():
+    try:
+        is_file = path.is_file()
+    except OSError:  # a name too long, a directory that nobody may search: the reader says so
+        is_file = False
+    if is_file:
         content = _content(path, output)
         if content.startswith(MAGIC.encode()):
             return parsed(content, str(path)).files
@@ -230,10 +234,10 @@ def _content(path: Path, output: Format) -> bytes:
 
 def _write(path: Path, content: bytes, output: Format) -> None:
     """Write the whole file or none of it: a server may be reading it."""
-    if path.is_dir():  # `.` and `/` too, which have no name
-        fail(Exit.ERROR, f"{path}: {os.strerror(EISDIR)}", code="UNWRITABLE", output=output)
-    new = path.with_name(f".{path.name}.new")
     try:
+        if path.is_dir():  # `.` and `/` too, which have no name
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+        new = path.with_name(f".{path.name}.new")
         new.write_bytes(content)
         new.replace(path)
     except OSError as error:

@@ -119,11 +119,14 @@ def _files(paths: Sequence[Path]) -> "Files":
     from fujie.app.policies import SUFFIXES, read_files
     from fujie.policy.archive import ArchiveInvalid, read
 
-    if len(paths) == 1 and paths[0].is_file() and paths[0].suffix not in SUFFIXES:
+    if len(paths) == 1 and paths[0].suffix not in SUFFIXES:
         try:
-            return read(paths[0].read_bytes()).files
-        except (ArchiveInvalid, OSError) as error:
+            if paths[0].is_file():
+                return read(paths[0].read_bytes()).files
+        except ArchiveInvalid as error:
             raise StartError("POLICY_UNREADABLE", f"{paths[0]}: {error}") from None
+        except OSError as error:
+            raise StartError("POLICY_UNREADABLE", f"{paths[0]}: {error.strerror}") from None
     return read_files(paths)
 
 

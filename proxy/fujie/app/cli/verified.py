@@ -17,9 +17,9 @@ def verified_logs(
     from fujie.adapters.logfiles import logs_in, verify_directory
     from fujie.audit.errors import CheckpointInvalid
 
-    if not directory.is_dir():
-        fail(Exit.NOT_FOUND, f"no directory {directory}", code="NOT_FOUND", output=output)
     try:
+        if not directory.is_dir():
+            fail(Exit.NOT_FOUND, f"no directory {directory}", code="NOT_FOUND", output=output)
         reports = verify_directory(directory, vkeys=vkeys)
         altered = {str(finding) for each in reports if not each.is_intact for finding in each.findings}
         if altered:

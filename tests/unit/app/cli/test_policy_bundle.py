@@ -355,3 +355,19 @@ def test_two_keys_under_one_name_are_refused_as_the_settings_do(made: Path, tmp_
     (_, first), (_, second) = (keygen(tmp_path / str(number), "alice") for number in range(2))
     ended = policy("verify", made, "--trusted-key", first, "--trusted-key", second)
     assert (ended.exit_code, json.loads(ended.stderr)["code"]) == (2, "KEY_TWICE")
+
+
+def test_a_path_that_can_not_even_be_looked_at_is_named_with_a_reason(site: Path, tmp_path: Path) -> None:
+    """`Path.is_file` raises for a name too long, or a directory that nobody may search."""
+    odd = tmp_path / ("a" * 300)
+    built = policy("build", site, "--out", odd, "--revision", "1", *AT)
+    assert (built.exit_code, json.loads(built.stderr)["code"]) == (1, "UNWRITABLE")
+    lines: tuple[list[str | Path], ...] = (
+        ["diff", odd, site],
+        ["diff", site, odd],
+        ["replay", "--log", tmp_path, "--bundle", odd],
+        ["replay", "--log", tmp_path, "--bundle", site, "--recorded", odd],
+    )
+    for line in lines:
+        ended = policy(*line)
+        assert (ended.exit_code, ended.codes) == (5, ["POLICY_UNREADABLE"])
