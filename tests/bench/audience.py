@@ -26,7 +26,7 @@ from fujie.adapters.ledger.tables import consent_event, suppression
 from fujie.adapters.metrics import PrometheusMetrics
 from fujie.app.demo.site import BOOTSTRAP, Site, create_site
 from fujie.app.settings import load_settings
-from fujie.app.wire import OpenGate, open_gate
+from fujie.app.wire import Assignment, OpenGate, open_gate
 from fujie.flows.directory import upsert_principal
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.principal import Credential, Principal
@@ -97,7 +97,7 @@ def create_audience(root: Path, customers: int, ledger: str = "") -> Audience:
 async def open_site(site: Site, slot: int = 0) -> OpenGate:
     """Open the gate of a site in this process, which is the worker `slot`."""
     settings = load_settings(site.config, os.environ)
-    return await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), slot)
+    return await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), Assignment(slot))
 
 
 async def _fill(site: Site, customers: int) -> None:

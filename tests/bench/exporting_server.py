@@ -22,7 +22,7 @@ import uvloop
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.metrics import PrometheusMetrics
 from fujie.app.settings import load_settings
-from fujie.app.wire import open_gate
+from fujie.app.wire import Assignment, open_gate
 from fujie.flows.export_file import lines, opening
 from fujie.flows.export_reply import ExportPart
 from fujie.flows.reply import Summary
@@ -69,7 +69,7 @@ RAW: Stream[Any, Any, Any, Any] = Stream(
 
 async def _serve(config: Path, profile: str) -> None:
     settings = load_settings(config, os.environ)
-    gate = await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), 0)
+    gate = await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), Assignment(0))
     server.STREAMS = (*server.STREAMS, RAW)  # type: ignore[attr-defined]  # one method more than is shipped
     listen = server.Listen(settings.server.listen, connection_age_s=3_600)
     built = await server.build_server(gate.front, Edge(gate.front.gate.ids, print), listen)

@@ -24,7 +24,7 @@ from fujie.app.demo.site import BOOTSTRAP, create_site
 from fujie.app.policies import read_files
 from fujie.app.replay import Part, Question, Worker, parts_of, replay
 from fujie.app.settings import Settings, load_settings
-from fujie.app.wire import open_gate
+from fujie.app.wire import Assignment, open_gate
 from fujie.decision.replay import Verdict
 from fujie.flows.directory import upsert_principal
 from fujie.flows.gate import Gate
@@ -64,7 +64,7 @@ def asks(count: int) -> list[tuple[Credential, LookupAsk]]:
 
 async def record(settings: Settings, count: int) -> None:
     """Ask `count` times through a gate of real parts."""
-    opened = await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), 0)
+    opened = await open_gate(settings, PrometheusMetrics("bench", "bench"), SystemClock(), Assignment(0))
     gate: Gate = opened.front.gate
     for name, role in STAFF.items():
         person = Principal(name, roles=frozenset({role}), department="east", training=State.VALID)

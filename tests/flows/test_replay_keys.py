@@ -20,7 +20,7 @@ from fujie.app.demo.site import BOOTSTRAP, create_site
 from fujie.app.policies import read_files
 from fujie.app.replay import Part, Question, Tally, Worker, parts_of
 from fujie.app.settings import Settings, load_settings
-from fujie.app.wire import open_gate
+from fujie.app.wire import Assignment, open_gate
 from fujie.audit.sealing import SealKey, unwrap_key, wrap_key
 from fujie.decision.replay import Verdict
 from fujie.flows.directory import upsert_principal
@@ -44,7 +44,7 @@ class Day:
 
 
 async def recorded(settings: Settings) -> None:
-    opened = await open_gate(settings, PrometheusMetrics("test", "test"), SystemClock(), 0)
+    opened = await open_gate(settings, PrometheusMetrics("test", "test"), SystemClock(), Assignment(0))
     gate = opened.front.gate
     for by, name, role in (
         (BOOTSTRAP, "boss", "administrator"), ("boss", "agent", "support"),

@@ -102,17 +102,21 @@ class OpenGate:
     close: Callable[[], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """Which worker a gate is for. A shared ledger must have come to `change`, which others have seen; `tell` hears of its
+    migration."""
+
+    slot: int
+    change: int = 0
+    tell: Tell = told_to_nobody
+
+
 async def open_gate(
-    settings: Settings,
-    metrics: PrometheusMetrics,
-    clock: SystemClock,
-    slot: int,
-    change: int = 0,
-    tell: Tell = told_to_nobody,
+    settings: Settings, metrics: PrometheusMetrics, clock: SystemClock, assigned: Assignment
 ) -> OpenGate:
-    """Open everything that the settings name, checked, for the worker `slot`; close it with `await gate.close()`.
-    Must run in the event loop that will serve. A shared ledger must have come to `change`, which others have seen; `tell` is
-    told while it is migrated.
+    """Open everything that the settings name, checked; close it with `await gate.close()`. Must run in the event loop that
+    will serve.
 
     Raises:
         CannotStart: with everything that is wrong, as far as it can be known together.
@@ -128,10 +132,9 @@ async def open_gate(
         ledger = None
         if keys is not None:
             with found.gathering():
-                ledger = await _reaching(await _ledger(settings.ledger, keys, ids, clock, tell), change)
-        if ledger is not None and keys is not None:
-            opened.push_async_callback(ledger.close)
-            await _check_keys(ledger, tuple(keys.values()), found)
+                ledger = await _ledger(settings.ledger, keys, ids, clock, assigned.tell)
+                opened.push_async_callback(ledger.close)
+                await _check(ledger, tuple(keys.values()), assigned.change)
         found.finish()
         # What is missing was found above, and raised.
         assert keys is not None
@@ -140,7 +143,7 @@ async def open_gate(
         assert ledger is not None
         keeper = CheckpointKeeper(ledger.checkpoints, clock)
         opened.push_async_callback(keeper.catch_up)  # after the log has signed its last
-        log = await _log(settings, keys["log"], keeper, ledger, slot)
+        log = await _log(settings, keys["log"], keeper, ledger, assigned.slot)
         opened.push_async_callback(asyncio.to_thread, log.close)
         trust_domain, may_assert = _spiffe(settings.identity)
         gate = Gate(
@@ -343,23 +346,15 @@ async def _ledger(
     return await open_ledger(configured.url, index, ids, new_wrapped_key, access, clock, tell)
 
 
-async def _reaching(ledger: SQLLedger, change: int) -> SQLLedger:
-    """Return the ledger, unless it lacks `change`: before anything is written there."""
+async def _check(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], change: int) -> None:
+    """Look whether the ledger has come to `change`, and knows these keys: before anything is written there."""
+    remedy = "Restore the whole ledger, or enter again what the logs say; then restart the server."
     try:
         await ledger.follow(change)
+        remedy = ""
+        await ledger.check_keys(keys)
     except LedgerError as error:
-        await ledger.close()
-        remedy = "Restore the whole ledger, or enter again what the logs say; then restart the server."
         raise StartError(error.code, str(error), remedy) from None
-    return ledger
-
-
-async def _check_keys(ledger: SQLLedger, keys: tuple[ConfiguredKey, ...], found: Collector) -> None:
-    with found.gathering():
-        try:
-            await ledger.check_keys(keys)
-        except LedgerError as error:
-            raise StartError(error.code, str(error)) from None
 
 
 async def _log(

@@ -47,7 +47,7 @@ from fujie.app.readiness import Readiness
 from fujie.app.scimroutes import opened_by
 from fujie.app.settings import Server, Settings
 from fujie.app.shadow import follow_shadow, shadow_policies
-from fujie.app.wire import OpenGate, open_gate
+from fujie.app.wire import Assignment, OpenGate, open_gate
 from fujie.audit.errors import AuditError
 from fujie.model.errors import LedgerError, StartError
 from fujie.policy.cel import ENGINE
@@ -133,9 +133,8 @@ class Worker:
             # Until all is closed: a server that hears nothing for `HANG_S` takes its worker for hanging.
             orders = asyncio.create_task(self._obey(), name="orders")
             open_things.push_async_callback(_cancelled, {orders})
-            gate = await open_gate(
-                self._settings, self._metrics, self._clock, self._slot, change, self._migrating
-            )
+            assigned = Assignment(self._slot, change, self._migrating)
+            gate = await open_gate(self._settings, self._metrics, self._clock, assigned)
             open_things.push_async_callback(gate.close)
             announce(gate.policies, self._metrics)
             if gate.log.torn_bytes:
