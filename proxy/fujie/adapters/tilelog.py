@@ -16,6 +16,7 @@ from typing import Final, TypeAlias
 
 from fujie.adapters.logfiles import prove_entry
 from fujie.adapters.logstart import Opened, fresh_tail
+from fujie.adapters.saturation import Saturation
 from fujie.adapters.tilefiles import append_synced
 from fujie.audit.checkpoint import Checkpoint
 from fujie.audit.entry import MAX_ENTRY_BYTES
@@ -47,10 +48,6 @@ than are worth the wait (few callers, each waiting for its answer), it is not tr
 PROVE_WITHIN_S, PROVE_AGAIN_S = 3.0, 0.1
 """How long a proof waits for the checkpoint that covers its entry, which comes within a second on a sound disk."""
 
-LOOK_S, LOOK_AGAIN_S, SATURATED = 0.02, 0.2, 0.6
-"""How often the use of CPU is looked at, and the share of time from which on the loop has none to spare: it runs, or
-waits for a core that others have, so that a crowded host is not taken for an idle process."""
-
 
 class TileLog:
     """An append-only log in C2SP tlog-tiles layout, of which this object is the only writer.
@@ -77,10 +74,10 @@ class TileLog:
         self._frontier = opened.frontier
         self.origin: Final = opened.signer.verifier.name
         """Name of the log, `<instance>/w<slot>`."""
-        self._clock, self._cpu, self._keep, self._pace = clock, cpu, keep, pace
+        self._clock, self._keep, self._pace = clock, keep, pace
         self._gathering: list[_Waiting] = []
-        self._looked, self._used, self._look_at = clock(), cpu(), 0.0
-        self._is_saturated = False
+        self._saturation = Saturation(clock, cpu)
+        self._has_waited = False
         self._queue: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = ""
@@ -165,12 +162,8 @@ class TileLog:
         return self._signer.attest(subject, digest)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = self._clock()
-        if now >= self._look_at:
-            used = self._cpu()
-            self._is_saturated = used - self._used >= SATURATED * (now - self._looked)
-            self._looked, self._used, self._look_at = now, used, now + LOOK_S
-        if self._is_saturated:
+        self._has_waited = self._saturation.is_reached()
+        if self._has_waited:
             loop.call_later(GATHER_S, self._hand_over)
         else:
             loop.call_soon(self._hand_over)
@@ -180,8 +173,8 @@ class TileLog:
         if not self._gathering:  # there were enough before the time was over
             return
         group, self._gathering = self._gathering, []
-        if self._is_saturated and len(group) < WORTH:
-            self._is_saturated, self._look_at = False, self._clock() + LOOK_AGAIN_S
+        if self._has_waited and len(group) < WORTH:
+            self._saturation.doubt()
         self._queue.put(group)
         # The committer sets the flag, then empties the queue; we fill the queue, then read the flag: no entry
         # waits for a thread that is gone.

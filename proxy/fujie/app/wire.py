@@ -38,6 +38,7 @@ from fujie.adapters.ledger import (
 )
 from fujie.adapters.logstart import open_log
 from fujie.adapters.metrics import PrometheusMetrics
+from fujie.adapters.saturation import Saturation
 from fujie.adapters.stores.store import SQLStore, open_store
 from fujie.adapters.stores.table import PhoneFormat, StoreTable
 from fujie.adapters.tilelog import TileLog
@@ -68,6 +69,7 @@ from fujie.model.suppression import ReplyScope
 from fujie.ports import Authenticator
 from fujie.ports.providers import Provider
 from fujie.ports.requests import Rights
+from fujie.transport.grpc.gathering import Gathering
 from fujie.transport.grpc.services import Front
 
 CALL_SECONDS = 5.0
@@ -169,7 +171,14 @@ async def open_gate(
             notifications=ledger.notifications,
             orders=_orders(settings.notify),
         )
-        front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain)
+        crowd = Saturation(clock.monotonic, clock.cpu)
+        front = Front(
+            gate,
+            authenticator,
+            CALL_SECONDS,
+            trust_domain=trust_domain,
+            gathering=Gathering(crowd.is_reached),
+        )
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
 
 

@@ -30,13 +30,15 @@ class Query(Generic[T]):
 
     One that `is_of_now` sees all that was committed when it is asked for, and so does who reads behind it. A database may
     answer it from memory where it can tell that nothing was committed since. One that `is_long` takes milliseconds: no
-    database has the event loop wait for it.
+    database has the event loop wait for it. One that `is_shared` may be asked together with those that wait at the same
+    time; its parameters are texts or bytes, and its rows come in no order.
     """
 
     select: Select[Any] | sa.TextClause
     decode: Callable[[Sequence[Any]], T]
     is_of_now: bool = False
     is_long: bool = False
+    is_shared: bool = False
 
     def within(self, connection: Connection, values: Mapping[str, object]) -> list[T]:
         """Return the decoded rows as the transaction of `connection` sees them."""

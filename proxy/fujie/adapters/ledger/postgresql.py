@@ -26,7 +26,9 @@ from fujie.adapters.ledger.committing import commit_or_leave
 from fujie.adapters.ledger.database import DRAWN, LAST_CHANGE, Query
 from fujie.adapters.ledger.highwater import HighWater
 from fujie.adapters.ledger.home import CONNECT_LIMIT_S, SESSION, home_of
+from fujie.adapters.ledger.readers import Readers
 from fujie.adapters.ledger.server import Server
+from fujie.adapters.ledger.sharing import SharedRead, Statement
 from fujie.adapters.ledger.tables import change_counter
 from fujie.adapters.postgresql_session import PoolerSharesSessions, open_session, settle
 from fujie.model.errors import LedgerError, StartError
@@ -42,10 +44,6 @@ READ_LIMIT_S: Final = 2.0
 """How long a read may take with its wait for a connection."""
 WRITE_LIMIT_S: Final = 5.0
 """How long a write may take with its turn and its repeats, so that a locked ledger builds no queue."""
-IDLE_LIMIT_S: Final = 300.0
-"""How long a connection may have been idle to be used again: what lies between may have forgotten it."""
-CANCEL_LIMIT_S: Final = 0.5
-"""How long the server may take to stop a read that was given up; then its connection is dropped."""
 ATTEMPTS: Final = 5
 """How often a transaction that PostgreSQL has undone is run, and a read that got no answer."""
 BACKOFF_S: Final = 0.02
@@ -133,9 +131,8 @@ class PostgreSQLDatabase:
         self._marks = marks
         self._dialect = PGDialect_asyncpg()  # type: ignore[no-untyped-call]  # SQLAlchemy left it untyped
         self._compiled: dict[Query[Any], CompiledSelect] = {}
-        self._readers = asyncio.Semaphore(READ_CONNECTIONS)
-        self._idle: list[tuple[Any, float]] = []
-        """Connections for reads, out of the pool, and when each was used last."""
+        self._shared: dict[Query[Any], SharedRead] = {}
+        self._readers = Readers(pool, READ_CONNECTIONS, ATTEMPTS, _is_lost)
         self._turn = asyncio.Lock()
         self._running = set[asyncio.Task[Any]]()
         self._is_closed = False
@@ -177,14 +174,13 @@ class PostgreSQLDatabase:
         compiled = self._compiled.get(query)
         if compiled is None:
             compiled = self._compiled[query] = CompiledSelect(query.select, self._dialect)
-        try:
-            async with asyncio.timeout(READ_LIMIT_S):
-                found = await self._fetch(compiled.text, compiled.arguments(values))
-        except TimeoutError:
-            raise LedgerError(_NO_ANSWER) from None
-        except FAILURES as error:
-            raise LedgerError(f"the ledger cannot be read: {error_name(error)}") from None
-        return query.decoded(found)
+        arguments = compiled.arguments(values)
+        if not query.is_shared:
+            return query.decoded(await self._answer(lambda: (compiled.text, arguments)))
+        shared = self._shared.get(query)
+        if shared is None:
+            shared = self._shared[query] = SharedRead(compiled.text, self._answer)
+        return query.decoded(await shared.rows(arguments))
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Run `work` when it is this process's turn, and the turn of nobody else. It is run on the event loop."""
@@ -224,8 +220,7 @@ class PostgreSQLDatabase:
         self._is_closed = True
         if self._running:
             await asyncio.wait(self._running, timeout=WRITE_LIMIT_S)
-        while self._idle:
-            self._idle.pop()[0].terminate()
+        self._readers.close()
         for close in (self._engine.dispose, self._pool.close):
             with suppress(
                 *FAILURES
@@ -233,39 +228,15 @@ class PostgreSQLDatabase:
                 async with asyncio.timeout(CONNECT_LIMIT_S):
                     await close()
 
-    async def _fetch(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
-        left = ATTEMPTS
-        while True:
-            left -= 1
-            try:
-                async with self._readers:
-                    return await self._read(text, arguments)
-            except FAILURES as error:
-                if not (left and _is_lost(error)):
-                    raise
-
-    async def _read(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
-        """Read on a connection that stays out of the pool: to give it back makes a task, a third of a read's time."""
-        connection = self._take_idle() or await self._pool.acquire()
+    async def _answer(self, statement: Callable[[], Statement]) -> Sequence[Any]:
+        """Run what `statement` returns once a connection is free for it. Raises LedgerError."""
         try:
-            rows = await connection.fetch(text, *arguments)
-        except BaseException:
-            # The limit is for the driver, which asks the server to stop what was cancelled.
-            await self._pool.release(connection, timeout=CANCEL_LIMIT_S)
-            raise
-        if self._is_closed:
-            await self._pool.release(connection, timeout=CANCEL_LIMIT_S)
-        else:
-            self._idle.append((connection, asyncio.get_running_loop().time()))
-        return rows
-
-    def _take_idle(self) -> Any | None:
-        while self._idle:
-            connection, used_at = self._idle.pop()
-            if asyncio.get_running_loop().time() - used_at < IDLE_LIMIT_S:
-                return connection
-            connection.terminate()
-        return None
+            async with asyncio.timeout(READ_LIMIT_S):
+                return await self._readers.rows(statement)
+        except TimeoutError:
+            raise LedgerError(_NO_ANSWER) from None
+        except FAILURES as error:
+            raise LedgerError(f"the ledger cannot be read: {error_name(error)}") from None
 
     async def _bounded(self, run: Callable[[], Awaitable[T]]) -> T:
         """Run a transaction to its end, within WRITE_LIMIT_S, even if its caller goes away."""

@@ -91,7 +91,9 @@ _COLUMNS = (
     table.c.id, table.c.kind, table.c.roles, table.c.department, table.c.employment, table.c.training, table.c.attributes,
     table.c.training_until, table.c.offboard_at, table.c.devices, table.c.suspended_by,
 )  # fmt: skip
-_BY_ID = Query(sa.select(*_COLUMNS).where(table.c.id == sa.bindparam("id")), _principal, is_of_now=True)
+_BY_ID = Query(
+    sa.select(*_COLUMNS).where(table.c.id == sa.bindparam("id")), _principal, is_of_now=True, is_shared=True
+)
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[Principal]:

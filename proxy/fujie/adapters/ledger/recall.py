@@ -58,6 +58,7 @@ _KNOWN: Final = Query(
     )
     .where(_is_current(_FIRST, "first")),
     _found,
+    is_shared=True,
 )
 """All that two digests lead to, each with each, with the events of the first for one purpose. A list of digests, of which each
 brings its customer and events, all sorted, takes a third longer (24 µs a call, 18). Outer joins: no planner begins elsewhere.

@@ -12,13 +12,11 @@ from typing import Any, Final, Generic, Protocol, TypeVar, cast
 from google.protobuf.message import Message
 
 from fujie.flows.gate import Gate
-from fujie.flows.reply import (
-    Refusal,
-    Summary,
-)
+from fujie.flows.reply import LookupReply, Refusal, Summary
 from fujie.model.errors import RequestError
 from fujie.model.making import made_often
 from fujie.model.principal import Credential
+from fujie.model.request import LookupAsk
 from fujie.model.vocabulary import Action
 from fujie.ports import Authenticator
 from fujie.transport.grpc import parse, render, status
@@ -26,6 +24,7 @@ from fujie.transport.grpc.credentials import authenticate
 from fujie.transport.grpc.deadlines import Deadlines
 from fujie.transport.grpc.edge import Context
 from fujie.transport.grpc.flows import Flows
+from fujie.transport.grpc.gathering import Gathering
 from fujie.transport.grpc.openstreams import Streams
 from fujie.v1 import consent_service_pb2 as consent_v1
 from fujie.v1 import customer_data_service_pb2 as customer_v1
@@ -50,6 +49,7 @@ class Front:
     trust_domain: str = ""
     deadlines: Deadlines = field(default_factory=Deadlines)
     streams: Streams = field(default_factory=Streams)
+    gathering: Gathering = field(default_factory=Gathering)
 
 
 @made_often
@@ -130,6 +130,15 @@ async def answer(
     return encoded
 
 
+async def _lookup(call: Call, ask: LookupAsk) -> LookupReply | Refusal:
+    gathering = call.front.gathering
+    await gathering.enter()
+    try:
+        return await call.front.flows.lookup(call.front.gate, call.caller, ask, call.timeout_s)
+    finally:
+        gathering.leave()
+
+
 _CUSTOMERS = "fujie.v1.CustomerDataService"
 _CONSENT = "fujie.v1.ConsentService"
 _DIRECTORY = "fujie.v1.DirectoryService"
@@ -141,7 +150,7 @@ _LOOKUP_CUSTOMER = Method(
     Action.LOOKUP,
     customer_v1.LookupCustomerRequest,
     parse.lookup,
-    lambda call, ask: call.front.flows.lookup(call.front.gate, call.caller, ask, call.timeout_s),
+    _lookup,
     render.lookup,
 )
 _RECORD_CONSENT = Method(

@@ -21,6 +21,7 @@ from fujie.adapters.ledger import (
     ServerAccess,
     SQLLedger,
     postgresql,
+    readers,
 )
 from fujie.adapters.ledger.aliases import person
 from fujie.adapters.ledger.database import members, padded_size
@@ -99,12 +100,12 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted(
     identity = await ledger.enrol([KEY], NOW)
     database = ledger.database
     assert isinstance(database, PostgreSQLDatabase)
-    first = database._idle[-1][0]
+    first = database._readers._idle[-1][0]
     assert await ledger.find([KEY]) == identity
-    assert database._idle[-1][0] is first
-    monkeypatch.setattr(postgresql, "IDLE_LIMIT_S", 0.0)
+    assert database._readers._idle[-1][0] is first
+    monkeypatch.setattr(readers, "IDLE_LIMIT_S", 0.0)
     assert await ledger.find([KEY]) == identity
-    assert first not in [connection for connection, _ in database._idle]
+    assert first not in [connection for connection, _ in database._readers._idle]
 
 
 async def test_an_unreachable_server_closes_and_its_return_opens(far: SQLLedger, wire: Wire) -> None:
