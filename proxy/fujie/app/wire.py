@@ -171,14 +171,8 @@ async def open_gate(
             notifications=ledger.notifications,
             orders=_orders(settings.notify),
         )
-        crowd = Saturation(clock.monotonic, clock.cpu)
-        front = Front(
-            gate,
-            authenticator,
-            CALL_SECONDS,
-            trust_domain=trust_domain,
-            gathering=Gathering(crowd.is_reached),
-        )
+        gathering = Gathering(Saturation(clock.monotonic, clock.cpu).is_reached)
+        front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain, gathering=gathering)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
 
 

@@ -46,8 +46,9 @@ class Readers:
                 try:
                     return await self._read(text, arguments)
                 except Exception as error:
-                    if not (left and self._is_lost(error)):
-                        raise
+                    if left and self._is_lost(error):
+                        continue
+                    raise
 
     def close(self) -> None:
         """End the connections that nobody uses; those in use go back to the pool."""
