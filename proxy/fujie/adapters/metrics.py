@@ -29,6 +29,7 @@ OTHER = "other"
 """Stands for every label value that was not known beforehand."""
 
 STAGES = (
+    "gather",
     "directory",
     "precheck",
     "store",
@@ -43,7 +44,7 @@ STAGES = (
     "settlement",
     "total",
 )
-"""What flows report, in the order of a look-up."""
+"""What flows report, in the order of a look-up; and before them `gather`, how long those look-ups waited for each other that did."""
 
 BUCKETS_S = (
     1e-5,

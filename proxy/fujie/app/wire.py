@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -171,9 +172,13 @@ async def open_gate(
             notifications=ledger.notifications,
             orders=_orders(settings.notify),
         )
-        gathering = Gathering(Saturation(clock.monotonic, clock.cpu).is_reached)
+        gathering = _gathering(clock, metrics)
         front = Front(gate, authenticator, CALL_SECONDS, trust_domain=trust_domain, gathering=gathering)
         return OpenGate(front, policies, ledger, log, keeper, opened.pop_all().aclose)
+
+
+def _gathering(clock: SystemClock, metrics: PrometheusMetrics) -> Gathering:
+    return Gathering(Saturation(clock.monotonic, clock.cpu).is_reached, partial(metrics.stage, "gather"))
 
 
 def _spiffe(identity: Identity) -> tuple[str, frozenset[str]]:

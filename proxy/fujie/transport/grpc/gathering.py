@@ -18,16 +18,23 @@ def _never() -> bool:
     return False
 
 
+def _unheard(seconds: float) -> None:
+    pass
+
+
 class Gathering:
-    """Where calls wait for each other. `is_crowded` tells whether the loop has no CPU to spare.
+    """Where calls wait for each other. `is_crowded` tells whether the loop has no CPU to spare; `held` hears how long, in
+    seconds, each call waited that did.
 
     Nobody waits where nobody is inside, nor for somebody who is outside: who is inside and leaves lets in who waits, so that callers
     who are few wait for work that goes on, and never for time to pass. One that is held by a slow store holds nobody up longer than
     `WAIT_S`. It belongs to one event loop.
     """
 
-    def __init__(self, is_crowded: Callable[[], bool] = _never) -> None:
-        self._is_crowded = is_crowded
+    def __init__(
+        self, is_crowded: Callable[[], bool] = _never, held: Callable[[float], None] = _unheard
+    ) -> None:
+        self._is_crowded, self._held = is_crowded, held
         self._waiting: list[asyncio.Future[None]] = []
         self._inside = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -36,7 +43,10 @@ class Gathering:
         """Come in, perhaps together with others; in the order of arrival. Who has come in must `leave`."""
         # Who waits already is not overtaken, also when the loop has recovered meanwhile.
         if self._waiting or (self._inside and self._is_crowded()):
+            time = asyncio.get_running_loop().time
+            came = time()
             await self._turn()
+            self._held(time() - came)
         self._inside += 1
 
     def leave(self) -> None:

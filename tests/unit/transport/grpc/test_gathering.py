@@ -118,3 +118,16 @@ async def test_a_call_cancelled_at_the_door_leaves_no_trace(is_let_in: bool) -> 
     await asyncio.wait_for(later, 5)
     gathering.leave()
     await asyncio.wait_for(gathering.enter(), 5)
+
+
+async def test_how_long_a_call_was_held_is_told_and_of_no_other() -> None:
+    held: list[float] = []
+    gathering = Gathering(lambda: True, held.append)
+    await gathering.enter()
+    assert held == []
+    waits = entering(gathering, [], 1)
+    await settled()
+    gathering.leave()
+    await waits
+    assert len(held) == 1
+    assert held[0] >= 0
