@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from contextlib import suppress
+from typing import Any, Final
+
+import asyncpg
 
 from fujie.adapters.ledger.sharing import Statement
-
-if TYPE_CHECKING:
-    import asyncpg
 
 IDLE_LIMIT_S: Final = 300.0
 """How long a connection may have been idle to be used again: what lies between may have forgotten it."""
@@ -54,7 +54,7 @@ class Readers:
         """End the connections that nobody uses; those in use go back to the pool."""
         self._is_closed = True
         while self._idle:
-            self._idle.pop()[0].terminate()
+            _end(self._idle.pop()[0])
 
     async def _read(self, text: str, arguments: Sequence[object]) -> Sequence[Any]:
         connection = self._take_idle() or await self._pool.acquire()
@@ -75,5 +75,10 @@ class Readers:
             connection, used_at = self._idle.pop()
             if asyncio.get_running_loop().time() - used_at < IDLE_LIMIT_S:
                 return connection
-            connection.terminate()
+            _end(connection)
         return None
+
+
+def _end(connection: Any) -> None:
+    with suppress(asyncpg.InterfaceError):  # the server has ended it, and the pool has it back already
+        connection.terminate()

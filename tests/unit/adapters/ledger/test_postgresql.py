@@ -108,6 +108,22 @@ async def test_a_connection_that_was_idle_for_long_is_not_trusted(
     assert first not in [connection for connection, _ in database._readers._idle]
 
 
+async def test_a_ledger_closes_whose_idle_connections_the_server_has_ended(url: str) -> None:
+    ledger = await opened(url)
+    await asyncio.gather(*(ledger.find([KEY]) for _ in range(4)))
+    database = ledger.database
+    assert isinstance(database, PostgreSQLDatabase)
+    end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+    others = " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    await asyncio.to_thread(server().execute, end + others, database=database_of(url))
+    async with asyncio.timeout(5):
+        for connection, _ in database._readers._idle:
+            await connection._holder.wait_until_released()
+    await ledger.close()
+    with pytest.raises(LedgerError):
+        await ledger.find([KEY])
+
+
 async def test_an_unreachable_server_closes_and_its_return_opens(far: SQLLedger, wire: Wire) -> None:
     identity = await far.enrol([KEY], NOW)
     wire.accepts = False
