@@ -25,6 +25,7 @@ from fujie.model.export import (
     Opening,
     Trace,
 )
+from fujie.model.limit import Charge, Limit, Rows
 from fujie.model.page import Slice
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
@@ -327,3 +328,60 @@ async def keys_left(ledger: SQLLedger, of: Export) -> int:
 
     select = sa.select(sa.func.count(export_chunk.c.wrapped_key)).where(export_chunk.c.export_id == of.id)
     return await ledger.database.transact(lambda connection: int(connection.execute(select).scalar_one()))
+
+
+def taking(*sids: str, most: int, who: str = "marketer") -> Rows:
+    """Return what these rows take: each one from the customers of a day, of whom there may be `most`."""
+    people = Charge("guard:people", Limit.DISTINCT_CUSTOMERS_PER_DAY, most)
+    return Rows(principal=who, now=NOW, day=NOW.date(), charged=tuple(((people,), sid) for sid in sids))
+
+
+async def added(ledger: SQLLedger, of: Export, number: int, rows: Rows) -> int:
+    sids = tuple(sid for _, sid in rows.charged)
+    return await ledger.exports.add_chunk(ExportChunk(of.id, number, sids, b"key"), rows)
+
+
+async def held(ledger: SQLLedger, sid: str) -> list[tuple[int, ...]]:
+    return [tuple(each.chunks) for each in (await ledger.exports.traces([sid], Slice())).rows]
+
+
+async def test_a_chunk_holds_those_alone_for_whom_the_limits_had_room(ledgers: BOTH) -> None:
+    here, there = ledgers
+    wanted = await begun(here, export(1))
+    assert await added(here, wanted, 0, taking("s1", "s2", most=3)) == 2
+    assert await added(there, wanted, 1, taking("s2", "s3", "s4", "s1", most=3)) == 2
+    assert [await held(here, sid) for sid in ("s1", "s2", "s3", "s4")] == [[(0,)], [(0, 1)], [(1,)], []]
+    known = await here.exports.export(wanted.id)
+    assert known is not None
+    assert known.rows == 4
+
+
+async def test_a_chunk_of_nobody_is_not_kept(ledgers: BOTH) -> None:
+    here, _ = ledgers
+    wanted = await begun(here, export(1))
+    assert await added(here, wanted, 0, taking("s1", most=0)) == 0
+    assert await held(here, "s1") == []
+    assert await keys_of(here, wanted) == [], "nor a key of nothing"
+
+
+async def test_what_joins_nothing_takes_nothing(ledgers: BOTH) -> None:
+    """An export that was closed a moment ago: its chunk goes, and with it what its rows took."""
+    here, there = ledgers
+    wanted, other = await begun(here, export(1)), await begun(here, export(2))
+    await there.exports.close_export(wanted.id, by())
+    with pytest.raises(RequestError, match="EXPORT_CLOSED"):
+        await added(here, wanted, 0, taking("s1", "s2", most=2))
+    assert await added(here, other, 0, taking("s3", "s4", most=2)) == 2
+
+
+async def test_exports_at_the_same_time_share_a_limit_exactly(ledgers: BOTH) -> None:
+    wanted = [await begun(ledgers[0], export(number)) for number in range(1, 7)]
+    counts = await asyncio.gather(
+        *(
+            added(ledgers[n % 2], each, 0, taking(*(f"s{n}-{m}" for m in range(30)), most=100))
+            for n, each in enumerate(wanted)
+        )
+    )
+    assert sum(counts) == 100
+    known = [await ledgers[0].exports.export(each.id) for each in wanted]
+    assert [each.rows for each in known if each] == counts

@@ -16,18 +16,17 @@ import fujie.flows.export_rows as of_rows
 from flows.test_approvals import hire
 from flows.test_export import EVERYBODY, Act, becoming, offboard, through
 from flows.test_export_agreed import ASKED, EYE, NOTHING, agreed, asked_for, broken, resting_on
-from fujie.audit.container import MOST_PART
+from fujie.flows import export_file
 from fujie.flows.approvals import approve
 from fujie.flows.consent import NOW, withdraw_consent
 from fujie.flows.export_file import lines
 from fujie.flows.export_reply import Answer, ExportPart
-from fujie.flows.leasing import seal_chunk
 from fujie.flows.reply import ConsentReply
 from fujie.model.approval import id_of
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.customer import StoreKey
-from fujie.model.errors import RequestError, StoreError
-from fujie.model.export import Closing, Format
+from fujie.model.errors import StoreError
+from fujie.model.export import Closing, ExportState, Format
 from fujie.model.record import Fetched
 from fujie.model.request import LeaseAsk, RequestContext
 from fujie.ports.stores import Scan
@@ -363,8 +362,8 @@ async def test_long_rows_are_written_a_few_at_a_time(
         sizes.append(len(columns[0]))
         return lines(form, names, columns)
 
-    monkeypatch.setattr(flow, "lines", written)
-    monkeypatch.setattr(flow, "SLICE_BYTES", 300)
+    monkeypatch.setattr(export_file, "lines", written)
+    monkeypatch.setattr(export_file, "SLICE_BYTES", 300)
     came = await exported(house.gate, wanting(format=form))
     assert len(came.parts) == 1
     assert [part.data for part in came.parts] == [part.data for part in whole.parts]
@@ -372,15 +371,19 @@ async def test_long_rows_are_written_a_few_at_a_time(
     assert max(sizes[1:]) < 8
 
 
-async def test_a_leased_file_that_nobody_could_open_is_refused_before_it_leaves(house: House) -> None:
-    """A part has a bound; a hundred rows of long fields are beyond it."""
+async def test_a_leased_file_that_nobody_could_open_is_refused_before_it_leaves(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part has a bound; a hundred rows of long fields are beyond it. Nobody of them was taken to have left."""
     house = lists(house)
-    export = await broken(house, wanting(lease=LeaseAsk(3600, 1)), 1)
-    assert export.head is not None
-    assert export.head.export is not None
-    with pytest.raises(RequestError) as refused:
-        seal_chunk(house.gate, export.head.export, 1, ("s",), bytes(MOST_PART))
-    assert refused.value.field == "read_mask"
+    monkeypatch.setattr("fujie.flows.leasing.MOST_PART", 300)
+    came = await exported(house.gate, wanting(lease=LeaseAsk(3600, 1)))
+    assert (came.code, came.parts) == ("ARGUMENT_INVALID", [])
+    assert came.head is not None
+    assert came.head.export is not None
+    known = await house.gate.exports.export(came.head.export.id)
+    assert known is not None
+    assert (known.state, known.rows) == (ExportState.STOPPED, 0)
 
 
 @pytest.mark.parametrize("at", [24, 29], ids=["within-a-chunk", "between-two-chunks"])

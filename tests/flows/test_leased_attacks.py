@@ -10,7 +10,7 @@ from flows.test_leased_files import COLLEAGUE, NOTHING, code, keys, leased, made
 from fujie.decision.decider import Decider
 from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.export import export_customers
-from fujie.flows.leasing import seal_chunk
+from fujie.flows.leasing import keyed_chunk
 from fujie.flows.reply import PrincipalReply
 from fujie.model.export import Opening
 from fujie.model.principal import Credential, Principal
@@ -107,7 +107,7 @@ async def test_rows_that_come_while_it_is_opened_were_not_decided_on(
     taken = house.gate.exports.open_lease
 
     async def late(export_id: str, opening: Opening) -> Mapping[int, bytes | None]:
-        _, chunk = seal_chunk(house.gate, few, 0, ["1" * 32] * 90, b"rows")
+        _, chunk = keyed_chunk(house.gate, few, 0, ["1" * 32] * 90)
         await house.gate.exports.add_chunk(chunk)
         return await taken(export_id, opening)
 

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 
-from fujie.audit.container import open_part, parts, read_header
-from fujie.flows.leasing import chunk_key, open_file, seal_chunk
+from fujie.audit.container import Place, open_part, parts, read_header
+from fujie.flows.leasing import chunk_key, keyed_chunk, open_file, seal_rows
 from fujie.model.export import Export, ExportState, Format, Lease, Opening
 from support.house import House, Shared, opened_house
 
@@ -30,8 +30,9 @@ async def dying(root: Path, secret: bytes) -> None:
         with (root / "list.fjx").open("wb") as file:
             file.write(open_file(EXPORT))
             for number in range(2):
-                frame, chunk = seal_chunk(gate, EXPORT, number, (f"s{number}",), b"row\r\n")
+                key, chunk = keyed_chunk(gate, EXPORT, number, (f"s{number}",))
                 await gate.exports.add_chunk(chunk)
+                frame = seal_rows(gate, EXPORT, Place(number, 1), key, b"row\r\n")
                 if number == 1:
                     os.kill(os.getpid(), signal.SIGKILL)
                 file.write(frame)

@@ -17,6 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import replace
 
+from fujie.audit.container import Place
 from fujie.audit.entry import EntryKind
 from fujie.audit.errors import AuditError
 from fujie.decision.anew import steps
@@ -27,14 +28,14 @@ from fujie.decision.replay import STARTS
 from fujie.decision.rowfilter import row_filter
 from fujie.flows.ahead import ahead
 from fujie.flows.evidence import APPROVAL_ID, Subject, record, record_sids
-from fujie.flows.export_file import closing, lines, opening
+from fujie.flows.export_file import closing, lines_of, opening
 from fujie.flows.export_filling import FILTERED, Filling, Ready, Row
 from fujie.flows.export_reply import Answer, ExportHead, ExportPart, ExportTail, pieces
 from fujie.flows.export_resume import check_open, token_of
 from fujie.flows.export_rows import OUTSIDE, Matter, look_of, renewed
 from fujie.flows.export_start import Start, begun, decided, export_of, request_of, told
 from fujie.flows.gate import Gate, open_case
-from fujie.flows.leasing import most_openable, open_file, seal_chunk, seal_end
+from fujie.flows.leasing import check_fits, keyed_chunk, most_openable, open_file, seal_end, seal_rows
 from fujie.flows.refuse import gone, guarded, standing
 from fujie.flows.reply import Refusal, Summary
 from fujie.model.decision import Decision
@@ -65,9 +66,6 @@ the database's snapshot of rows, which others have changed since, may last as lo
 
 PATIENCE_S = 2 * SCAN_S
 """How long an export waits for its turn at a store: behind everybody who reads now, and as many who came before it."""
-
-SLICE_BYTES = 1 << 18
-"""Bytes of rows that are written in one step: some 10 ms of CSV."""
 
 FEWEST_TOLD = 10
 """Rows below which a count of withheld ones is not told, and to a multiple of which others are rounded down: a small group
@@ -267,53 +265,60 @@ class _Run:
     async def _leaving(self, ready: Ready) -> Sequence[ExportPart]:
         """Return what leaves of a chunk that is ready, once its release is on record."""
         room = self._start.asked.max_rows - self._place.rows
-        most = min(room, self._openable - self._rows)
-        charged = [(decision.charges, sid) for (_, sid, _, decision), _, _ in ready.rows[:most]]
-        taken = await self._matter.meter.take_rows(charged)
-        leaving = ready.rows[:taken]
-        is_cut = taken < len(ready.rows)
-        self._is_over = taken == room
-        self._is_short = is_cut and not self._is_over
-        self._left_out.update(e.reason for e in ready.left_out if not is_cut or e.before < taken)
-        # Where it is cut it ends, and nothing goes on but by the token of the last chunk.
-        after = ready.after or self._place.after
-        self._place = replace(self._place, after=after, rows=self._place.rows + taken)
-        return pieces(await self._written(leaving)) if leaving else ()
+        rows = ready.rows[: min(room, self._openable - self._rows)]
+        writing = asyncio.ensure_future(self._lines(rows))  # while ledger and log do
+        try:
+            if self._export.lease:
+                check_fits(await writing)
+            taken, key = await self._taken(rows) if rows else (0, b"")
+            is_cut = taken < len(ready.rows)
+            self._is_over = taken == room
+            self._is_short = is_cut and not self._is_over
+            self._left_out.update(e.reason for e in ready.left_out if not is_cut or e.before < taken)
+            # Where it is cut it ends, and nothing goes on but by the token of the last chunk.
+            after = ready.after or self._place.after
+            self._place = replace(self._place, after=after, rows=self._place.rows + taken)
+            if not taken:
+                return ()
+            leaving = rows[:taken]
+            await self._recorded(leaving)
+            data = await (writing if taken == len(rows) else self._lines(leaving))
+        finally:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+        return pieces(self._part(leaving, data, key))
 
-    async def _written(self, leaving: Sequence[Row]) -> ExportPart:
-        """Write what leaves into the ledger and into the log: from here on it counts as having left."""
-        gate, number = self._case.gate, self._chunks
-        sids = tuple([sid for (_, sid, _, _), _, _ in leaving])
-        asked = self._start.asked
-        data = await self._lines(leaving)
-        chunk = ExportChunk(self._export.id, number, sids)
-        if asked.lease:
-            heading = self._heading() if number == 0 else b""
-            data, chunk = seal_chunk(gate, self._export, number, sids, heading + data)
+    async def _taken(self, rows: Sequence[Row]) -> tuple[int, bytes]:
+        """Take rows from the limits and write those for whom there was room into the ledger; return how many, and the key of
+        a leased chunk."""
+        gate, number, key = self._case.gate, self._chunks, b""
+        chunk = ExportChunk(self._export.id, number, tuple([sid for (_, sid, _, _), _, _ in rows]))
+        if self._export.lease:
+            key, chunk = keyed_chunk(gate, self._export, number, chunk.sids)
+        charged = [(decision.charges, sid) for (_, sid, _, decision), _, _ in rows]
         if self._place.first != self._export.id:  # which the ledger looks at itself
             await check_open(self._case, self._place.first)
-        await gate.exports.add_chunk(chunk)
-        await self._recorded(leaving)
+        taken = await gate.exports.add_chunk(chunk, self._matter.meter.of_rows(charged))
+        self._case.watch.lap("limits")
+        return taken, key
+
+    def _part(self, leaving: Sequence[Row], data: bytes, key: bytes) -> ExportPart:
+        """Return rows that are on record: from here on they count as having left."""
+        number = self._chunks
+        if self._export.lease:
+            data = seal_rows(self._case.gate, self._export, Place(number, len(leaving)), key, data)
         self._chunks, self._rows = number + 1, self._rows + len(leaving)
         self._matter.meter.watched_rows(len(leaving))
         # Behind the last one who left: the id of somebody who did not would tell how long it is, though sealed.
-        place = replace(self._place, after=leaving[-1].judged.row.key.customer_id)
-        token = "" if asked.lease else token_of(self._case, self._start.digest, place)
+        going_on = replace(self._place, after=leaving[-1].judged.row.key.customer_id)
+        token = "" if self._export.lease else token_of(self._case, self._start.digest, going_on)
         return ExportPart(self._summary, number, data, len(leaving), token)
 
-    async def _lines(self, leaving: Sequence[Row]) -> bytes:
-        """Return rows as lines, few at a time where they are long: between them others have their turn."""
-        asked, written = self._start.asked, list[bytes]()
-        at, size = 0, 8
-        while at < len(leaving):
-            part = leaving[at : at + size]
-            written.append(
-                lines(asked.format, asked.fields, tuple(zip(*[shown for _, shown, _ in part], strict=True)))
-            )
-            at += size
-            size = max(1, min(BATCH, SLICE_BYTES * len(part) // len(written[-1])))
-            await asyncio.sleep(0)
-        return b"".join(written)
+    async def _lines(self, rows: Sequence[Row]) -> bytes:
+        """Return rows as lines; in a leased file the heading stands before the first of them."""
+        asked = self._start.asked
+        heading = self._heading() if asked.lease and self._chunks == 0 else b""
+        return heading + await lines_of(asked.format, asked.fields, [shown for _, shown, _ in rows])
 
     async def _recorded(self, leaving: Sequence[Row]) -> None:
         """Write the release entry: one for all rows whose decisions rest on the same open facts, if it holds them. Personal

@@ -5,6 +5,7 @@ before it, and some split a line at other places than we do. Such a text gets an
 spreadsheets take for "this is text" (OWASP, CSV Injection). What is a number stays one.
 """
 
+import asyncio
 import csv
 import re
 from collections.abc import Sequence
@@ -14,8 +15,8 @@ from typing import Any
 
 import orjson
 
-from fujie.decision.mask import OMITTED, Omitted, Shown
-from fujie.model.export import Export, Format
+from fujie.decision.mask import OMITTED, Cells, Omitted, Shown
+from fujie.model.export import BATCH, Export, Format
 
 _BOM = "\ufeff"
 _SIGNS = re.escape("=+-@＝＋－＠﹢﹣﹦﹫−")
@@ -26,6 +27,11 @@ _FORMULA = re.compile(
     f"(^|[;\\t\\r\\n|])(?=[{_BLANKS}]{{0,{_BLANKS_AT_MOST}}}[{_SIGNS}]|[{_BLANKS}]{{{_BLANKS_AT_MOST + 1}}})"
 )
 _LEADING = ("\t", "\r", "\n")
+
+SLICE_BYTES = 1 << 18
+"""Bytes of rows that are written in one step: some 10 ms of CSV."""
+_FIRST_ROWS = 8
+"""Rows of the first step, which tells how long they are."""
 
 
 def opening(form: Format, columns: Sequence[str]) -> bytes:
@@ -45,6 +51,18 @@ def lines(form: Format, names: Sequence[str], columns: Sequence[Sequence[Shown |
     cells = list(map(_column, columns))
     quoted = _quoted(cells)
     return (_lines(zip(*cells, strict=True)) if quoted is None else quoted).encode()
+
+
+async def lines_of(form: Format, names: Sequence[str], rows: Sequence[Cells]) -> bytes:
+    """Return rows as lines, few at a time where they are long: between them others have their turn."""
+    written, at, size = list[bytes](), 0, _FIRST_ROWS
+    while at < len(rows):
+        part = rows[at : at + size]
+        written.append(lines(form, names, tuple(zip(*part, strict=True))))
+        at += size
+        size = max(1, min(BATCH, SLICE_BYTES * len(part) // len(written[-1])))
+        await asyncio.sleep(0)
+    return b"".join(written)
 
 
 def closing(export: Export, at: datetime, rows: int) -> bytes:

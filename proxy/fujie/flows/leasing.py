@@ -33,23 +33,28 @@ def open_file(export: Export) -> bytes:
     return _header(export).encoded()
 
 
-def seal_chunk(
-    gate: Gate, export: Export, number: int, sids: Sequence[str], rows: bytes
-) -> tuple[bytes, ExportChunk]:
-    """Return rows as part `number` of the file, with what the ledger keeps of it; `sids` are those of the rows, in order.
-
-    Raises:
-        RequestError: the rows are longer than a part may be, so that nobody could open the file.
-
-    """
+def check_fits(rows: bytes) -> None:
+    """Raise RequestError for rows that are longer than a part may be, so that nobody could open the file."""
     if len(rows) > MOST_PART - _BESIDE:
         raise RequestError("rows too long for a leased file: ask for fewer fields", field="read_mask")
-    return _sealed(gate, export, Place(number, len(sids)), sids, rows)
+
+
+def keyed_chunk(gate: Gate, export: Export, number: int, sids: Sequence[str]) -> tuple[bytes, ExportChunk]:
+    """Return a fresh key for part `number` of the file, and what the ledger keeps of it."""
+    key = b"".join(gate.ids.nonce() for _ in range(3))[:KEY_BYTES]  # 12 random bytes each
+    wrapped = wrap_key(key, gate.seal_key, _bound_to(export.id, number), gate.ids.nonce())
+    return key, ExportChunk(export.id, number, tuple(sids), wrapped)
+
+
+def seal_rows(gate: Gate, export: Export, place: Place, key: bytes, rows: bytes) -> bytes:
+    """Return rows that fit as the part of the file at `place`."""
+    return seal_part(rows, place, _header(export).digest, key, gate.ids.nonce())
 
 
 def seal_end(gate: Gate, export: Export, number: int, footer: bytes) -> tuple[bytes, ExportChunk]:
     """Return the last bytes of a file of `number` chunks: a part with no customer in it, by which a cut is noticed."""
-    return _sealed(gate, export, Place(number, 0, is_end=True), (), footer)
+    key, chunk = keyed_chunk(gate, export, number, ())
+    return seal_rows(gate, export, Place(number, 0, is_end=True), key, footer), chunk
 
 
 def chunk_key(gate: Gate, export_id: str, number: int, wrapped: bytes) -> bytes | None:
@@ -58,15 +63,6 @@ def chunk_key(gate: Gate, export_id: str, number: int, wrapped: bytes) -> bytes 
         return unwrap_key(wrapped, gate.seal_key, _bound_to(export_id, number))
     except SealBroken:
         return None
-
-
-def _sealed(
-    gate: Gate, export: Export, place: Place, sids: Sequence[str], plain: bytes
-) -> tuple[bytes, ExportChunk]:
-    key = b"".join(gate.ids.nonce() for _ in range(3))[:KEY_BYTES]  # 12 random bytes each
-    wrapped = wrap_key(key, gate.seal_key, _bound_to(export.id, place.number), gate.ids.nonce())
-    part = seal_part(plain, place, _header(export).digest, key, gate.ids.nonce())
-    return part, ExportChunk(export.id, place.number, tuple(sids), wrapped)
 
 
 def _header(export: Export) -> Header:

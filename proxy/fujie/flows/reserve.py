@@ -128,14 +128,19 @@ class Meter:
 
     async def take_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> int:
         """Reserve what rows charge, each with its sid, in order; return how many of them there was room for."""
-        if not any(charges for charges, _ in charged):
+        if (rows := self.of_rows(charged)) is None:
             return len(charged)
-        now = self._case.gate.clock.now()
-        day = now.astimezone(self._case.gate.zone).date()
-        rows = Rows(principal=self._principal_id, now=now, day=day, charged=tuple(charged))
         taken = await self._case.gate.ledger.reserve_rows(rows)
         self._case.watch.lap("limits")
         return taken
+
+    def of_rows(self, charged: Sequence[tuple[tuple[Charge, ...], str]]) -> Rows | None:
+        """Return what `take_rows` reserves; None where nothing is charged."""
+        if not any(charges for charges, _ in charged):
+            return None
+        now = self._case.gate.clock.now()
+        day = now.astimezone(self._case.gate.zone).date()
+        return Rows(principal=self._principal_id, now=now, day=day, charged=tuple(charged))
 
     def watched(self, decision: Decision, sid: str) -> None:
         """Remember the attempt where a rule reads the usage of principals; written behind the answer."""

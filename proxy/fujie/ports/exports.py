@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from fujie.model.export import Closing, Export, ExportChunk, ExportEnd, ExportFilter, Opening, Trace
+from fujie.model.limit import Rows
 from fujie.model.page import Page, Slice
 
 
@@ -15,8 +16,16 @@ class Exports(Protocol):
         """Append an export that is RUNNING."""
         ...
 
-    async def add_chunk(self, chunk: ExportChunk) -> None:
-        """Append a chunk, before it leaves. Raises RequestError EXPORT_CLOSED when the export was closed or ended meanwhile."""
+    async def add_chunk(self, chunk: ExportChunk, taking: Rows | None = None) -> int:
+        """Append a chunk before it leaves, and take from the limits what its rows charge, exactly and in one transaction.
+
+        Of the rows, whose sids are those of the chunk, it takes one after the other until one has no room; the chunk is kept
+        with these alone, and not at all where there are none. Return how many.
+
+        Raises:
+            RequestError: EXPORT_CLOSED when the export was closed or ended meanwhile; nothing was taken.
+
+        """
         ...
 
     async def end_export(self, export_id: str, end: ExportEnd) -> None:

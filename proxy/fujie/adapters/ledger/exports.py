@@ -1,6 +1,7 @@
 """Exports: what leaves is written chunk by chunk, before it leaves."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -17,6 +18,7 @@ from fujie.adapters.ledger.export_traces import AFTER_ALL, traces
 from fujie.adapters.ledger.given import with_given
 from fujie.adapters.ledger.instant import to_micros
 from fujie.adapters.ledger.pages import Keyed, read_page
+from fujie.adapters.ledger.usage_rows import take_rows
 from fujie.model.errors import RequestError
 from fujie.model.export import (
     Closing,
@@ -28,6 +30,7 @@ from fujie.model.export import (
     Opening,
     Trace,
 )
+from fujie.model.limit import Rows
 from fujie.model.page import Page, Slice
 
 _E = table.c
@@ -43,6 +46,17 @@ _ADD_MEMBERS = """
 INSERT INTO export_member (sid, export_id, number)
 SELECT given.value, CAST(:export_id AS text), CAST(:number AS integer) FROM {given}
 """
+
+
+def _add(chunk: ExportChunk, connection: Connection) -> None:
+    counted = {"id": chunk.export_id, "more": len(chunk.sids)}
+    if not connection.execute(_COUNT_ROWS, counted).rowcount:
+        raise RequestError(code="EXPORT_CLOSED", field="name")
+    place = {"export_id": chunk.export_id, "number": chunk.number}
+    row = {**place, "rows": len(chunk.sids), "wrapped_key": chunk.wrapped_key}
+    connection.execute(sa.insert(export_chunk), row)
+    if sids := sorted(set(chunk.sids)):  # they lie in the index in this order
+        with_given(connection, _ADD_MEMBERS, sids, place)
 
 
 def _keyed(row: Sequence[Any]) -> Keyed[Export]:
@@ -78,21 +92,16 @@ class Exports:
 
         await self._database.transact(work)
 
-    async def add_chunk(self, chunk: ExportChunk) -> None:
+    async def add_chunk(self, chunk: ExportChunk, taking: Rows | None = None) -> int:
         """See `ports.exports.Exports.add_chunk`."""
-        place = {"export_id": chunk.export_id, "number": chunk.number}
-        row = {**place, "rows": len(chunk.sids), "wrapped_key": chunk.wrapped_key}
-        sids = sorted(set(chunk.sids))  # they lie in the index in this order
 
-        def work(connection: Connection) -> None:
-            counted = {"id": chunk.export_id, "more": len(chunk.sids)}
-            if not connection.execute(_COUNT_ROWS, counted).rowcount:
-                raise RequestError(code="EXPORT_CLOSED", field="name")
-            connection.execute(sa.insert(export_chunk), row)
-            if sids:
-                with_given(connection, _ADD_MEMBERS, sids, place)
+        def work(connection: Connection) -> int:
+            taken = len(chunk.sids) if taking is None else take_rows(taking, connection)
+            if taken or taking is None:
+                _add(replace(chunk, sids=chunk.sids[:taken]), connection)
+            return taken
 
-        await self._database.transact(work)
+        return await self._database.transact(work)
 
     async def end_export(self, export_id: str, end: ExportEnd) -> None:
         """See `ports.exports.Exports.end_export`."""
