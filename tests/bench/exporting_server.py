@@ -9,7 +9,6 @@ profile of its main thread, and the next one writes it there.
 
 import asyncio
 import cProfile
-import gc
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ import uvloop
 
 from fujie.adapters.clock import SystemClock
 from fujie.adapters.metrics import PrometheusMetrics
+from fujie.app.collecting import keep_what_is_loaded
 from fujie.app.settings import load_settings
 from fujie.app.wire import Assignment, open_gate
 from fujie.flows.export_file import lines, opening
@@ -79,8 +79,7 @@ async def _serve(config: Path, profile: str) -> None:
     loop.add_signal_handler(signal.SIGTERM, ended.set)
     if profile:
         loop.add_signal_handler(signal.SIGUSR1, _Profile(profile))
-    gc.collect()
-    gc.freeze()  # as a worker does
+    keep_what_is_loaded()  # as a worker does
     print("ready", flush=True)
     await ended.wait()
     keeper.cancel()

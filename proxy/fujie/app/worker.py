@@ -12,7 +12,6 @@ Every task that lives as long as the worker is owned here: when one ends by itse
 
 import asyncio
 import ctypes
-import gc
 import logging
 import os
 import signal
@@ -33,6 +32,7 @@ from fujie.adapters.metrics import LogState, PrometheusMetrics
 from fujie.app import logs
 from fujie.app.approving import Approving
 from fujie.app.callbacks import read_lines
+from fujie.app.collecting import keep_what_is_loaded
 from fujie.app.control import Control
 from fujie.app.cpus import let_finish, own_cpu
 from fujie.app.disclosing import Disclosing, OwnLog
@@ -153,9 +153,7 @@ class Worker:
                 open_things.push_async_callback(each.stop, 0.0)
             tasks = self._tasks(gate, readiness, grpc)
             open_things.push_async_callback(_cancelled, tasks)  # before the gate closes
-            # What is loaded stays: the collector need not look through engine, policies and modules again.
-            gc.collect()
-            gc.freeze()
+            keep_what_is_loaded()
             log_event("worker_ready", pid=os.getpid(), entries=gate.log.size)
             self._line.send("ready", entries=gate.log.size)
             code = await self._until_ended({orders, *tasks}, readiness, grpc)
