@@ -19,6 +19,17 @@ from sqlalchemy import Connection, CursorResult
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 
+_EVENT: Final = (
+    "e.type",
+    "e.channel",
+    "e.explicit",
+    "e.separate",
+    "e.event_time",
+    "e.valid_until",
+    "e.change_seq",
+)
+_AS_LIST: Final = "json_group_array({})"
+
 _FORMS: Final[Mapping[str, Mapping[str, str]]] = {
     "sqlite": {
         "{given}": "json_each(:given) AS given",
@@ -28,6 +39,7 @@ _FORMS: Final[Mapping[str, Mapping[str, str]]] = {
         "{in_order}": "CROSS",
         "{as_list}": "json_group_array",
         "{linked}": "INDEXED BY ix_subject_linked",
+        "{events}": "0, 5, " + ", ".join(map(_AS_LIST.format, ("place", *_EVENT))) + ", NULL",
     },
     "postgresql": {
         "{given}": "unnest(CAST(:given AS text[])) AS given(value)",
@@ -37,10 +49,12 @@ _FORMS: Final[Mapping[str, Mapping[str, str]]] = {
         "{in_order}": "LEFT",
         "{as_list}": "json_agg",
         "{linked}": "",
+        "{events}": f"place, 0, people.sid, FALSE, {', '.join(_EVENT)}",
     },
 }
-"""What stands for a list, by dialect, for a join that no planner turns round, for what makes a list, and for the index of who is
-linked, which SQLite would not take by itself. The columns of one of `rows` are `given.value ->> 0` and so on, texts in PostgreSQL."""
+"""What stands for a list, by dialect, for a join that no planner turns round, for what makes a list, for the index of who is
+linked, which SQLite would not take by itself, and for the columns of events of consent: one row of all in SQLite, which gives up
+the interpreter's lock for each row. The columns of one of `rows` are `given.value ->> 0` and so on, texts in PostgreSQL."""
 
 _DIGESTS: Final = "(SELECT substr(:digests, 32 * n + 1, 32) AS value FROM ({places}) AS placed) AS given"
 _BLOBS: Final = ("of_keys", "numbers", "digests")

@@ -5,6 +5,7 @@ digests come as two long values, taken apart by the database: with a parameter f
 the database. The statement tells four things by the place of the customer: who it is; an event of consent; an opt-out that
 stands; a message of lately. A statement for each, or a subquery, would look the sids up again. Of most nothing is told but who
 they are: so that is one row for all of them, where no data key is asked for; a row for each is a third of the statement's time.
+In SQLite all events are one row too; PostgreSQL takes longer to make a text of them than to tell each.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,7 +36,7 @@ Asked = tuple[int, bytes, bytes]
 
 _Row = tuple[Any, ...]
 
-_EVENT, _PERSON, _EVERYBODY, _OPT_OUT, _MESSAGE = range(5)
+_EVENT, _PERSON, _EVERYBODY, _OPT_OUT, _MESSAGE, _EVENTS = range(6)
 
 # Outer joins, so that PostgreSQL does not begin with another table, which it would read whole: `alias`, the opt-outs of the
 # ledger, its messages. With `coalesce` it does not see that inner ones would do. In SQLite CROSS keeps the order, and in a join
@@ -52,8 +53,7 @@ WITH people AS MATERIALIZED (
     {in_order} JOIN alias AS own_number ON own_number.digest = asked.number AND own_number.valid_to IS NULL
     {subject}
 )
-SELECT place, 0, people.sid, FALSE, e.type, e.channel, e.explicit, e.separate, e.event_time, e.valid_until,
-    e.change_seq{own_key}
+SELECT {events}{no_key}
 FROM people {in_order} JOIN consent_event AS e ON e.sid = people.sid{purpose}
 WHERE coalesce(e.sid, '') <> ''
 UNION ALL
@@ -99,7 +99,6 @@ def telling(shape: Shape) -> Query[_Row]:
         "{who}": _EACH if shape.keys else _ALL,
         "{subject}": _SUBJECT if shape.keys else _LINKED_SUBJECT,
         "{key}": ", subject.wrapped_key AS wrapped_key" if shape.keys else "",
-        "{own_key}": ", people.wrapped_key" if shape.keys else "",
         "{no_key}": ", NULL" if shape.keys else "",
     }
     for word, meant in words.items():
@@ -119,6 +118,7 @@ class Plain:
         self._sids: dict[int, str] = {}
         self._keys: dict[int, bytes | None] = {}
         self._said: dict[int, list[_Row]] = {}
+        """Of each event what `RawEvent` has, and its change sequence."""
         self._closed: dict[int, list[_Row]] = {}
         self._got: dict[int, list[_Row]] = {}
 
@@ -129,19 +129,25 @@ class Plain:
     def add(self, rows: Sequence[_Row], places: Sequence[int]) -> None:
         """Add those none of whose rows tells of somebody else."""
         odd = set[int]()
-        told = {_EVENT: self._said, _OPT_OUT: self._closed, _MESSAGE: self._got}
+        told = {_OPT_OUT: self._closed, _MESSAGE: self._got}
         for row in rows:
             if row[1] == _EVERYBODY:
                 self._add_all(row, places, odd)
                 continue
+            if row[1] == _EVENTS:
+                self._add_events(row[2:10], places)
+                continue
             place = places[row[0]]
+            if row[1] == _EVENT:
+                self._said.setdefault(place, []).append(row[4:11])
+                continue
             if row[1] != _PERSON:
                 told[row[1]].setdefault(place, []).append(row)
                 continue
             if row[3] != 0:  # NULL too: nobody
                 odd.add(place)
             self._sids[place], self._keys[place] = row[2], row[11]
-        every: tuple[dict[int, Any], ...] = (self._sids, self._keys, *told.values())
+        every: tuple[dict[int, Any], ...] = (self._sids, self._keys, self._said, *told.values())
         for place in odd:
             for known in every:
                 known.pop(place, None)
@@ -157,6 +163,19 @@ class Plain:
         if set(oddness) - {0}:
             odd.update(place for place, each in zip(whose, oddness, strict=True) if each != 0)
 
+    def _add_events(self, columns: _Row, places: Sequence[int]) -> None:
+        try:
+            numbers, *values = map(orjson.loads, columns)
+        except orjson.JSONDecodeError:  # a number that JSON does not know
+            raise LedgerError("a row of the ledger cannot be understood") from None
+        said = self._said
+        for number, event in zip(numbers, zip(*values, strict=True), strict=True):
+            whose = places[number]
+            if whose in said:
+                said[whose].append(event)
+            else:
+                said[whose] = [event]
+
     @property
     def closed(self) -> Iterable[int]:
         """Those who opted out of something."""
@@ -170,7 +189,7 @@ class Plain:
         """Return for each below a place the events in their order, as they are kept; None for who is not plain."""
         found: list[Any] = [()] * count
         for n, events in self._said.items():
-            found[n] = tuple([row[4:10] for row in events])
+            found[n] = tuple([event[:6] for event in events])
         for n in self.lacking(count):
             found[n] = None
         return found
@@ -201,7 +220,7 @@ class Plain:
         try:
             return Recalled(
                 Identity(sid, wrapped_key=self._keys.get(place)),
-                [bare_of((sid, each[4], each[8], each[5], *each[6:8], each[9])) for each in said]
+                [bare_of((sid, each[0], each[4], each[1], *each[2:4], each[5])) for each in said]
                 if said
                 else (),
                 [_suppression(each, sid) for each in self._closed[place]] if place in self._closed else (),
@@ -221,8 +240,8 @@ def _sent(row: _Row) -> SentMessage:
     return SentMessage(from_micros(row[8]), row[4], Category(row[5]), bool(row[3]))
 
 
-def _by_time(row: _Row) -> tuple[int, int]:
-    return row[8], row[10]
+def _by_time(event: _Row) -> tuple[int, int]:
+    return event[4], event[6]
 
 
 async def plain(
