@@ -8,9 +8,11 @@ they are: so that is one row for all of them, where no data key is asked for; a 
 In SQLite all events are one row too; PostgreSQL takes longer to make a text of them than to tell each.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -117,8 +119,7 @@ class Plain:
     def __init__(self) -> None:
         self._sids: dict[int, str] = {}
         self._keys: dict[int, bytes | None] = {}
-        self._said: dict[int, list[_Row]] = {}
-        """Of each event what `RawEvent` has, and its change sequence."""
+        self._said: dict[int, tuple[RawEvent, ...]] = {}
         self._closed: dict[int, list[_Row]] = {}
         self._got: dict[int, list[_Row]] = {}
 
@@ -128,32 +129,31 @@ class Plain:
 
     def add(self, rows: Sequence[_Row], places: Sequence[int]) -> None:
         """Add those none of whose rows tells of somebody else."""
-        odd = set[int]()
+        odd, events = set[int](), list[_Row]()
         told = {_OPT_OUT: self._closed, _MESSAGE: self._got}
         for row in rows:
             if row[1] == _EVERYBODY:
                 self._add_all(row, places, odd)
                 continue
             if row[1] == _EVENTS:
-                self._add_events(row[2:10], places)
+                self._add_events(_lists(row[2:10]), places)
+                continue
+            if row[1] == _EVENT:
+                events.append((row[0], *row[4:11]))
                 continue
             place = places[row[0]]
-            if row[1] == _EVENT:
-                self._said.setdefault(place, []).append(row[4:11])
-                continue
             if row[1] != _PERSON:
                 told[row[1]].setdefault(place, []).append(row)
                 continue
             if row[3] != 0:  # NULL too: nobody
                 odd.add(place)
             self._sids[place], self._keys[place] = row[2], row[11]
+        if events:
+            self._add_events(list(zip(*events, strict=True)), places)
         every: tuple[dict[int, Any], ...] = (self._sids, self._keys, self._said, *told.values())
         for place in odd:
             for known in every:
                 known.pop(place, None)
-        for events in self._said.values():
-            if len(events) > 1:
-                events.sort(key=_by_time)
 
     def _add_all(self, row: _Row, places: Sequence[int], odd: set[int]) -> None:
         # Of nobody PostgreSQL lists nothing.
@@ -163,18 +163,20 @@ class Plain:
         if set(oddness) - {0}:
             odd.update(place for place, each in zip(whose, oddness, strict=True) if each != 0)
 
-    def _add_events(self, columns: _Row, places: Sequence[int]) -> None:
-        try:
-            numbers, *values = map(orjson.loads, columns)
-        except orjson.JSONDecodeError:  # a number that JSON does not know
-            raise LedgerError("a row of the ledger cannot be understood") from None
-        said = self._said
-        for number, event in zip(numbers, zip(*values, strict=True), strict=True):
-            whose = places[number]
-            if whose in said:
-                said[whose].append(event)
-            else:
-                said[whose] = [event]
+    def _add_events(self, columns: Sequence[Sequence[Any]], places: Sequence[int]) -> None:
+        """Add events by column: whose, what `RawEvent` has, the change sequence. Most people have one, and need no look at it."""
+        numbers, *values, changes = columns
+        whose = [places[n] for n in numbers]
+        events = list(zip(*values, strict=True))
+        said = dict(zip(whose, zip(events, strict=True), strict=True))
+        if len(said) < len(whose):
+            several: dict[int, list[Any]] = {n: [] for n, count in Counter(whose).items() if count > 1}
+            for place, event, change in zip(whose, events, changes, strict=True):
+                if place in several:
+                    several[place].append((event[4], change, event))
+            for place, found in several.items():
+                said[place] = tuple([event for _, _, event in sorted(found, key=_by_time)])
+        self._said.update(said)
 
     @property
     def closed(self) -> Iterable[int]:
@@ -189,7 +191,7 @@ class Plain:
         """Return for each below a place the events in their order, as they are kept; None for who is not plain."""
         found: list[Any] = [()] * count
         for n, events in self._said.items():
-            found[n] = tuple([event[:6] for event in events])
+            found[n] = events
         for n in self.lacking(count):
             found[n] = None
         return found
@@ -240,8 +242,14 @@ def _sent(row: _Row) -> SentMessage:
     return SentMessage(from_micros(row[8]), row[4], Category(row[5]), bool(row[3]))
 
 
-def _by_time(event: _Row) -> tuple[int, int]:
-    return event[4], event[6]
+_by_time = itemgetter(0, 1)
+
+
+def _lists(texts: Sequence[Any]) -> list[list[Any]]:
+    try:
+        return list(map(orjson.loads, texts))
+    except orjson.JSONDecodeError:  # a number that JSON does not know
+        raise LedgerError("a row of the ledger cannot be understood") from None
 
 
 async def plain(

@@ -76,7 +76,9 @@ async def test_sqlite_begins_with_who_was_asked_for_and_looks_up_everybody_else(
     assert scanned == {"json_each", "people"}
 
 
-async def test_sqlite_tells_all_of_whom_nothing_was_said_by_one_row_and_reads_no_subject_of_them() -> None:
+async def test_sqlite_tells_all_by_one_row_and_their_events_by_another_and_reads_no_subject_of_them() -> (
+    None
+):
     """A row for each, and the row of each subject, were a third of the statement's time."""
     named = [(f"C{n}", f"+86138000000{n:02}") for n in range(ASKED)]
     with sqlite_url() as url:
@@ -91,10 +93,11 @@ async def test_sqlite_tells_all_of_whom_nothing_was_said_by_one_row_and_reads_no
             row[0] for row in reader.execute("SELECT digest FROM alias WHERE kind = 'store_key'")
         )
         asked = (keys, keys, orjson.dumps(list(range(ASKED))).decode(), "marketing")
-        [row] = reader.execute(text, asked).fetchall()
+        of_events, row = reader.execute(text, asked).fetchall()
         plan = [row[3] for row in reader.execute(f"EXPLAIN QUERY PLAN {text}", asked)]
         await ledger.close()
     assert len(set(told.sids) - {""}) == ASKED
     assert sorted(orjson.loads(row[2])) == sorted(told.sids)
+    assert {of_events[n] for n in range(2, 10)} == {"[]"}
     [of_subjects] = [line for line in plan if " subject " in line]
     assert "ix_subject_linked" in of_subjects
