@@ -93,8 +93,8 @@ class Columns(Protocol):
         ...
 
     def is_listed(self, name: str, parameter: str) -> sa.ColumnElement[bool] | None:
-        """Return `is_one_of` and `is_exactly` of the texts in one parameter, a list in JSON; None where a database has nothing
-        that is faster so."""
+        """Return `is_one_of` of the texts in one parameter, a list in JSON; None where a database has nothing that is faster
+        so. Ids that only the column's order takes for one of them are left to who reads the rows."""
         ...
 
     def argument(self, name: str, text: str) -> object | None:

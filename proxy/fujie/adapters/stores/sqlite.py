@@ -106,8 +106,7 @@ class SQLiteColumns:
     def is_listed(self, name: str, parameter: str) -> sa.ColumnElement[bool]:
         """See `Columns.is_listed`. A parameter for each id costs the driver more than to find it."""
         texts = sa.select(sa.func.json_each(sa.bindparam(parameter)).table_valued("value").c.value)
-        column = self._columns[name]
-        return sa.and_(column.in_(texts), sa.cast(column, sa.Text).collate("BINARY").in_(texts))
+        return self._columns[name].in_(texts)
 
     def argument(self, _name: str, text: str) -> object | None:
         """See `Columns.argument`."""
