@@ -65,14 +65,25 @@ class SharedRead:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    def _take(self) -> _Waiting:
+        """Return whom the next statement answers; the others get one behind it. Raises _NobodyWaits where all went away."""
+        taken: _Waiting = {}
+        while self._waiting and len(taken) < MOST_TOGETHER:
+            arguments = next(iter(self._waiting))
+            futures = self._waiting.pop(arguments)
+            if not all(map(_is_done, futures)):
+                taken[arguments] = futures
+        if self._waiting:
+            self._begin()
+        if not taken:
+            raise _NobodyWaits
+        return taken
+
     async def _ask(self) -> None:
         taken: _Waiting = {}
 
         def statement() -> Statement:
-            for each in list(self._waiting)[:MOST_TOGETHER]:
-                taken[each] = self._waiting.pop(each)
-            if self._waiting:
-                self._begin()
+            taken.update(self._take())
             if len(taken) == 1:
                 return self._one, next(iter(taken))
             return self._many, [list(each) for each in zip(*taken, strict=True)]
@@ -80,6 +91,8 @@ class SharedRead:
         try:
             found = await self._answer(statement)
             parts = [found] if len(taken) == 1 else _parted(found, len(taken))
+        except _NobodyWaits:
+            return
         except Exception as error:  # noqa: BLE001 (who waits is told, whatever it is)
             if not taken:  # no connection came
                 taken, self._waiting = self._waiting, {}
@@ -91,6 +104,14 @@ class SharedRead:
             for future in waiting:
                 if not future.done():
                     future.set_result(rows)
+
+
+class _NobodyWaits(Exception):
+    """All whom a statement would have answered went away before there was a connection for it."""
+
+
+def _is_done(future: "asyncio.Future[Any]") -> bool:
+    return future.done()
 
 
 def _own(error: Exception) -> Exception:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from fujie.adapters.ledger import SQLLedger
 from fujie.adapters.ledger.sharing import MOST_TOGETHER, SharedRead, Statement
 from fujie.model.consent import ConsentEvent, ConsentEventType
@@ -99,6 +101,24 @@ async def test_those_who_wait_for_a_connection_share_statements_of_bounded_size(
     found = await asyncio.gather(*tasks)
     assert [[*map(tuple, rows)] for rows in found] == [[(f"n{number}",)] for number in range(len(tasks))]
     assert len(answers.sent) == 3
+
+
+@pytest.mark.parametrize("stay", [0, 1])
+async def test_nothing_is_asked_for_those_who_went_away(stay: int) -> None:
+    """Else who comes behind a flood of calls that ran out of time waits for all of their reads."""
+    answers = Answers()
+    shared = SharedRead("SELECT a FROM t WHERE a = $1::VARCHAR", answers)
+    tasks = [asyncio.ensure_future(shared.rows((f"n{number}",))) for number in range(20 * MOST_TOGETHER)]
+    await asyncio.sleep(0)
+    staying = tasks[len(tasks) - stay :]
+    for task in tasks[: len(tasks) - stay]:
+        task.cancel()
+    await asyncio.sleep(0)
+    answers.goes.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    assert [[*map(tuple, task.result())] for task in staying] == [[(f"n{len(tasks) - 1}",)]] * stay
+    assert len(answers.sent) == stay
+    assert [*map(tuple, await asyncio.wait_for(shared.rows(("later",)), 5))] == [("later",)]
 
 
 async def test_each_is_told_of_a_failure_by_an_error_of_his_own() -> None:
