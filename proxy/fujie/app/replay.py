@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from operator import index
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -190,6 +191,7 @@ class Worker:
             KeyError,
             TypeError,
             AttributeError,
+            OverflowError,  # a moment of a year that the zone has not
             EntryInvalid,
         ):  # whatever shape another build gave it
             tally.unreadable += 1
@@ -206,7 +208,7 @@ class Worker:
         """
         kind, sealed = self._kind(plain), plain["sealed"]
         rows = [(self._row(kind, leaf, self._opened(plain, sid, text)), 1) for sid, text in sealed.items()]
-        rest = plain["facts"].get(PEOPLE, 1) - len(rows)
+        rest = index(plain["facts"].get(PEOPLE, 1)) - len(rows)
         if rest > 0:
             rows.append((self._row(kind, leaf, None), rest))
         return rows
