@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from fujie.app.cli.output import Format, console, show_json
+from fujie.app.cli.output import Format, cell, console, show_json, visible
 from fujie.app.replay import EXAMPLES, Tally
 from fujie.audit.verify import LogReport
 from fujie.decision.replay import Replayed, Verdict
@@ -94,7 +94,12 @@ def show_outcome(output: Format, outcome: Outcome) -> None:
     for report in outcome.reports:
         unsigned = report.size - report.signed_size
         tail = f"; {unsigned} more without signature, left out" if unsigned else ""
-        talk.print(Text(f"{report.origin}: {report.signed_size} entries as they were signed{tail}"))
+        talk.print(
+            Text(f"{visible(report.origin)}: {report.signed_size} entries as they were signed{tail}")
+        )
+    if unreadable := outcome.tally.unreadable:
+        said = f"{unreadable} entries can not be read: another build wrote them, or not a gate of ours"
+        talk.print(Text(said, style="bold red"))
     for bundle in outcome.recorded:
         talk.print(_proof(outcome, bundle))
     rate = sum(many for many, _ in outcome.tally.rows.values()) / outcome.seconds
@@ -174,6 +179,6 @@ def _grouped(tally: Tally, table: _Table) -> list[dict[str, Any]]:
 def _lines(group: Mapping[str, Any]) -> Iterator[Text]:
     """Yield a group line by line: ten columns side by side are unreadable in a terminal of 80."""
     yield Text(f"{group['decisions']} decision{'' if group['decisions'] == 1 else 's'}", style="bold")
-    for name, cell in group.items():
-        if cell and name != "decisions":
-            yield Text(f"  {name:<10} {', '.join(map(str, cell)) if isinstance(cell, list) else cell}")
+    for name, said in group.items():
+        if said and name != "decisions":
+            yield Text(f"  {name:<10} {cell(said)}")
