@@ -84,7 +84,12 @@ def show_fields(output: Format, fields: Mapping[str, Any]) -> None:
         return
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
-        console().print(Text.assemble((f"{name:<{width}}", "bold"), f"  {cell(value)}"))
+        console().print(Text.assemble((f"{name:<{width}}", "bold"), "  ", beside(width + 2, cell(value))))
+
+
+def beside(width: int, text: str) -> str:
+    """Return a text whose later lines begin below its first, `width` columns in: else one of them looks like the next field."""
+    return text.replace("\n", "\n" + " " * width)
 
 
 def visible(text: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.text import Text
 
-from fujie.app.cli.output import Format, cell, console, show_json, visible
+from fujie.app.cli.output import Format, beside, cell, console, show_json, visible
 from fujie.app.replay import EXAMPLES, Tally
 from fujie.audit.verify import LogReport
 from fujie.decision.replay import Replayed, Verdict
@@ -181,4 +181,4 @@ def _lines(group: Mapping[str, Any]) -> Iterator[Text]:
     yield Text(f"{group['decisions']} decision{'' if group['decisions'] == 1 else 's'}", style="bold")
     for name, said in group.items():
         if said and name != "decisions":
-            yield Text(f"  {name:<10} {cell(said)}")
+            yield Text(f"  {name:<10} {beside(13, cell(said))}")

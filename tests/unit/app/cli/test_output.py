@@ -69,6 +69,13 @@ def test_no_text_of_a_stranger_gives_orders_to_the_terminal(
     assert said.count(read) in (9, 10)  # rich itself leaves some out of its texts
 
 
+def test_no_line_of_a_text_looks_like_another_field(capsys: pytest.CaptureFixture[str]) -> None:
+    show_fields(Format.TABLE, {"filter": "a\nstate    APPROVED", "fields": ["b\nc"]})
+    assert capsys.readouterr().out.splitlines() == [
+        "filter  a", "        state    APPROVED", "fields  b", "        c",
+    ]  # fmt: skip
+
+
 def test_programs_read_json(capsys: pytest.CaptureFixture[str]) -> None:
     show_fields(Format.JSON, {"exports": ["exports/1"], "withheld": {}})
     assert capsys.readouterr().out == '{\n  "exports": [\n    "exports/1"\n  ],\n  "withheld": {}\n}\n'

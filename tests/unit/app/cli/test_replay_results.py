@@ -33,6 +33,12 @@ def test_no_text_of_a_log_gives_orders_to_the_terminal(capsys: pytest.CaptureFix
     assert not any(sign in said for sign in ORDER if not sign.isprintable())
 
 
+def test_no_line_of_a_log_looks_like_one_of_ours(capsys: pytest.CaptureFixture[str]) -> None:
+    row = Replayed(Verdict.SAME, "b\n0 decisions", "lookup", "care", "ALLOW")
+    show_outcome(Format.TABLE, outcome_of(row, "1"))
+    assert "\n0 decisions" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("unreadable", [0, 3])
 def test_people_are_told_what_could_not_be_read(
     unreadable: int, capsys: pytest.CaptureFixture[str]
