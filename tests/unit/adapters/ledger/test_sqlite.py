@@ -458,6 +458,28 @@ async def test_the_file_holds_no_phone_and_no_customer_id(ledger: SQLLedger, pat
         assert int(secret).to_bytes(8) not in stored
 
 
+@pytest.mark.parametrize("made_with", [1024, 4096, 8192])
+async def test_a_ledger_keeps_the_pages_that_it_was_made_with(
+    path: Path, made_with: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ledgers of the versions before have pages of 4 KiB."""
+    monkeypatch.setattr(sqlite_module, "PAGE_BYTES", made_with)
+    before = await opened(path)
+    sid = (await before.enrol([KEY], NOW)).sid
+    await before.close()
+    monkeypatch.undo()
+    after = await opened(path)
+    await after.record_consent(event(sid), "", "")
+    found = await after.find([KEY])
+    await after.close()
+    assert found is not None
+    assert found.sid == sid
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA page_size").fetchone() == (made_with,)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
 async def test_the_file_is_for_its_owner_alone(ledger: SQLLedger, path: Path) -> None:
     await ledger.enrol([KEY], NOW)
     assert {stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()} == {0o600}
