@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from datetime import date
-from unicodedata import normalize
+from unicodedata import category, normalize
 
 from fujie.policy.bundle import Lexicon, Severity
 from fujie.policy.places import Located, Report
@@ -57,7 +57,7 @@ def _words(items: Iterable[Located], report: Report) -> tuple[str, ...]:
     first: dict[str, Located] = {}
     for item in items:
         form = normal(item.text)
-        if not form or not form.isprintable():
+        if not form.isprintable() or not any(map(_is_seen, form)):
             report.problem(item.place, "WORD_INVALID", "a word is something that can be seen")
         elif len(form) > LONGEST_WORD:
             report.problem(item.place, "WORD_INVALID", f"a word has at most {LONGEST_WORD} code points")
@@ -67,6 +67,11 @@ def _words(items: Iterable[Located], report: Report) -> tuple[str, ...]:
         else:
             first[form] = item
     return tuple(sorted(first))
+
+
+def _is_seen(character: str) -> bool:
+    """Tell whether a character is more than a mark on another one, which no text is searched for: a word of none would be in all."""
+    return category(character)[0] not in "MZ"
 
 
 def _day(spec: Fields, report: Report) -> date:

@@ -53,6 +53,8 @@ WRONG: list[tuple[Mapping[str, object], list[str]]] = [
     ({"words": ["a\u200bb"]}, ["TEXT_INVALID"]),
     ({"words": ["\u00ad"]}, ["TEXT_INVALID"]),
     ({"words": ["a\nb"]}, ["WORD_INVALID"]),
+    ({"words": ["\u0301"]}, ["WORD_INVALID"]),  # it would be found in every text
+    ({"words": ["\u00a8", "\u0e34"]}, ["WORD_INVALID"] * 2),
     ({"words": ["x" * 65]}, ["WORD_INVALID"]),
     ({"words": ["\ufdfa" * 4]}, ["WORD_INVALID"]),
     ({"words": ["a", "a"]}, ["DUPLICATE_ITEM"]),
