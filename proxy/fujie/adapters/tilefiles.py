@@ -7,6 +7,7 @@ a second fsync would report success falsely (PostgreSQL stops for the same reaso
 import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from fujie.audit.tiles import File
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY
 _TMP = ".tmp"
+MOST_BYTES = 1 << 28
+"""Of a file that is read. A bundle of 256 of the largest entries has 17 MB; the tail has the entries since the last full one that
+was published, some bundles where the disk was slow."""
 
 
 class LogDirectory:
@@ -95,11 +99,26 @@ class LogDirectory:
 
 
 def read_file(directory: Path, name: str) -> bytes | None:
-    """Return the content of `directory/name`, or None when it does not exist."""
+    """Return the content of `directory/name`, or None when it does not exist.
+
+    Raises OSError, also for what no log has: a pipe, a device, or more than `MOST_BYTES`. Who verifies a copy did not make it.
+    """
+    path = directory / name
     try:
-        return (directory / name).read_bytes()
+        # Who opens a pipe would wait for its other end.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "is no regular file", str(path))
+        if status.st_size > MOST_BYTES:
+            raise OSError(errno.EFBIG, "is larger than any file of a log", str(path))
+        with open(descriptor, "rb", buffering=0, closefd=False) as file:
+            return file.readall()
+    finally:
+        os.close(descriptor)
 
 
 def append_synced(descriptor: int, content: bytes) -> None:

@@ -1,9 +1,10 @@
 """The commands that work on files: what they print for people and for programs, and how they end."""
 
 import json
+import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -235,6 +236,39 @@ def test_a_log_that_ends_before_a_kept_checkpoint_is_a_finding(log: Path, tmp_pa
     done = fujie("audit", "verify", shorter, "--against", log.parent / "kept", "--output", "json")
     assert done.exit_code == 6
     assert "rolled_back" in {each["kind"] for each in done.json["logs"][0]["findings"]}
+
+
+def _sparse(path: Path, size: int) -> None:
+    with path.open("wb") as file:
+        file.truncate(size)
+
+
+ODD: Mapping[str, Callable[[Path], None]] = {
+    "a pipe, whose other end nobody has": os.mkfifo,
+    "a device without end": lambda path: path.symlink_to("/dev/zero"),
+    "a directory": Path.mkdir,
+    "a file of a terabyte": lambda path: _sparse(path, 1 << 40),
+}
+
+
+@pytest.mark.parametrize("make", ODD.values(), ids=ODD.keys())
+@pytest.mark.parametrize("command", [("audit", "verify"), ("audit", "unfinished")], ids=" ".join)
+def test_what_no_log_has_neither_holds_nor_fills_who_verifies(
+    log: Path, command: tuple[str, str], make: Callable[[Path], None]
+) -> None:
+    """Who verifies a copy did not make it."""
+    files = [path for path in log.rglob("*") if path.is_file() and path.name != "lock"]
+    assert len(files) >= 5
+    for path in files:
+        content = path.read_bytes()
+        path.unlink()
+        make(path)
+        done = fujie(*command, log, "--output", "json")
+        assert done.exit_code in {1, 6}
+        assert json.loads(done.stderr or done.stdout)["code"] in {"UNREADABLE", "LOG_ALTERED"}
+        path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        path.write_bytes(content)
+    assert fujie("audit", "verify", log).exit_code == 0
 
 
 @pytest.mark.parametrize(
