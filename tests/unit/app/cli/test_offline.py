@@ -279,6 +279,7 @@ def test_what_no_log_has_neither_holds_nor_fills_who_verifies(
         (["log", "--vkey", "nonsense"], 5, "CHECKPOINT_INVALID"),
         (["log", "--against", "noise"], 5, "CHECKPOINT_INVALID"),
         (["log", "--against", "none"], 1, "UNREADABLE"),
+        (["log", "--against", "/dev/zero"], 5, "CHECKPOINT_INVALID"),
     ],
 )
 def test_mistakes_end_with_their_own_code(
