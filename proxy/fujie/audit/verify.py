@@ -25,6 +25,9 @@ from fujie.audit.tree import fold, leaf_hash, peaks
 CHECKPOINT = "checkpoint"
 """Path of the signed note inside a log (tlog-tiles)."""
 
+MOST_MISSING = 1 << 16
+"""Bundles in a row, of 16,777,216 entries, behind which no more are looked for where their tiles are not there either."""
+
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
@@ -96,24 +99,47 @@ def verify_log(read: Read, key: VerifierKey, against: Sequence[Checkpoint] = ())
         damage = Finding(FindingKind.CHECKPOINT_INVALID, key.name, path=CHECKPOINT)
         return LogReport(key.name, max(segment.end, 0) if segment else 0, 0, b"", (damage,))
     log = _Signed(read, signed.origin, signed.size, signed.root)
-    by_entries, by_tiles = _hashes(log, entries=True), _hashes(log, entries=False)
+    both = _both(log)
+    if both is None:
+        gone = Finding(FindingKind.RANGE_ALTERED, log.origin, 0, log.size - 1)
+        return LogReport(log.origin, log.size, log.size, log.root, (gone,))
+    by_entries, by_tiles = both
     authority = _authority(log, by_entries, by_tiles)
-    findings = list(_compare(log, authority, (by_entries, by_tiles)))
+    findings = list(_compare(log, authority, both))
     if authority is not None:
         findings += _upper_tiles(log, authority)
     if segment is not None:
         findings += _check_tail(log, authority, segment)
     for kept in against:
-        findings += _check_kept(log, kept, (by_entries, by_tiles))
+        findings += _check_kept(log, kept, both)
     size = max(signed.size, segment.end) if segment else signed.size
     return LogReport(signed.origin, size, signed.size, signed.root, tuple(findings))
 
 
-def _hashes(log: _Signed, *, entries: bool) -> _Hashes:
+def _both(log: _Signed) -> tuple[_Hashes, _Hashes] | None:
+    """Return what the entries and what the tiles say; None where neither are there. So a checkpoint keeps nobody busy for years by
+    the number in it: to verify takes as long as there are files."""
+    known = {entries: _hashes(log, MOST_MISSING, entries=entries) for entries in (True, False)}
+    if not any(known.values()):
+        return None
+    by_entries, by_tiles = (
+        found or _hashes(log, log.size, entries=entries) for entries, found in known.items()
+    )
+    return (by_entries, by_tiles) if by_entries and by_tiles else None
+
+
+def _hashes(log: _Signed, most_missing: int, *, entries: bool) -> _Hashes | None:
+    """Return what entries, or tiles, say; None where more than `most_missing` bundles in a row are not there."""
     full, rest = shape(0, log.size)
     source = log.hashes_of_entries if entries else log.tile
-    roots = tuple(_tile_root(source(index)) for index in range(full))
-    return _Hashes(roots, tuple(source(full)) if rest else ())
+    roots, missing = list[bytes](), 0
+    for index in range(full):
+        hashes = source(index)
+        missing = 0 if hashes else missing + 1
+        if missing > most_missing:
+            return None
+        roots.append(_tile_root(hashes))
+    return _Hashes(tuple(roots), tuple(source(full)) if rest else ())
 
 
 def _tile_root(hashes: list[bytes]) -> bytes:

@@ -1,15 +1,17 @@
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fujie.audit import verify
 from fujie.audit.checkpoint import Checkpoint, Signer, parse_unverified
 from fujie.audit.findings import FindingKind
 from fujie.audit.segment import TAIL, header, record
 from fujie.audit.tiles import bundle_path, files_of, framed, tile_path
 from fujie.audit.tree import EMPTY_ROOT, leaf_hash
-from fujie.audit.verify import CHECKPOINT, LogReport, verify_log
+from fujie.audit.verify import CHECKPOINT, MOST_MISSING, LogReport, verify_log
 
 LogOf = Callable[..., dict[str, bytes]]
 NoteOf = Callable[[Sequence[bytes]], str]
@@ -80,6 +82,35 @@ def test_every_flip_inside_an_entry_names_that_entry(log_of: LogOf, signer: Sign
             flipped[byte] ^= 1
             assert named(check({**files, path: bytes(flipped)}, signer))[0][:2] == (K.CHANGED, index)
         at += 2 + len(leaf)
+
+
+@pytest.mark.parametrize("size", [2**40, 2**63 - 1])
+def test_the_number_in_a_checkpoint_keeps_nobody_busy(size: int, log_of: LogOf, signer: Signer) -> None:
+    """Who signs is whom the auditor looks at: years of looking for files that never were would be no report."""
+    looked = Counter[str]()
+    note = signer.sign(Checkpoint(ORIGIN, size, bytes(32)))
+    files = {**log_of(leaves_of(600)), CHECKPOINT: note.encode()}
+
+    def read(path: str) -> bytes | None:
+        looked[path] += 1
+        return files.get(path)
+
+    report = verify_log(read, signer.verifier)
+    assert named(report) == [(K.RANGE_ALTERED, 0, size - 1)]
+    assert looked.total() < 3 * MOST_MISSING
+
+
+@pytest.mark.parametrize("gone", ["entries", "tiles"])
+@pytest.mark.parametrize("most", [0, 1, 2, 1 << 16])
+def test_a_gap_among_entries_or_tiles_is_named_however_long_it_is(
+    gone: str, most: int, log_of: LogOf, signer: Signer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verify, "MOST_MISSING", most)
+    files = log_of(leaves_of(1_500))
+    for index in range(1, 4):
+        del files[bundle_path(index) if gone == "entries" else tile_path(0, index)]
+    found = named(check(files, signer))
+    assert found == ([(K.REMOVED, 256, 1_023)] if gone == "entries" else [(K.TILE_ALTERED, -1, -1)] * 3)
 
 
 @settings(max_examples=60)
