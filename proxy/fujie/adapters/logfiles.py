@@ -75,7 +75,7 @@ NEWEST = 64
 def left_unfinished(log: Path, size: int, newest: int | None = NEWEST) -> tuple[Unfinished, ...]:
     """Return the acts that a log of `size` signed entries tells a beginning of and no end, among its `newest` bundles.
 
-    `newest` None: in all of them. Raises LogForked as `leaves_of`, EntryInvalid for an entry of another build.
+    `newest` None: in all of them. Raises LogForked as `leaves_of`.
     """
     end = -(-size // WIDTH)
     first = 0 if newest is None else max(0, end - newest)

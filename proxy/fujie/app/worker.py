@@ -198,15 +198,15 @@ class Worker:
     async def _tell_unfinished(self, gate: OpenGate) -> None:
         """Say which acts a crash cut off, before anything new begins (`fujie audit unfinished` lists all there ever were)."""
         place = self._settings.audit.dir / gate.log.origin
-        with suppress(AuditError, OSError):  # entries of another build: nothing that stops a start
+        with suppress(AuditError, OSError):  # nothing that stops a start
             for each in await asyncio.to_thread(left_unfinished, place, gate.log.signed.size):
                 entry = each.entry
                 log_event(
                     "act_unfinished",
                     logging.WARNING,
                     index=each.index,
-                    decision_id=entry.decision_id,
-                    action=entry.action,
+                    decision_id=entry.decision_id if entry else "",
+                    action=entry.action if entry else "",
                 )
 
     def _disclosing(self, gate: OpenGate) -> Disclosing:
