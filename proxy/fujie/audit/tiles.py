@@ -35,9 +35,12 @@ def framed(entry: bytes) -> bytes:
 
 
 def split_bundle(bundle: bytes) -> tuple[list[bytes], int]:
-    """Return the entries, and the number of bytes at the end that are no whole entry (0 when well formed)."""
-    entries, at = [], 0
-    while at + 2 <= len(bundle):
+    """Return the entries, and the number of bytes at the end that are no whole entry (0 when well formed).
+
+    Behind twice as many entries as a bundle can have, all counts as no entry: a hostile bundle of zeros has millions.
+    """
+    entries, at = list[bytes](), 0
+    while at + 2 <= len(bundle) and len(entries) < 2 * WIDTH:
         end = at + 2 + int.from_bytes(bundle[at : at + 2])
         if end > len(bundle):
             break

@@ -100,6 +100,19 @@ def test_the_number_in_a_checkpoint_keeps_nobody_busy(size: int, log_of: LogOf, 
     assert looked.total() < 3 * MOST_MISSING
 
 
+@pytest.mark.parametrize("size", [600, 512, 5])
+def test_a_bundle_of_millions_of_entries_is_one_that_was_altered(
+    size: int, log_of: LogOf, signer: Signer
+) -> None:
+    """Each of them named took hours and all memory."""
+    files = log_of(leaves_of(size))
+    path = bundle_path(0, min(size, 256))
+    for filled in (files[path] + bytes(4_000_000), bytes(4_000_000)):
+        report = check({**files, path: filled}, signer)
+        assert {each[0] for each in named(report)} <= {K.CHANGED, K.INSERTED, K.REMOVED}
+        assert 0 < len(report.findings) <= 512
+
+
 @pytest.mark.parametrize("gone", ["entries", "tiles"])
 @pytest.mark.parametrize("most", [0, 1, 2, 1 << 16])
 def test_a_gap_among_entries_or_tiles_is_named_however_long_it_is(
