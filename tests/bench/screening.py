@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import grpc
@@ -78,20 +78,25 @@ def _screen(audience: Audience, scratch: Path, options: argparse.Namespace) -> N
     expected, plan, facts = asyncio.run(_oracle(audience, count, min(count, _GIVEN)))
     print(f"{count:,} distinct customers, batches of {options.batch}, {options.streams} streams")
     print(f"ledger in {'PostgreSQL' if options.postgresql else 'SQLite'}\n")
-    measured: dict[str, list[Measured]] = {}
+    requests, measured = _requests(range(1, count + 1), options), dict[str, list[Measured]]()
+
+    def screened() -> float:
+        told, seconds = _screened(audience, requests)
+        if told != expected:
+            raise SystemExit(f"screening and the oracle differ: {told - expected}, {expected - told}")
+        return seconds
+
     with ExitStack() as open_:
         memory = open_.enter_context(_serving(audience, scratch))
         checks = open_.enter_context(_cerbos(scratch, plan, facts))
-        _screened(audience, range(count + 1, count + _WARM + 1), options)
+        _screened(audience, _requests(range(count + 1, count + _WARM + 1), options))
         before = memory()
         for _ in range(options.rounds):
-            with _measuring(measured, OURS, audience.site.config, count):
-                told = _screened(audience, range(1, count + 1), options)
-            if told != expected:
-                raise SystemExit(f"screening and the oracle differ: {told - expected}, {expected - told}")
-            for name, config, check in checks:
-                with _measuring(measured, name, config, len(facts)):
-                    check()
+            for name, config, many, work in (_Work(OURS, audience.site.config, count, screened), *checks):
+                cpu = servers.cpu_seconds(config)
+                seconds = work()
+                used = (servers.cpu_seconds(config) - cpu) / many * 1e6
+                measured.setdefault(name, []).append(Measured(many / seconds, used))
         print(
             f"memory of the server: {before:.0f} MB before, {memory():.0f} MB after {options.rounds} rounds\n"
         )
@@ -108,13 +113,14 @@ class Measured:
     cpu_us: float
 
 
-@contextmanager
-def _measuring(measured: dict[str, list[Measured]], name: str, config: Path, count: int) -> Iterator[None]:
-    cpu, started = servers.cpu_seconds(config), perf_counter()
-    yield
-    seconds = perf_counter() - started
-    used = (servers.cpu_seconds(config) - cpu) / count * 1e6
-    measured.setdefault(name, []).append(Measured(count / seconds, used))
+class _Work(NamedTuple):
+    """What is measured: its name, its configuration, how many decisions it is, and what does it and returns its seconds, from the
+    first of its messages, which are all made before, to the last answer."""
+
+    name: str
+    config: Path
+    decisions: int
+    run: Callable[[], float]
 
 
 @contextmanager
@@ -143,18 +149,24 @@ class Memory:
         return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
-def _screened(audience: Audience, numbers: range, options: argparse.Namespace) -> Reasons:
-    """Screen customers by several streams at a time; return what came of them."""
-    parts = [numbers[n :: options.streams] for n in range(options.streams)]
-    requests = [list(_requests(part, options.batch)) for part in parts]
-    with ThreadPoolExecutor(len(parts)) as pool:
-        found: Reasons = Counter()
+_Stream = Sequence[messaging_v1.ScreenRecipientsRequest]
+
+
+def _screened(audience: Audience, requests: Sequence[_Stream]) -> tuple[Reasons, float]:
+    """Screen customers by several streams at a time; return what came of them, and the seconds that it took."""
+    started, found = perf_counter(), Reasons()
+    with ThreadPoolExecutor(len(requests)) as pool:
         for each in pool.map(lambda sent: _stream(audience, sent), requests):
             found += each
-    return found
+    return found, perf_counter() - started
 
 
-def _requests(numbers: Sequence[int], size: int) -> Iterator[messaging_v1.ScreenRecipientsRequest]:
+def _requests(numbers: range, options: argparse.Namespace) -> Sequence[_Stream]:
+    """Return what each stream sends, to screen customers in turns."""
+    return [list(_sent(numbers[n :: options.streams], options.batch)) for n in range(options.streams)]
+
+
+def _sent(numbers: Sequence[int], size: int) -> Iterator[messaging_v1.ScreenRecipientsRequest]:
     for start in range(0, len(numbers), size):
         request = messaging_v1.ScreenRecipientsRequest(
             store=STORE, customer_ids=[f"C{number:05}" for number in numbers[start : start + size]]
@@ -171,9 +183,9 @@ def _requests(numbers: Sequence[int], size: int) -> Iterator[messaging_v1.Screen
         yield request
 
 
-def _stream(audience: Audience, sent: Sequence[messaging_v1.ScreenRecipientsRequest]) -> Reasons:
+def _stream(audience: Audience, sent: _Stream) -> Reasons:
     stubs = connect(audience.site.grpc, audience.site.token(MARKETER))
-    found: Reasons = Counter()
+    found = Reasons()
     for reply in stubs.messages.ScreenRecipients(iter(sent)):
         for outcome in reply.outcomes:
             found[tuple(reason.code for reason in outcome.reasons)] += outcome.count
@@ -225,12 +237,8 @@ async def _facts(gate: Gate, key: StoreKey, plan: Plan, asker: Raw) -> Facts:
     return Facts({**values, EXHAUSTED: (), APPROVED: ()})
 
 
-_Check = tuple[str, Path, Callable[[], object]]
-"""Its name, its configuration, and what asks for every customer once."""
-
-
 @contextmanager
-def _cerbos(scratch: Path, plan: Plan, facts: Mapping[str, Facts]) -> Iterator[list[_Check]]:
+def _cerbos(scratch: Path, plan: Plan, facts: Mapping[str, Facts]) -> Iterator[list[_Work]]:
     """Serve Cerbos twice, with and without reasons; yield what measures them: nothing where it is not installed."""
     binary = servers.cerbos_binary()
     if not binary:
@@ -240,7 +248,7 @@ def _cerbos(scratch: Path, plan: Plan, facts: Mapping[str, Facts]) -> Iterator[l
     batches = [{each: facts[each] for each in ids[n : n + size]} for n in range(0, len(ids), size)]
     bodies = [cerbos_screen.check(plan, batch) for batch in batches]
     load, calls = Load(scratch), Calls.written(servers.CHECK, bodies, [], scratch)
-    checks = list[_Check]()
+    checks = list[_Work]()
     with ExitStack() as open_:
         for name, with_reasons in ((CERBOS, False), (TELLING, True)):
             root = scratch / f"cerbos{with_reasons:d}"
@@ -248,10 +256,14 @@ def _cerbos(scratch: Path, plan: Plan, facts: Mapping[str, Facts]) -> Iterator[l
             address = open_.enter_context(servers.cerbos(root, binary, policy=policy))
             for body, batch in zip(bodies[:_COMPARED], batches, strict=False):
                 _check_allowed(address, body, plan, batch)
-            ask = partial(load.run, address, calls, len(bodies))
+            ask = partial(_seconds, load, address, calls, len(bodies))
             ask()  # warm
-            checks.append((name, root / "cerbos.yaml", ask))
+            checks.append(_Work(name, root / "cerbos.yaml", len(facts), ask))
         yield checks
+
+
+def _seconds(load: Load, address: str, calls: Calls, count: int) -> float:
+    return count / load.run(address, calls, count).rate
 
 
 def _check_allowed(address: str, body: bytes, plan: Plan, batch: Mapping[str, Facts]) -> None:
