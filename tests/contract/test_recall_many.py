@@ -111,9 +111,13 @@ class Twins:
         when = NOW + timedelta(minutes=next(self.minutes) % 3)
         sid = (await self.alone.enrol(refs, NOW)).sid
         assert (await self.together.enrol(refs, NOW)).sid == sid
-        event = consent_event(sid, ConsentEventType.GIVEN, when, NOW)
+        events = [
+            consent_event(sid, ConsentEventType.GIVEN, when, NOW, purpose)
+            for purpose in ("marketing", "analytics")
+        ]
         for each in (self.alone, self.together):
-            await each.record_consent(event, "", "")
+            for event in events:
+                await each.record_consent(event, "", "")
 
     async def suppress(self, *refs: CustomerRef) -> None:
         sid = (await self.alone.enrol(refs, NOW)).sid

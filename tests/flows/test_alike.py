@@ -101,7 +101,7 @@ def _event(chance: random.Random, sid: str, house: House) -> ConsentEvent:
     kind = chance.choice((*ConsentEventType, *[ConsentEventType.GIVEN] * 8))
     at = now - timedelta(days=chance.choice((0, 1, 30, 364, 366, 400)), seconds=chance.randint(1, 5))
     return ConsentEvent(
-        IDENTIFIERS.new_id(), sid, "marketing", kind, at, now, "desk",
+        IDENTIFIERS.new_id(), sid, chance.choice(("marketing",) * 4 + ("after_sales",)), kind, at, now, "desk",
         channel=chance.choice(("any", "any", CHANNEL, "email")),
         explicit=kind not in NEGATIVE and chance.random() < 0.8,
         valid_until=chance.choice((None, None, now - timedelta(hours=1), now + timedelta(days=1))),

@@ -18,6 +18,7 @@ from fujie.flows.gate import open_case
 from fujie.model.consent import ConsentEventType
 from fujie.model.customer import Phone, StoreKey
 from fujie.model.record import Fetched, FieldTreatment, SealedRecord, open_for_masking
+from fujie.model.suppression import SuppressionScope
 from fujie.model.vocabulary import Effect
 from support.exports import LARGE, ME, POLICY, exported, lists, wanting
 from support.house import House
@@ -57,7 +58,7 @@ async def test_columns_that_are_equal_and_not_the_same_are_judged_apart(house: H
             assert judged.decision == alone[n].decision
 
 
-_SAYS = ("", "given", "withdrawn", "no", "number", "unknown")
+_SAYS = ("", "given", "withdrawn", "no", "no marketing", "number", "unknown")
 _NAMES = ("王小明", "A B", "", None, 7)
 
 
@@ -78,15 +79,16 @@ async def _people(house: House) -> list[Fetched]:
         )
         if says != "unknown":
             sid = (await house.ledger.enrol((key, phone), now)).sid
-            if says in ("given", "withdrawn"):
+            if says == "number":
+                sid = (await house.ledger.number(phone, now)).sid
+                await house.ledger.add_suppression(opt_out(sid, now), "", "")
+            elif says in ("given", "withdrawn"):
                 kind = ConsentEventType(says)
                 event = consent_event(sid, kind, now - timedelta(days=1), now)
                 await house.ledger.record_consent(replace(event, purpose="after_sales"), "", "")
-            elif says == "no":
-                await house.ledger.add_suppression(opt_out(sid, now), "", "")
-            elif says == "number":
-                sid = (await house.ledger.number(phone, now)).sid
-                await house.ledger.add_suppression(opt_out(sid, now), "", "")
+            elif says.startswith("no"):
+                scope = SuppressionScope(says.removeprefix("no").strip())
+                await house.ledger.add_suppression(opt_out(sid, now, scope), "", "")
     return rows
 
 

@@ -22,9 +22,11 @@ def because(now: datetime, request_id: str = "", evidence: str = "form-1") -> Co
     return Correction(evidence, "officer", now, request_id)
 
 
-def consent_event(sid: str, kind: ConsentEventType, when: datetime, received: datetime) -> ConsentEvent:
-    """Return an event of `sid` for marketing."""
-    return ConsentEvent(IDENTIFIERS.new_id(), sid, "marketing", kind, when, received, "desk", explicit=True)
+def consent_event(
+    sid: str, kind: ConsentEventType, when: datetime, received: datetime, purpose: str = "marketing"
+) -> ConsentEvent:
+    """Return an event of `sid`, for marketing unless another purpose is named."""
+    return ConsentEvent(IDENTIFIERS.new_id(), sid, purpose, kind, when, received, "desk", explicit=True)
 
 
 def bare(event: Bearing) -> BareEvent:
