@@ -1,24 +1,46 @@
 """Screening says what sending would decide, takes nothing, and leaves evidence of who was asked about."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from fujie.flows.directory import offboard_principal
+import pytest
+
+from fujie.decision.decider import Decider
+from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.gate import Gate
 from fujie.flows.reply import Refusal, ScreenReply
 from fujie.flows.screen import Refs, ScreenAsk, screen_recipients
 from fujie.model.customer import CustomerRef, Phone, StoreKey
 from fujie.model.errors import RequestError
 from fujie.model.message import NO_PARAMS
+from fujie.model.principal import Principal
 from fujie.model.request import RequestContext
-from fujie.model.vocabulary import Effect
+from fujie.model.vocabulary import Effect, State
 from support.house import ADMIN, House, caller
 from support.sending import DRAFT, POLICY, CountingProvider, agree, keys, sending
+from support.stores import Spy
 
 ME, NOBODY = caller("marketer"), caller("nobody-in-particular")
 ASKED = ScreenAsk(RequestContext(purpose="marketing", basis="consent"), DRAFT, NO_PARAMS)
 MISSING = StoreKey("crm", "C99999")
+MINORS_ALONE = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: minors-alone}
+spec:
+  match: {actions: [send]}
+  validations:
+    - {name: minor, expression: customer.minor, reason: FACT_MISSING}
+"""
+
+
+@dataclass
+class Changing:
+    """The policies in force, which others take the place of."""
+
+    current: Decider
 
 
 async def batches(*given: Refs) -> AsyncIterator[Refs]:
@@ -124,6 +146,45 @@ async def test_who_leaves_between_two_batches_is_told_nothing_more(house: House)
         replies = [reply async for reply in screen_recipients(house.gate, ME, ASKED, leaving())]
         assert isinstance(replies[-1], Refusal)
         assert replies[-1].reasons[0].code == "PRINCIPAL_OFFBOARDED"
+
+
+@pytest.mark.parametrize("gets", ["offboarded", "another role"])
+@pytest.mark.parametrize("refs", [keys(2), [Phone("+8613999999999")]], ids=["keys", "number"])
+async def test_who_is_somebody_else_once_customers_were_read_is_told_nothing_of_them(
+    house: House, refs: Refs, gets: str
+) -> None:
+    house = sending(house, CountingProvider())
+    await agree(house, keys(2))
+    clerk = Principal(
+        "marketer", roles=frozenset({"support_agent"}), department="east", training=State.VALID
+    )
+
+    async def meanwhile() -> None:
+        if gets == "offboarded":
+            await offboard_principal(house.gate, ADMIN, RequestContext(), "marketer")
+        else:
+            await upsert_principal(house.gate, ADMIN, RequestContext(), clerk)
+
+    stores = {"crm": Spy(house.gate.stores["crm"], meanwhile=meanwhile)}
+    (reply,) = await screen(replace(house.gate, stores=stores), refs)
+    assert isinstance(reply, Refusal)
+    assert reply.reasons[0].code == ("PRINCIPAL_OFFBOARDED" if gets == "offboarded" else "NO_GRANT")
+
+
+async def test_policies_that_change_between_two_batches_decide_on_the_second(house: House) -> None:
+    before = sending(house, CountingProvider())
+    after = sending(house, CountingProvider(), policy=POLICY + MINORS_ALONE)
+    await agree(before, keys(2))
+    in_force = Changing(before.gate.policies.current)
+
+    async def changing() -> AsyncIterator[Refs]:
+        for policies in (before.gate.policies, after.gate.policies, before.gate.policies):
+            in_force.current = policies.current
+            yield keys(2)
+
+    gate = replace(before.gate, policies=in_force)
+    replies = [reply async for reply in screen_recipients(gate, ME, ASKED, changing())]
+    assert [codes(reply) for reply in replies] == [["ALLOW"] * 2, ["FACT_MISSING"] * 2, ["ALLOW"] * 2]
 
 
 async def test_a_batch_that_can_not_be_read_is_refused_with_an_entry_after_those_before_it(
