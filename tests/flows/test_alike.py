@@ -195,11 +195,12 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
 ODD = """
 ALTER TABLE customer RENAME TO plain;
 CREATE VIEW customer AS SELECT id, full_name, id_number, card_number, email, address, birthday, plate, gender, department,
-    CASE id WHEN 'C00001' THEN '+80012345678' WHEN 'C00002' THEN NULL ELSE mobile END AS mobile,
+    CASE id WHEN 'C00001' THEN '+80012345678' WHEN 'C00002' THEN NULL
+        WHEN 'C00006' THEN (SELECT mobile FROM plain WHERE id = 'C00004') ELSE mobile END AS mobile,
     CASE WHEN id IN ('C00003', 'C00005') THEN 0.0 WHEN id < 'C00009' THEN 0 ELSE minor END AS minor
 FROM plain;
 """
-"""C00001 has a number of no country, C00002 none, and whether C00003 and C00005 are minors is written in another type."""
+"""C00001 has a number of no country, C00002 none, C00006 that of C00004, and whether C00003 and C00005 are minors is written in another type."""
 
 
 async def test_what_python_takes_for_equal_is_told_apart_from_one_batch_to_the_next(tmp_path: Path) -> None:
