@@ -185,10 +185,8 @@ def _compare(log: _Signed, authority: _Hashes | None, both: tuple[_Hashes, _Hash
         differing.append(full)
     if not differing:
         return
-    vouched, found = (
-        [],
-        [],
-    )  # over all of them at once: an entry may have moved from any bundle to any other
+    vouched, found = list[bytes](), list[bytes]()
+    # Over all of them at once: an entry may have moved from any bundle to any other.
     for index in range(differing[0], differing[-1] + 1):
         hashes = log.hashes_of_entries(index)
         found += hashes

@@ -48,3 +48,9 @@ def test_no_text_in_an_entry_begins_or_ends_an_act() -> None:
     assert [each.entry.decision_id for each in unfinished(leaves) if each.entry] == ["a"]
     sly = '","kind":"admission","decision_id":"c'
     assert unfinished([leaf(EntryKind.RELEASE, "b", text=sly)]) == ()
+
+
+def test_what_is_no_entry_begins_and_ends_nothing_and_without_a_place_the_first_is_0() -> None:
+    begun = leaf(EntryKind.ADMISSION, "a")
+    assert [each.index for each in unfinished([b"", b"\xff", b'{"kind":"admission"}', begun])] == [3]
+    assert [each.index for each in unfinished([begun, b'{"kind":"outcome"}', b""])] == [0]

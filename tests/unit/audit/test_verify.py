@@ -202,6 +202,7 @@ def test_an_entry_forged_with_its_tile_is_confined_to_that_tile(log_of: LogOf, s
 def test_a_log_forged_up_to_its_root_is_refused_as_a_whole(log_of: LogOf, signer: Signer) -> None:
     leaves = leaves_of(600)
     files = {**log_of(leaves), **files_of([*leaves[:3], b"alien", *leaves[4:]])}
+    assert named(check(files, signer)) == [(K.RANGE_ALTERED, 0, 599)]
     del files[TAIL]
     assert named(check(files, signer)) == [(K.RANGE_ALTERED, 0, 599)]
 
@@ -217,6 +218,24 @@ def test_a_tail_that_contradicts_or_loses_signed_entries_is_found(log_of: LogOf,
     alien = header(256) + record(b"alien", leaf_hash(b"alien"))
     for tail in (b"", header(0), header(256), header(512), header(299), alien, files[TAIL][:-1]):
         assert not check({**files, TAIL: tail}, signer).is_intact
+
+
+@pytest.mark.parametrize("altered", [256, 270, 299])
+def test_a_whole_record_of_the_tail_that_is_not_what_was_signed_is_named(
+    altered: int, log_of: LogOf, signer: Signer
+) -> None:
+    leaves = leaves_of(300)
+    said = [*leaves[:altered], b"alien", *leaves[altered + 1 :]]
+    tail = header(256) + b"".join([record(leaf, leaf_hash(leaf)) for leaf in said[256:]])
+    assert named(check({**log_of(leaves), TAIL: tail}, signer)) == [(K.TAIL_ALTERED, altered, altered)]
+
+
+def test_a_partial_bundle_whose_place_a_full_one_took_is_no_damage(log_of: LogOf, signer: Signer) -> None:
+    """A writer goes on between two reads of who verifies."""
+    files = log_of(leaves_of(300))
+    del files[bundle_path(1, 44)]
+    files[bundle_path(1)] = log_of(leaves_of(600))[bundle_path(1)]
+    assert check(files, signer).findings == ()
 
 
 def test_a_torn_record_after_the_signed_entries_is_reported(log_of: LogOf, signer: Signer) -> None:
@@ -265,7 +284,11 @@ def test_without_a_valid_checkpoint_nothing_is_vouched_for(
         files[CHECKPOINT] = note
     report = check(files, signer)
     assert named(report) == [(K.CHECKPOINT_INVALID, -1, -1)]
-    assert (report.signed_size, report.root) == (0, b"")
+    assert (report.size, report.signed_size, report.root) == (3, 0, b"")
+    del files[TAIL]
+    report = check(files, signer)
+    assert named(report) == [(K.CHECKPOINT_INVALID, -1, -1)]
+    assert report.size == 0
 
 
 def test_the_checkpoint_of_another_key_vouches_for_nothing(log_of: LogOf) -> None:
