@@ -1,12 +1,11 @@
 """Screening says what sending would decide, takes nothing, and leaves evidence of who was asked about."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from fujie.decision.decider import Decider
 from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.gate import Gate
 from fujie.flows.reply import Refusal, ScreenReply
@@ -17,7 +16,7 @@ from fujie.model.message import NO_PARAMS
 from fujie.model.principal import Principal
 from fujie.model.request import RequestContext
 from fujie.model.vocabulary import Effect, State
-from support.house import ADMIN, House, caller
+from support.house import ADMIN, Changing, House, caller
 from support.sending import DRAFT, POLICY, CountingProvider, agree, keys, sending
 from support.stores import Spy
 
@@ -34,13 +33,6 @@ spec:
   validations:
     - {name: minor, expression: customer.minor, reason: FACT_MISSING}
 """
-
-
-@dataclass
-class Changing:
-    """The policies in force, which others take the place of."""
-
-    current: Decider
 
 
 async def batches(*given: Refs) -> AsyncIterator[Refs]:

@@ -141,6 +141,13 @@ class InForce:
     current: Decider
 
 
+@dataclass(slots=True)
+class Changing:
+    """The policies in force, whose place others take."""
+
+    current: Decider
+
+
 @dataclass(frozen=True, slots=True)
 class House:
     """The gate under test, and what a test looks at."""
