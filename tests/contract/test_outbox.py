@@ -355,6 +355,16 @@ async def test_two_claims_at_once_that_reach_one_person_are_one(ledger: SQLLedge
     assert (len(done[0].claimed), len(done[1].changed)) == (1, 1)
 
 
+async def test_two_of_one_person_in_one_claim_are_one(ledger: SQLLedger) -> None:
+    """Two customers who became one, with a number each: both were planned, and neither was sent to when it was read."""
+    sids = await customers(ledger, 2)
+    await running(ledger, sids)
+    lease = await leased(ledger)
+    claims = [claim(intent.intent_id, phone(n), *sids) for n, intent in enumerate(lease.intents)]
+    done = await ledger.outbox.claim(lease, claims, await marker(ledger), "marketer", NOW)
+    assert done == Claimed(frozenset({claims[0].intent_id}), frozenset({claims[1].intent_id}))
+
+
 Change = Callable[[SQLLedger, list[str]], Awaitable[object]]
 
 

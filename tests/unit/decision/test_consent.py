@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fujie.decision.consent import Consent, consent_of, may_be_asked
+from fujie.adapters.ledger.instant import to_micros
+from fujie.decision.consent import Consent, Event, bearing, consent_of, may_be_asked
 from fujie.model.consent import ConsentEvent, ConsentEventType
 from fujie.model.vocabulary import ANY_CHANNEL, State
 
@@ -222,3 +224,42 @@ def test_consent_of_another_lifts_no_withdrawal() -> None:
     history = [event(T.WITHDRAWN, -2, sid="other"), event(T.GIVEN, -1, sid="other")]
     assert may_be_asked(history, "me", "any", NOW) is False
     assert may_be_asked(history, "other", "any", NOW) is True
+
+
+def read(events: Sequence[ConsentEvent]) -> list[Event]:
+    """Return events as the ledger tells them of many: in order of time, then of arrival, in microseconds."""
+    return [
+        (
+            each.type, each.channel, each.explicit, each.separate, to_micros(each.event_time),
+            None if each.valid_until is None else to_micros(each.valid_until),
+        )
+        for each in sorted(events, key=lambda each: each.event_time)
+    ]  # fmt: skip
+
+
+TIMES = st.tuples(st.integers(-2, 1), st.none() | st.integers(-1, 1))
+SAID = st.lists(
+    st.tuples(st.sampled_from((T.GIVEN, *T)), st.sampled_from(("any", "sms")), TIMES),
+    min_size=1,
+    max_size=2,
+)
+
+
+@settings(max_examples=500)
+@given(SAID, st.integers(0, 1), TIMES, st.sampled_from((None, timedelta(days=1), timedelta(days=2))))
+def test_whose_events_bear_alike_have_one_state(
+    said: list[Any], place: int, times: tuple[int, int | None], ttl: timedelta | None
+) -> None:
+    """One of two said one thing at another time: what is told of it is all that matters of the time."""
+    changed = place % len(said)
+    others = [*said[:changed], (*said[changed][:2], times), *said[changed + 1 :]]
+    one, other = (
+        [event(what, days, channel=of, until=until) for what, of, (days, until) in each]
+        for each in (said, others)
+    )
+    bears = bearing(NOW, ttl)
+    if bears(read(one)) == bears(read(other)):
+        for channel in ("any", "sms", "email"):
+            assert state(*one, channel=channel, ttl=ttl) is state(*other, channel=channel, ttl=ttl)
+    else:
+        assert times != said[changed][2]
