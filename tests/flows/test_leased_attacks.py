@@ -1,6 +1,6 @@
 """Attacks on leased files: by who has less right to the rows than who exported them, and after their requester has left."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -15,8 +15,9 @@ from fujie.flows.reply import PrincipalReply
 from fujie.model.export import Opening
 from fujie.model.principal import Credential, Principal
 from fujie.model.vocabulary import State
-from support.exports import LARGE, ME, POLICY, Came, lists
-from support.house import ADMIN, House
+from fujie.ports import EvidenceLog
+from support.exports import LARGE, ME, POLICY, Came, exported, lists, wanting
+from support.house import ADMIN, House, RecordingLog
 
 __all__ = ["small_chunks"]
 
@@ -157,3 +158,58 @@ async def test_no_rows_that_show_more_join_a_file_that_is_on_its_way(small_chunk
         if len(came.parts) == 1:
             inside.current = after
     assert (came.code, len(came.parts)) == ("EXPORT_CLOSED", 1)
+
+
+MUCH_AT_ONCE = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: much-at-once}
+spec:
+  match: {actions: [export]}
+  validations:
+    - {name: usual, expression: usage.volume == WITHIN, reason: X_LISTED_MINOR}
+"""
+
+
+async def test_whose_use_stands_out_opens_no_file_of_others_and_still_his_own(small_chunks: House) -> None:
+    house = lists(small_chunks, POLICY + MUCH_AT_ONCE, LARGE)
+    house.hands.time += timedelta(days=-1)
+    for who in (ME, COLLEAGUE):
+        assert len((await exported(house.gate, wanting(max_rows=3), who)).rows) == 3
+    await house.ledger._observer.catch_up()
+    house.hands.time += timedelta(days=1)
+    export, _ = await made(house)
+    assert len(await keys(house.gate, export, COLLEAGUE)) > 0
+    assert len((await exported(house.gate, wanting(), COLLEAGUE)).rows) > 20
+    await house.ledger._observer.catch_up()
+    assert await code(house.gate, export, COLLEAGUE) == "X_LISTED_MINOR"
+    assert len(await keys(house.gate, export)) > 0
+
+
+class Interrupting(RecordingLog):
+    """A log that lets something happen behind its first entry."""
+
+    def __init__(self, inner: EvidenceLog, act: Callable[[], Awaitable[object]]) -> None:
+        super().__init__(inner)
+        self._act = act
+
+    async def append(self, leaf: bytes) -> int:
+        index = await super().append(leaf)
+        if len(self.leaves) == 1:
+            await self._act()
+        return index
+
+
+async def test_who_leaves_while_his_opening_is_written_gets_no_key(small_chunks: House) -> None:
+    house = small_chunks
+    export, _ = await made(house)
+
+    async def act() -> None:
+        await house.ledger.directory.employ(
+            COLLEAGUE.subject, State.SUSPENDED, house.hands.now(), ADMIN.subject
+        )
+
+    log = Interrupting(house.log, act)
+    assert await code(replace(house.gate, log=log), export, COLLEAGUE) == "PRINCIPAL_SUSPENDED"
+    assert len(log.leaves) == 2
