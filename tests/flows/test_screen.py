@@ -175,7 +175,7 @@ async def test_policies_that_change_between_two_batches_decide_on_the_second(hou
             yield keys(2)
 
     gate = replace(before.gate, policies=in_force)
-    replies = [reply async for reply in screen_recipients(gate, ME, ASKED, changing())]
+    replies: list[Any] = [reply async for reply in screen_recipients(gate, ME, ASKED, changing())]
     assert [codes(reply) for reply in replies] == [["ALLOW"] * 2, ["FACT_MISSING"] * 2, ["ALLOW"] * 2]
 
 
