@@ -10,7 +10,7 @@ import pytest
 from fujie.audit.entry import MAX_ENTRY_BYTES, EntryKind
 from fujie.audit.errors import LogUnavailable
 from fujie.flows.consent import NOW, withdraw_consent
-from fujie.flows.directory import offboard_principal
+from fujie.flows.directory import offboard_principal, upsert_principal
 from fujie.flows.dispatch import dispatch
 from fujie.flows.evidence import Subject, record_many
 from fujie.flows.gate import open_case
@@ -116,6 +116,48 @@ async def test_the_release_names_everyone_and_is_durable_before_the_first_submis
     assert release.facts["message.campaign"] == outcome.facts["message.campaign"] == campaign.id
     assert (outcome.facts["message.accepted"], outcome.sids) == (12, ())
     assert {len(await at.personal_facts(entry)) for entry in at.entries if entry.sealed} == {1}
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+async def test_whoever_is_refused_stands_in_an_entry_of_the_campaign_with_the_reason(
+    house: House, suspended: bool
+) -> None:
+    at = sending(house, CountingProvider())
+    agreed = await adults(house, 4)
+    await opt_out(at, agreed[0])
+    await withdraw(at, agreed[1])
+    campaign = await campaign_to(at.gate, agreed)
+    expected = {0: "CUSTOMER_OPTED_OUT", 1: "CONSENT_WITHDRAWN"}
+    if suspended:
+        await at.ledger.directory.employ("marketer", State.SUSPENDED, at.hands.now(), ADMIN.subject)
+        expected = dict.fromkeys(range(4), "PRINCIPAL_SUSPENDED")
+    at.log.leaves.clear()
+    await work_off(at.gate)
+    sids = [(await house.ledger.enrol(await refs_of(at, each), at.hands.now())).sid for each in agreed]
+    decided = [entry for entry in at.entries if entry.kind is EntryKind.DECISION]
+    told = {sid: entry.reasons[0] for entry in decided for sid in entry.sids}
+    assert told == {sids[place]: code for place, code in expected.items()}
+    assert {entry.facts["message.campaign"] for entry in decided} == {campaign.id}
+
+
+CRM = "spiffe://example.com/ns/crm/sa/web"
+
+
+@pytest.mark.parametrize("caller", [CRM, "marketer"], ids=["for-him", "his-token"])
+async def test_a_campaign_through_a_workload_is_decided_on_by_the_rights_of_the_person(
+    house: House, caller: str
+) -> None:
+    trusting = replace(house, gate=replace(house.gate, may_assert=frozenset({CRM})))
+    at = sending(trusting, CountingProvider())
+    service = Principal(CRM, State.SERVICE, frozenset(), "east", State.ACTIVE, State.VALID)
+    assert isinstance(await upsert_principal(at.gate, ADMIN, RequestContext(), service), PrincipalReply)
+    agreed = await adults(house, 4)
+    campaign = await campaign_to(at.gate, agreed, caller=caller, workload=CRM)
+    async for lease in leases(at.gate, most=2):
+        await dispatch(at.gate, lease)
+        await at.ledger.directory.employ("marketer", State.SUSPENDED, at.hands.now(), ADMIN.subject)
+    assert await states(at.gate, campaign) == {"SUBMITTED": 2, "REFUSED": 2}
+    assert await reasons(at.gate, campaign) == {"PRINCIPAL_SUSPENDED": 2}
 
 
 async def test_no_number_and_no_text_is_in_the_log_or_in_the_ledger(house: House) -> None:
