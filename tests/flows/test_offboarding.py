@@ -318,6 +318,13 @@ async def test_a_suspension_stops_everything_and_a_reinstatement_brings_the_role
     assert (back.principal.employment, back.principal.roles) == (State.ACTIVE, frozenset({"marketer"}))
 
 
+@pytest.mark.parametrize("act", [suspend_principal, reinstate_principal])
+async def test_of_whom_nobody_knows_nothing_is_begun(house: House, act: Any) -> None:
+    seen = len(house.entries)
+    assert code(await act(house.gate, ADMIN, NOTHING, "stranger")) == "PRINCIPAL_NOT_FOUND"
+    assert [entry.effect for entry in house.entries[seen:]] == ["DENY"]
+
+
 async def test_nobody_reinstates_himself_or_calls_off_his_own_end(house: House) -> None:
     second = Principal("second", roles=frozenset({ADMINISTRATOR}))
     await upsert_principal(house.gate, ADMIN, NOTHING, second)
