@@ -4,6 +4,7 @@ import random
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -190,6 +191,23 @@ async def test_who_is_decided_in_a_batch_is_decided_as_alone(house: House, seed:
     kinds = {code for codes in told for code in codes} | {"ALLOW" for codes in told if not codes}
     assert {"ALLOW", "CONSENT_MISSING", "CONSENT_WITHDRAWN", "CUSTOMER_OPTED_OUT"} <= kinds
     assert {"FACT_MISSING", "FREQUENCY_EXCEEDED", "X_MINOR_MARKETING"} <= kinds
+
+
+async def test_who_got_one_message_more_is_told_apart(house: House) -> None:
+    """Both got the last one; with the one before it the hour of the first is full."""
+    at = sending(house, CountingProvider(), policy=POLICY + CAPS)
+    rows = await at.gate.stores["crm"].fetch_many(KEYS, frozenset({"minor"}), 2.0)
+    people = [row.key for row in rows if not row.attributes["minor"]][:3]
+    await agree(at, people)
+    for text, some in (("秋装上架", people[:1]), ("冬装上架", people[:2])):
+        await campaign_to(at.gate, some, replace(DRAFT, text=f"{text}，欢迎选购。拒收请回复R"))
+        await work_off(at.gate)
+    for order in (people, people[::-1]):
+        screened = await screen_many(await opened(at), order, Met({}), 5.0)
+        _, judged = await together(at, order)
+        assert screened == [(sid_of(each), each.told) for each in judged]
+        refused = [ref for ref, each in zip(order, judged, strict=True) if not each.is_allowed]
+        assert refused == people[:1]
 
 
 ODD = """
