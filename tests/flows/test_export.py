@@ -29,6 +29,7 @@ from fujie.ports.stores import Scan
 from support.exports import (
     LARGE,
     ME,
+    MUCH_AT_ONCE,
     POLICY,
     Came,
     export,
@@ -536,20 +537,7 @@ async def test_counts_of_the_withheld_differ_by_nobody_between_one_row_and_the_n
 
 
 async def test_every_chunk_is_counted_where_a_rule_reads_what_stands_out(house: House, ten: None) -> None:
-    reads = (
-        POLICY
-        + b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: much-at-once}
-spec:
-  match: {actions: [export]}
-  validations:
-    - {name: usual, expression: usage.volume == WITHIN, reason: X_LISTED_MINOR}
-"""
-    )
-    house = lists(house, reads, LARGE)
+    house = lists(house, POLICY + MUCH_AT_ONCE, LARGE)
     house.hands.time += timedelta(days=-1)
     assert len((await exported(house.gate, wanting(max_rows=3))).rows) == 3
     await house.ledger._observer.catch_up()

@@ -16,7 +16,7 @@ from fujie.model.export import Opening
 from fujie.model.principal import Credential, Principal
 from fujie.model.vocabulary import State
 from fujie.ports import EvidenceLog
-from support.exports import LARGE, ME, POLICY, Came, exported, lists, wanting
+from support.exports import LARGE, ME, MUCH_AT_ONCE, POLICY, Came, exported, lists, wanting
 from support.house import ADMIN, House, RecordingLog
 
 __all__ = ["small_chunks"]
@@ -158,18 +158,6 @@ async def test_no_rows_that_show_more_join_a_file_that_is_on_its_way(small_chunk
         if len(came.parts) == 1:
             inside.current = after
     assert (came.code, len(came.parts)) == ("EXPORT_CLOSED", 1)
-
-
-MUCH_AT_ONCE = b"""
----
-apiVersion: fujie.dev/v1
-kind: Guard
-metadata: {name: much-at-once}
-spec:
-  match: {actions: [export]}
-  validations:
-    - {name: usual, expression: usage.volume == WITHIN, reason: X_LISTED_MINOR}
-"""
 
 
 async def test_whose_use_stands_out_opens_no_file_of_others_and_still_his_own(small_chunks: House) -> None:

@@ -70,6 +70,18 @@ spec: {guards: {exports-need-four-eyes: {one_approval_from: 50000, two_approvals
 """
 """Lists of any size by nobody else's leave; without it those of base: 25 and more need a second person."""
 
+MUCH_AT_ONCE = b"""
+---
+apiVersion: fujie.dev/v1
+kind: Guard
+metadata: {name: much-at-once}
+spec:
+  match: {actions: [export]}
+  validations:
+    - {name: usual, expression: usage.volume == WITHIN, reason: X_LISTED_MINOR}
+"""
+"""Behind `POLICY`: who takes more than on other days takes no more."""
+
 FIELDS = ("customer_no", "gender", "name", "phone")
 ME = caller("marketer")
 
